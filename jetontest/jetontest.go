@@ -226,7 +226,7 @@ func (s *Server) Addr(service string) string {
 }
 
 // Admin returns where the admin listener answers, as in http://127.0.0.1:40124.
-func (s *Server) Admin() string { return "http://" + s.started.Admin }
+func (s *Server) Admin() string { return s.started.Admin }
 
 // Dir returns the data directory.
 func (s *Server) Dir() string { return s.dir }

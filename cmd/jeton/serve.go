@@ -186,7 +186,7 @@ func greet(out io.Writer, s server.Started) {
 	}
 
 	if s.Admin != "" {
-		fmt.Fprintf(out, "  %-16s http://%s/healthz /readyz /metrics\n", "admin", s.Admin)
+		fmt.Fprintf(out, "  %-16s %s/healthz /readyz /metrics\n", "admin", s.Admin)
 	}
 
 	if s.NoUsers {

@@ -12,23 +12,38 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// admin keeps the operators' listener on this machine: it answers without
-// authentication.
+// admin keeps the operators' listener on this machine, unless the file says which others may use it:
+// health needs no credential.
 func (c checker) admin() {
-	listen := &c.conf.Admin.Listen
-	if *listen == "off" {
+	a := &c.conf.Admin
+	if a.Listen == "off" {
 		return
 	}
 
-	host, ok := c.listen(listen)
-	if !ok || host == "localhost" {
+	for i := range a.Allow {
+		p := &a.Allow[i]
+		if p.IsValid() && p.Bits() == 0 {
+			c.Invalid(p, "network", p.String(), "networks of health checks and Prometheus; this allows every address")
+		}
+	}
+	for i := range a.Hosts {
+		c.notEmpty(&a.Hosts[i])
+		c.host(&a.Hosts[i], "node1.example.org")
+	}
+	if a.TLS != nil {
+		c.tls(a.TLS, false)
+	}
+
+	host, ok := c.listen(&a.Listen)
+	if !ok || host == "localhost" || len(a.Allow) > 0 {
 		return
 	}
 
 	// Only an address or localhost: any other name may resolve to another interface tomorrow.
 	address, err := netip.ParseAddr(host)
 	if err != nil || !address.IsLoopback() {
-		c.Invalid(listen, "address", *listen, "a loopback address such as 127.0.0.1:9180, or off")
+		const want = "a loopback address such as 127.0.0.1:9180, off, or admin.allow with the networks that may use it"
+		c.Invalid(&a.Listen, "address", a.Listen, want)
 	}
 }
 

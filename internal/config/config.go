@@ -22,6 +22,7 @@ package config
 import (
 	"reflect"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/config/yamlread"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -61,10 +62,19 @@ type Log struct {
 	Format string `yaml:"format" env:"JETON_LOG_FORMAT" default:"json" enum:"json,text" doc:"Format of log messages."`
 }
 
-// Admin is the listener for operators' tools. It is bound to loopback.
+// Admin is the listener for operators' tools.
 type Admin struct {
-	Listen string `yaml:"listen" env:"JETON_ADMIN_LISTEN" default:"127.0.0.1:9180" doc:"Loopback address and port, or 'off'."`
+	Listen    string   `yaml:"listen" env:"JETON_ADMIN_LISTEN" default:"127.0.0.1:9180" doc:"Address and port, or 'off'. An address that other machines can reach needs allow."`
+	Allow     []Prefix `yaml:"allow" absent:"none" doc:"Addresses or CIDRs of other machines whose requests are answered. This machine needs no entry."`
+	Hosts     []string `yaml:"hosts" absent:"none" doc:"Host names that requests may have. Localhost, IP addresses and the host in listen need no entry."`
+	TLS       *TLS     `yaml:"tls" absent:"plain HTTP" doc:"Certificate and key."`
+	TokenFile string   `yaml:"token_file" absent:"none" doc:"File with a bearer token, at least 16 characters, which GET /metrics requires. Mode 0600 or 0640. Relative to this file."`
+
+	token jeton.Secret
 }
+
+// Token returns the token that GET /metrics requires, or the zero value.
+func (a Admin) Token() jeton.Secret { return a.token }
 
 // Hashing limits the work of checking passwords.
 type Hashing struct {

@@ -19,7 +19,11 @@ import (
 func secrets(tb testing.TB) string {
 	tb.Helper()
 	folder := tb.TempDir()
-	for name, text := range map[string]string{"db-password": "hunter2\n", "keys.secret": "not read here\n"} {
+	for name, text := range map[string]string{
+		"db-password": "hunter2\n",
+		"keys.secret": "not read here\n",
+		"admin-token": "0123456789abcdef\n",
+	} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			tb.Fatal(err)
 		}

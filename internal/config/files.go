@@ -30,6 +30,8 @@ func (c checker) files() {
 		c.databasePassword(c.conf.Database, folder)
 	}
 
+	c.adminToken(&c.conf.Admin, folder)
+
 	for i := range c.conf.Users {
 		c.passwordHashFile(&c.conf.Users[i], folder)
 	}
@@ -51,6 +53,34 @@ func (c checker) passwordHashFile(u *User, folder string) {
 	}
 
 	u.PasswordHash = text
+}
+
+// minToken is how many characters a token of the admin listener has at least.
+const minToken = 16
+
+// adminToken reads the file with the token of the admin listener.
+func (c checker) adminToken(a *Admin, folder string) {
+	file := &a.TokenFile
+	if !c.Has(file) {
+		return
+	}
+	if *file == "" {
+		c.Fault(file, "empty; want a file, or remove the key")
+		return
+	}
+
+	*file = relativeTo(folder, *file)
+	text, err := readSecret(*file)
+	switch {
+	case err != nil:
+		c.Fault(file, "cannot read the file: %v", err)
+	case len(text) < minToken || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
+		c.Fault(file, "%s: want a token of at least %d characters without spaces on one line", *file, minToken)
+	default:
+		c.private(file)
+	}
+
+	a.token = jeton.NewSecret(text)
 }
 
 // databaseURL reads the parts of the URL.

@@ -401,7 +401,8 @@ func TestOverrides(t *testing.T) {
 				`want one of debug, info, warn, error; did you mean warn?`},
 		{"the fault of an invalid address, too", "{}", []string{"JETON_ADMIN_LISTEN", ":1"},
 			`environment JETON_ADMIN_LISTEN: admin.listen: invalid address ":1": ` +
-				`want a loopback address such as 127.0.0.1:9180, or off`},
+				`want a loopback address such as 127.0.0.1:9180, off, ` +
+				`or admin.allow with the networks that may use it`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c, err := config.Parse("", []byte(tc.file), environment(tc.env...))

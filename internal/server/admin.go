@@ -2,10 +2,14 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
 	"errors"
 	"net/http"
 	"time"
 
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -13,9 +17,47 @@ import (
 // adminName names the admin listener.
 const adminName = "admin"
 
+// adminEndpoint returns where the admin listener listens.
+func adminEndpoint(c config.Admin) endpoint {
+	at := endpoint{listen: c.Listen, hosts: c.Hosts, plain: c.TLS == nil}
+	if c.TLS != nil {
+		at.tls = *c.TLS
+	}
+
+	return at
+}
+
+// planAdmin builds the admin listener.
+func (s *Server) planAdmin(conf config.Admin) (*planned, error) {
+	d, err := s.adminMux(conf)
+	if err != nil {
+		return nil, err
+	}
+
+	f := &front{
+		only:      &site{service: d},
+		thisAlone: true,
+		now:       s.c.Now,
+		log:       s.c.Log,
+	}
+	for _, p := range conf.Allow {
+		f.allow = append(f.allow, p.Prefix)
+	}
+
+	// Also on an address that others reach, it accepts no other names: a browser in an allowed network
+	// is no health check.
+	f.accept(conf.Listen)
+	for _, name := range conf.Hosts {
+		f.accept(name)
+	}
+
+	p := &planned{listen: conf.Listen, front: f}
+
+	return p, s.secure(p, adminName, adminEndpoint(conf))
+}
+
 // adminMux builds the routes for health checks and metrics.
-func (s *Server) adminMux() (*mux, error) {
-	metrics := s.metrics.handler()
+func (s *Server) adminMux(conf config.Admin) (*mux, error) {
 	return newMux(mux{
 		name:    adminName,
 		gate:    s.core.gate,
@@ -30,11 +72,47 @@ func (s *Server) adminMux() (*mux, error) {
 			Handle:  s.ready,
 			Refuse:  notReady,
 		},
-		{Pattern: "GET /metrics", Access: policy.Open, Handle: func(w *web.Reply, r *http.Request) error {
-			metrics.ServeHTTP(w, r)
-			return nil
-		}},
+		{
+			Pattern: "GET /metrics",
+			Access:  policy.Open,
+			Handle:  behindToken(conf.Token(), s.metrics.handler()),
+			Refuse:  noToken,
+		},
 	})
+}
+
+// behindToken returns a handler that requires a bearer token (RFC 6750); the zero value: none. Health
+// needs none, since many load balancers cannot send one.
+func behindToken(token jeton.Secret, h http.Handler) web.Handler {
+	// Hashes have the same length, which ConstantTimeCompare needs.
+	want := sha256.Sum256([]byte(token.Reveal()))
+
+	return func(w *web.Reply, r *http.Request) error {
+		if !token.IsZero() {
+			text, found, err := web.Authorization(r.Header, "Bearer")
+			if err != nil {
+				return err
+			}
+			if !found {
+				return jeton.ErrNoCredential
+			}
+
+			got := sha256.Sum256([]byte(text))
+			if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+				return jeton.ErrBadCredential
+			}
+		}
+
+		h.ServeHTTP(w, r)
+
+		return nil
+	}
+}
+
+// noToken refuses a request without the token.
+func noToken(w *web.Reply, r *http.Request, err error) {
+	w.Header().Set("WWW-Authenticate", `Bearer realm="metrics"`)
+	web.Fail(w, r, err)
 }
 
 // ok answers GET /healthz and /livez: the process runs and answers. It does not look at the store: a

@@ -22,12 +22,15 @@ type front struct {
 	byHost  map[string]*site // of services with host names
 	names   map[string]bool  // host names that only accepts, beside those of loopback
 	anyHost bool             // only accepts every host name
-	hsts    []string         // Strict-Transport-Security; nil: not sent
-	weakTLS bool             // a certificate of the listener is self-signed
-	proxies web.Proxies
-	pace    web.Pace
-	now     func() time.Time
-	log     *slog.Logger
+	// thisAlone refuses the requests of other machines that are not in allow.
+	thisAlone bool
+	allow     web.Proxies
+	hsts      []string // Strict-Transport-Security; nil: not sent
+	weakTLS   bool     // a certificate of the listener is self-signed
+	proxies   web.Proxies
+	pace      web.Pace
+	now       func() time.Time
+	log       *slog.Logger
 	// untrusted is where peers are noticed that should perhaps be proxies; nil: nowhere.
 	untrusted *untrustedPeers
 }
@@ -121,6 +124,9 @@ func (f *front) overTLS(w *web.Reply, r *http.Request) bool {
 // a path that can be read in two ways, jeton.ErrMethod, or jeton.ErrMisdirected
 // for the host name.
 func (f *front) mux(w *web.Reply, r *http.Request) (*mux, error) {
+	if f.thisAlone && !peer(r).IsLoopback() && !f.allow.Trusts(peer(r)) {
+		return nil, jeton.WithDetail(jeton.ErrForbidden, "admin.allow does not have this address")
+	}
 	if err := web.CheckTarget(r); err != nil {
 		return nil, err
 	}

@@ -125,3 +125,39 @@ func TestHSTSIsSentOverTLSThatCanBeChecked(t *testing.T) {
 		})
 	}
 }
+
+func TestTheAdminListenerAnswersAllowedMachines(t *testing.T) {
+	networks := web.Proxies{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
+
+	for _, tc := range []struct {
+		name  string
+		allow web.Proxies
+		peer  string
+		want  int
+	}{
+		{"this machine", nil, "127.0.0.1:1", 200},
+		{"this machine over IPv6", nil, "[::1]:1", 200},
+		{"this machine with allow", networks, "127.0.0.1:1", 200},
+		{"another machine without allow", nil, "192.0.2.7:1", 403},
+		{"a machine in a network", networks, "192.0.2.7:1", 200},
+		{"a machine in a network, on a dual-stack listener", networks, "[::ffff:192.0.2.7]:1", 200},
+		{"a machine in an IPv6 network", networks, "[2001:db8::7]:1", 200},
+		{"a machine beside the networks", networks, "192.0.3.7:1", 403},
+		{"a peer without an address", networks, "@", 403},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := frontOf(t, endpoint{listen: ":9180"})
+			f.thisAlone, f.allow = true, tc.allow
+
+			r := httptest.NewRequest("GET", "/x", nil)
+			r.RemoteAddr = tc.peer
+			r.Header.Set("X-Forwarded-For", "192.0.2.7")
+			w := httptest.NewRecorder()
+			f.ServeHTTP(w, r)
+
+			if w.Code != tc.want {
+				t.Errorf("GET /x from %s = %d, want %d", tc.peer, w.Code, tc.want)
+			}
+		})
+	}
+}

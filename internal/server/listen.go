@@ -251,7 +251,10 @@ func (s *Server) started() Started {
 
 	admin := s.listeners[listenKey(s.conf.Admin.Listen, adminName)]
 	if admin != nil {
-		started.Admin = admin.net.Addr().String()
+		started.Admin = "http://" + admin.net.Addr().String()
+		if s.conf.Admin.TLS != nil {
+			started.Admin = "https://" + admin.net.Addr().String()
+		}
 		s.c.Log.Info("admin listener listens", "address", started.Admin)
 	}
 

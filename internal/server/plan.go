@@ -74,6 +74,9 @@ func endpoints(conf *config.Config) []endpoint {
 	if conf.Issuer != nil {
 		list = append(list, issuerEndpoint(conf.Issuer))
 	}
+	if conf.Admin.Listen != "off" {
+		list = append(list, adminEndpoint(conf.Admin))
+	}
 
 	return list
 }
@@ -110,21 +113,12 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 		return wanted, nil
 	}
 
-	d, err := s.adminMux()
+	admin, err := s.planAdmin(conf.Admin)
 	if err != nil {
 		return nil, err
 	}
 
-	// A web page could have a name of its own resolve to a loopback address (DNS
-	// rebinding), and read what has no login.
-	wanted[listenKey(conf.Admin.Listen, adminName)] = &planned{
-		listen: conf.Admin.Listen,
-		front: &front{
-			only: &site{service: d},
-			now:  s.c.Now,
-			log:  s.c.Log,
-		},
-	}
+	wanted[listenKey(conf.Admin.Listen, adminName)] = admin
 
 	return wanted, nil
 }

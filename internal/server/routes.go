@@ -77,7 +77,7 @@ func (s *Server) table(ctx context.Context) ([]Row, error) {
 		add(strings.TrimSpace(issuer.Listen+" "+issuer.Host), d.name, d.routes)
 	}
 
-	d, err := s.adminMux()
+	d, err := s.adminMux(s.conf.Admin)
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ type Config struct {
 type Started struct {
 	Services []Address
 	Issuer   Address // the authorization server; zero when there is none
-	Admin    string  // address of the admin listener, or ""
+	Admin    string  // URL of the admin listener, or ""
 	DataDir  string
 	Database string // shared by nodes, without secrets; "": SQLite in DataDir
 	NoUsers  bool   // there are no users yet
