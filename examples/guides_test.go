@@ -57,7 +57,7 @@ func fenced(page string) []block {
 }
 
 // fileName is the first line of a block that is to be saved.
-var fileName = regexp.MustCompile(`\A# ([a-z]+\.yaml)\n`)
+var fileName = regexp.MustCompile(`\A# ([a-z]+\.(?:yaml|conf))\n`)
 
 // follow does what a page says: it writes its files, runs its commands, compiles its
 // programs.
@@ -72,7 +72,7 @@ func follow(t *testing.T, blocks []block) {
 
 	for _, b := range blocks {
 		switch {
-		case b.kind == "yaml" && fileName.MatchString(b.text):
+		case (b.kind == "yaml" || b.kind == "nginx") && fileName.MatchString(b.text):
 			name := fileName.FindStringSubmatch(b.text)[1]
 			err := os.WriteFile(filepath.Join(dir, name), []byte(ports.replace(t, b.text)), 0o600)
 			if err != nil {
@@ -81,6 +81,9 @@ func follow(t *testing.T, blocks []block) {
 
 		case b.kind == "sh" && b.text == "jeton serve\n":
 			sh.serve(t)
+
+		case b.kind == "sh" && b.text == "nginx -p . -c nginx.conf\n":
+			startNginx(t, dir, ports["8440"], "-p", ".", "-c", "nginx.conf")
 
 		case b.kind == "sh":
 			sh.run(t, ports.replace(t, b.text))
@@ -96,6 +99,9 @@ func upstream(t *testing.T) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s %s\n", r.Method, r.URL.Path)
+		for _, name := range []string{"X-Forwarded-Proto", "X-Forwarded-Host"} {
+			fmt.Fprintf(w, "%s: %s\n", name, r.Header.Get(name))
+		}
 	}))
 	t.Cleanup(s.Close)
 

@@ -164,26 +164,35 @@ func (n *twoNodes) serve(t *testing.T, port, admin, conf, data string) string {
 // front starts nginx and waits until it answers.
 func (n *twoNodes) front(t *testing.T, args []string) {
 	t.Helper()
-	args = append([]string{need.Program(t, "nginx", "/usr/sbin/nginx")}, args...)
-	n.nginx = e2e.Run(t, e2e.Command{Args: args, Dir: n.root})
-	t.Cleanup(func() { n.stop(t) })
+	n.nginx = startNginx(t, n.root, n.ports[frontPort], args...)
 	n.servers++
+}
+
+// startNginx starts nginx in a directory and waits until it answers at a port.
+func startNginx(t *testing.T, dir, port string, args ...string) *e2e.Process {
+	t.Helper()
+	args = append([]string{need.Program(t, "nginx", "/usr/sbin/nginx")}, args...)
+	nginx := e2e.Run(t, e2e.Command{Args: args, Dir: dir})
+	t.Cleanup(func() { stopNginx(t, nginx) })
+
 	e2e.Wait(t, "nginx to answer", func() bool {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+n.ports[frontPort])
+		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
 		if err == nil {
 			_ = conn.Close()
 		}
 		return err == nil
 	})
+
+	return nginx
 }
 
-// stop ends nginx with its workers, which a kill of the first process would leave behind.
-func (n *twoNodes) stop(t *testing.T) {
+// stopNginx ends nginx with its workers, which a kill of the first process would leave behind.
+func stopNginx(t *testing.T, nginx *e2e.Process) {
 	select {
-	case <-n.nginx.Ended():
+	case <-nginx.Ended():
 	default:
-		n.nginx.Signal(t, syscall.SIGTERM)
-		n.nginx.Code(t)
+		nginx.Signal(t, syscall.SIGTERM)
+		nginx.Code(t)
 	}
 }
 
