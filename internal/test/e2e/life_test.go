@@ -266,7 +266,7 @@ func TestCommands(t *testing.T) {
 					crashName,
 					"declared in the file",
 				)
-				fails(t, s.Jeton(t, "another one", "user", "add", "Diane", "--password-stdin"), 6, "conflict")
+				fails(t, s.Jeton(t, "another password", "user", "add", "Diane", "--password-stdin"), 6, "conflict")
 				fails(t, s.Jeton(t, "short", "user", "add", "eshana", "--password-stdin"), 2, "too short")
 				fails(t, s.Jeton(t, "", "user", "disable", crashName), 6, "declared in the configuration file")
 

@@ -57,7 +57,7 @@ func TestInvalidSetupsAreRefused(t *testing.T) {
 			if err := os.Remove(filepath.Join(o.DataDir, "private.pem")); err != nil {
 				t.Fatal(err)
 			}
-		}, []string{"private.pem", "no such file"}},
+		}, []string{"private.pem", "does not exist"}},
 		{"a configuration that is not there", func(_ *testing.T, o *Options) {
 			o.Config = filepath.Join(o.DataDir, "none.yaml")
 		}, []string{"read configuration", "none.yaml", "no such file"}},
@@ -136,6 +136,10 @@ func alter(t *testing.T, o *Options, statement string) {
 	defer db.Close()
 
 	if _, err := db.ExecContext(context.Background(), statement); err != nil {
+		t.Fatal(err)
+	}
+	// A database that others can open is refused for that alone.
+	if err := os.Chmod(filepath.Join(o.DataDir, "jeton.db"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
