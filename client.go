@@ -48,6 +48,7 @@ type Token struct {
 	Format        string    `json:"format"`   // jwt or opaque
 	Kind          string    `json:"kind"`     // access, or personal: made by its owner
 	Name          string    `json:"name,omitempty"`
+	Parent        string    `json:"parent,omitempty"` // accessor of the token that it derives from
 	Client        string    `json:"client,omitempty"`
 	User          string    `json:"user,omitempty"`
 	Audience      []string  `json:"audience"`

@@ -20,7 +20,7 @@ import (
 // because the API has no stream; it needs a running server, since nothing else writes events.
 func auditCommand() *cobra.Command {
 	var p place
-	var last int
+	var f eventFlags
 	var follow, asJSON bool
 
 	c := &cobra.Command{
@@ -28,6 +28,7 @@ func auditCommand() *cobra.Command {
 		Short: "Show the audit log: logins, refusals and changes",
 		Args:  noArgs,
 		Example: `  jeton audit --last 20
+  jeton audit --user diane --since 2h --outcome bad_credential
   jeton audit --follow --json | jq .`,
 	}
 
@@ -40,7 +41,7 @@ func auditCommand() *cobra.Command {
 		}
 
 		show := func(e jeton.Event) { printEvent(c.OutOrStdout(), e, asJSON) }
-		after, err := showEvents(ctx, ctl, url.Values{"last": {strconv.Itoa(last)}}, 0, show)
+		after, err := showEvents(ctx, ctl, f.query("last", int64(f.last)), 0, show)
 		// The number of the last event is the position: none is missed between two requests, and
 		// none is shown twice.
 		for err == nil && follow {
@@ -50,7 +51,7 @@ func auditCommand() *cobra.Command {
 			case <-time.After(500 * time.Millisecond):
 			}
 
-			after, err = showEvents(ctx, ctl, url.Values{"after": {strconv.FormatInt(after, 10)}}, after, show)
+			after, err = showEvents(ctx, ctl, f.query("after", after), after, show)
 		}
 
 		if ctx.Err() != nil {
@@ -61,11 +62,50 @@ func auditCommand() *cobra.Command {
 	})
 
 	p.flags(c)
-	c.Flags().IntVar(&last, "last", 50, "number of past events")
+	f.flags(c)
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "print new events as they occur")
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON document per line")
 
 	return c
+}
+
+// eventFlags are the flags that choose events of the audit log.
+type eventFlags struct {
+	last         int
+	since, until time.Time
+
+	user, outcome, action, request, service string
+}
+
+func (f *eventFlags) flags(c *cobra.Command) {
+	c.Flags().IntVar(&f.last, "last", 50, "number of past events")
+	c.Flags().Var((*pastFlag)(&f.since), "since", "from this time on (RFC 3339, or how long ago, such as 2h or 7d)")
+	c.Flags().Var((*pastFlag)(&f.until), "until", "before this time (RFC 3339, or how long ago)")
+	c.Flags().StringVar(&f.user, "user", "", "by this user, or about it")
+	c.Flags().StringVar(&f.outcome, "outcome", "", "of this outcome: ok, or the code of a refusal")
+	c.Flags().StringVar(&f.action, "action", "", "of this action, such as login or token.create")
+	c.Flags().StringVar(&f.request, "request", "", "of the request with this id")
+	c.Flags().StringVar(&f.service, "service", "", "of this service")
+}
+
+// query returns the query for chosen events, with a number that says where to begin.
+func (f *eventFlags) query(from string, number int64) url.Values {
+	q := url.Values{
+		from:      {strconv.FormatInt(number, 10)},
+		"user":    {f.user},
+		"outcome": {f.outcome},
+		"action":  {f.action},
+		"request": {f.request},
+		"service": {f.service},
+	}
+
+	for name, at := range map[string]time.Time{"since": f.since, "until": f.until} {
+		if !at.IsZero() {
+			q.Set(name, at.Format(time.RFC3339Nano))
+		}
+	}
+
+	return q
 }
 
 // showEvents shows the events of a query and returns the number of the last one.

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/config/yamlread"
+
 	"github.com/spf13/cobra"
 )
 
@@ -62,6 +65,54 @@ func (t *timeFlag) Set(text string) error {
 	}
 
 	*t = timeFlag(at)
+
+	return nil
+}
+
+// durationFlag is a flag with a length of time, as the configuration file has it: with days.
+type durationFlag time.Duration
+
+// Type is that of a duration flag, as help shows it.
+func (d *durationFlag) Type() string { return "duration" }
+
+func (d *durationFlag) String() string {
+	if *d == 0 {
+		return ""
+	}
+	return config.Duration(*d).String()
+}
+
+// Set reads the flag.
+func (d *durationFlag) Set(text string) error {
+	length, err := yamlread.ParseDuration(text)
+	if err != nil {
+		return err
+	}
+
+	*d = durationFlag(length)
+
+	return nil
+}
+
+// pastFlag is a flag with a time in the past: RFC 3339, or how long ago.
+type pastFlag time.Time
+
+// Type is that of a string flag, as help shows it.
+func (t *pastFlag) Type() string { return "string" }
+
+func (t *pastFlag) String() string { return (*timeFlag)(t).String() }
+
+// Set reads the flag.
+func (t *pastFlag) Set(text string) error {
+	ago, err := yamlread.ParseDuration(text)
+	if err == nil {
+		*t = pastFlag(time.Now().Add(-ago.Std()))
+		return nil
+	}
+
+	if (*timeFlag)(t).Set(text) != nil {
+		return errors.New("want a time such as 2026-03-01T12:00:00Z, or how long ago, such as 2h or 7d")
+	}
 
 	return nil
 }

@@ -90,15 +90,15 @@ func plural[N int | int64](n N, thing string) string {
 // whenKnown is when for a time that may be unknown, such as the end of a token that was handed in.
 func whenKnown(t time.Time) string {
 	if t.IsZero() {
-		return "-"
+		return "unknown"
 	}
 	return when(t)
 }
 
-// when formats a time for a table, in the time zone of the terminal.
+// when formats a time for a table, in the time zone of the terminal, with its offset from UTC.
 func when(t time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}
-	return t.Local().Format("2006-01-02 15:04:05")
+	return t.Local().Format("2006-01-02 15:04:05Z07:00")
 }

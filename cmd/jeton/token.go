@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -50,10 +51,22 @@ tokens that are not counted are not stored.`,
 	path := func() string {
 		return "/api/v1/tokens?" + url.Values{"client": {client}, "user": {user}}.Encode()
 	}
-	headings := []string{"ACCESSOR", "FORMAT", "OWNER", "SERVICES", "SCOPES", "VALID FROM", "EXPIRES", "USES LEFT"}
+	headings := []string{
+		"ACCESSOR",
+		"NAME",
+		"FORMAT",
+		"OWNER",
+		"SERVICES",
+		"SCOPES",
+		"VALID FROM",
+		"EXPIRES",
+		"USES LEFT",
+		"PARENT",
+	}
 	c.RunE = listing(&p, &out, path, headings, func(t jeton.Token) []string {
 		return []string{
 			t.Accessor,
+			cmp.Or(t.Name, "-"),
 			t.Format,
 			t.Client + t.User,
 			strings.Join(t.Audience, " "),
@@ -61,6 +74,7 @@ tokens that are not counted are not stored.`,
 			when(t.NotBefore),
 			when(t.Expires),
 			usesLeft(t),
+			cmp.Or(t.Parent, "-"),
 		}
 	})
 
@@ -87,21 +101,27 @@ func tokenShow() *cobra.Command {
 	var out output
 
 	c := &cobra.Command{
-		Use:     "show ACCESSOR",
-		Short:   "Show a token and its terms",
-		Args:    exactArgs("ACCESSOR"),
+		Use:     "show TOKEN",
+		Short:   "Show a token, by its accessor or name, and its terms",
+		Args:    exactArgs("TOKEN"),
 		Example: `  jeton token show t_06h03tp9e1xyq4jgdbkdrx8`,
 	}
 
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		var t jeton.Token
-		if err := ctl.call(ctx, http.MethodGet, tokenPath(args[0]), nil, &t); err != nil {
+		accessor, err := tokenAccessor(ctx, ctl, args[0])
+		if err != nil {
 			return err
+		}
+
+		var t jeton.Token
+		if err := ctl.call(ctx, http.MethodGet, tokenPath(accessor), nil, &t); err != nil {
+			return named(err, "token "+args[0])
 		}
 
 		rows := [][]string{
 			{"accessor", t.Accessor},
 			{"name", t.Name},
+			{"parent", t.Parent},
 			{"owner", t.User + t.Client},
 			{"kind", t.Kind + ", " + t.Format},
 			{"services", strings.Join(t.Audience, " ")},
@@ -126,18 +146,23 @@ func tokenRotate() *cobra.Command {
 	var out output
 
 	c := &cobra.Command{
-		Use:     "rotate ACCESSOR",
+		Use:     "rotate TOKEN",
 		Short:   "Replace the secret of a personal token and print the new one",
-		Args:    exactArgs("ACCESSOR"),
+		Args:    exactArgs("TOKEN"),
 		Example: `  jeton token rotate t_06h03tp9e1xyq4jgdbkdrx8`,
 		Long: `Replace the secret of a personal token and print the new one, only here. The old secret is
 refused from then on. Uses that were taken stay taken, and derived tokens are revoked.`,
 	}
 
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		var made api.MadeToken
-		if err := ctl.call(ctx, http.MethodPost, tokenPath(args[0])+"/rotate", nil, &made); err != nil {
+		accessor, err := tokenAccessor(ctx, ctl, args[0])
+		if err != nil {
 			return err
+		}
+
+		var made api.MadeToken
+		if err := ctl.call(ctx, http.MethodPost, tokenPath(accessor)+"/rotate", nil, &made); err != nil {
+			return named(err, "token "+args[0])
 		}
 
 		return printCreated(c, out, made, ctl.where)
@@ -149,16 +174,65 @@ refused from then on. Uses that were taken stay taken, and derived tokens are re
 // tokenRevoke implements 'jeton token revoke'. Stored or not, the token goes on the revocation
 // list, which services that check tokens themselves read.
 func tokenRevoke() *cobra.Command {
-	return changeCommand(&cobra.Command{
-		Use:     "revoke ACCESSOR",
-		Short:   "Revoke a token by its accessor (the jti of a signed token)",
-		Example: `  jeton token revoke t_06h03tp9e1xyq4jgdbkdrx8`,
-		Args:    exactArgs("ACCESSOR"),
-	}, func(args []string) (change, error) {
-		return change{
-			method: http.MethodDelete,
-			path:   tokenPath(args[0]),
-			done:   "revoked " + strconv.Quote(args[0]),
-		}, nil
+	var p place
+
+	c := &cobra.Command{
+		Use:   "revoke TOKEN",
+		Short: "Revoke a token by its accessor (the jti of a signed token) or its name",
+		Example: `  jeton token revoke t_06h03tp9e1xyq4jgdbkdrx8
+  jeton token revoke nightly`,
+		Args: exactArgs("TOKEN"),
+	}
+
+	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
+		accessor, err := tokenAccessor(ctx, ctl, args[0])
+		if err != nil {
+			return err
+		}
+
+		if err := ctl.call(ctx, http.MethodDelete, tokenPath(accessor), nil, nil); err != nil {
+			return named(err, "token "+args[0])
+		}
+
+		text := strconv.Quote(accessor)
+		if accessor != args[0] {
+			text += " (" + args[0] + ")"
+		}
+		fmt.Fprintln(c.OutOrStdout(), "revoked", text, ctl.where)
+
+		return nil
 	})
+
+	return withFlags(c, &p)
+}
+
+// tokenAccessor returns the accessor that an operator means: the text itself, or that of the one
+// stored token with this name. An accessor comes first: names are chosen by users.
+func tokenAccessor(ctx context.Context, ctl *control, text string) (string, error) {
+	var list []jeton.Token
+	if err := ctl.call(ctx, http.MethodGet, "/api/v1/tokens", nil, &list); err != nil {
+		return "", err
+	}
+
+	var found []string
+	for _, t := range list {
+		if t.Accessor == text {
+			return text, nil
+		}
+		if t.Name == text {
+			found = append(found, t.Accessor)
+		}
+	}
+
+	switch len(found) {
+	case 0:
+		return text, nil // a signed token that is not stored, or unknown
+	case 1:
+		return found[0], nil
+	}
+
+	return "", jeton.WithDetail(
+		jeton.ErrConflict,
+		fmt.Sprintf("%d tokens have the name %s: %s; use an accessor", len(found), text, strings.Join(found, ", ")),
+	)
 }

@@ -74,7 +74,7 @@ func (t *tokenFlags) flags(c *cobra.Command) {
 
 	f.Int64Var(&t.request.MaxUses, "max-uses", 0, "number of requests that it is valid for (default: no limit)")
 	f.Var((*timeFlag)(&t.request.NotBefore), "not-before", "start of validity (RFC 3339; default: now)")
-	f.DurationVar(&t.lifetime, "expires", 0, "lifetime, such as 30m or 720h (required)")
+	f.Var((*durationFlag)(&t.lifetime), "expires", "lifetime, such as 30m, 12h or 7d (required)")
 	_ = c.MarkFlagRequired("expires")
 	_ = c.MarkFlagRequired("service")
 }

@@ -12,7 +12,7 @@ import (
 // maxEvents bounds a page of the audit log.
 const maxEvents = 1000
 
-// listEvents answers GET /audit?after=&last=&limit=.
+// listEvents answers GET /audit.
 func (a *API) listEvents(w *web.Reply, r *http.Request, _ caller) error {
 	after, err := queryNumber(r, "after", 0)
 	if err != nil {
@@ -29,10 +29,28 @@ func (a *API) listEvents(w *web.Reply, r *http.Request, _ caller) error {
 		return err
 	}
 
+	since, err := queryTime(r, "since")
+	if err != nil {
+		return err
+	}
+
+	until, err := queryTime(r, "until")
+	if err != nil {
+		return err
+	}
+
+	q := r.URL.Query()
 	events, err := a.Audit.Events(r.Context(), audit.Filter{
-		After: int64(after),
-		Last:  last,
-		Limit: min(limit, maxEvents),
+		After:   int64(after),
+		Last:    last,
+		Request: q.Get("request"),
+		User:    q.Get("user"),
+		Action:  q.Get("action"),
+		Service: q.Get("service"),
+		Outcome: q.Get("outcome"),
+		Since:   since,
+		Until:   until,
+		Limit:   min(limit, maxEvents),
 	})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/jeton-auth/jeton"
 )
@@ -49,4 +50,22 @@ func queryFlag(r *http.Request, name string) (bool, error) {
 	}
 
 	return flag, nil
+}
+
+// queryTime reads a time of the query; absent is the zero time.
+func queryTime(r *http.Request, name string) (time.Time, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return time.Time{}, nil
+	}
+
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, jeton.WithDetail(
+			jeton.ErrInvalid,
+			"invalid "+name+": want a time such as 2026-03-01T12:00:00Z",
+		)
+	}
+
+	return at, nil
 }

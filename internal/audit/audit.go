@@ -45,10 +45,16 @@ type Store interface {
 
 // Filter chooses events. Zero fields choose all.
 type Filter struct {
-	After   int64  // events with a greater Seq
-	Last    int    // if not 0: only this many, the newest; After is ignored
-	Request string // ID of a request
-	Limit   int    // maximum number; 0 means 1000
+	After   int64     // events with a greater Seq
+	Last    int       // if not 0: only this many, the newest; After is ignored
+	Request string    // ID of a request
+	User    string    // who did it, or to whom it was done
+	Action  string    // such as Login
+	Service string    // name of the service
+	Outcome string    // OK, or the code of a refusal
+	Since   time.Time // events of this time or later
+	Until   time.Time // events before this time
+	Limit   int       // maximum number; 0 means 1000
 }
 
 // OK is the outcome of an event that is not a refusal.

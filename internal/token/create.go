@@ -238,6 +238,7 @@ func public(r Record) jeton.Token {
 		Format:    string(r.Format),
 		Kind:      string(r.Kind),
 		Name:      r.Name,
+		Parent:    r.ParentAccessor,
 		Audience:  r.Audience,
 		Scopes:    r.Scopes,
 		Created:   r.Created,

@@ -62,21 +62,22 @@ func ClientOwner(c client.Client) Owner {
 
 // Record is a token as stored.
 type Record struct {
-	Number   int64 // never reused; counts refer to it. 0: a signed token that is not stored
-	Accessor string
-	Hash     secret.Hash // of the secret, or of a signed token's jti
-	Format   policy.Format
-	Kind     Kind
-	Name     string // of a personal token
-	Parent   int64  // number of the token that it derives from and is revoked with, or 0
-	Owner    Owner
-	Audience []string // services that accept it, sorted
-	Scopes   []string // sorted
-	Limits   policy.Limits
-	MaxUses  int64 // or policy.Unlimited
-	Window   policy.Window
-	Created  time.Time
-	Source   string // address that requested it
+	Number         int64 // never reused; counts refer to it. 0: a signed token that is not stored
+	Accessor       string
+	Hash           secret.Hash // of the secret, or of a signed token's jti
+	Format         policy.Format
+	Kind           Kind
+	Name           string // of a personal token
+	Parent         int64  // number of the token that it derives from and is revoked with, or 0
+	ParentAccessor string // of that token, as the store reads it
+	Owner          Owner
+	Audience       []string // services that accept it, sorted
+	Scopes         []string // sorted
+	Limits         policy.Limits
+	MaxUses        int64 // or policy.Unlimited
+	Window         policy.Window
+	Created        time.Time
+	Source         string // address that requested it
 }
 
 // Once is a client assertion, which is accepted once. The zero value is none.

@@ -253,7 +253,7 @@ func (d *Document) integer(p *place, out reflect.Value, tag reflect.StructTag) {
 	}
 }
 
-// duration reads a length of time. A plain number is refused by parseDuration, since its unit
+// duration reads a length of time. A plain number is refused by ParseDuration, since its unit
 // would be a guess.
 func (d *Document) duration(p *place, out *Duration, tag reflect.StructTag) {
 	n := p.node
@@ -262,7 +262,7 @@ func (d *Document) duration(p *place, out *Duration, tag reflect.StructTag) {
 		return
 	}
 
-	v, err := parseDuration(n.Value)
+	v, err := ParseDuration(n.Value)
 	limits := limitsOf(tag)
 	switch {
 	case err != nil:

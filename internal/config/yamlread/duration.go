@@ -40,8 +40,8 @@ var durationShape = regexp.MustCompile(`^` + durationPattern + `$`)
 // day is always 24 hours: lifetimes do not depend on daylight saving time.
 const day = 24 * time.Hour
 
-// parseDuration reads a length of time such as 30s, 1h30m or 1d12h.
-func parseDuration(text string) (Duration, error) {
+// ParseDuration reads a length of time such as 30s, 1h30m or 1d12h.
+func ParseDuration(text string) (Duration, error) {
 	if !durationShape.MatchString(text) {
 		return 0, durationFault(text)
 	}

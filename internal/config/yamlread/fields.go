@@ -145,4 +145,4 @@ func must[T any](v T, err error) T {
 
 func mustInt(text string) int64 { return must(strconv.ParseInt(text, 10, 64)) }
 
-func mustDuration(text string) int64 { return int64(must(parseDuration(text))) }
+func mustDuration(text string) int64 { return int64(must(ParseDuration(text))) }

@@ -62,10 +62,8 @@ func (db *Store) Events(ctx context.Context, f audit.Filter) ([]jeton.Event, err
 		most = min(f.Last, most)
 	}
 
-	where, args := "seq > $1", []any{after}
-	if f.Request != "" {
-		where, args = where+" AND request <> '' AND request = $2", append(args, f.Request)
-	} else if f.Last <= 0 {
+	where, args := chosenEvents(f, after)
+	if f.Request == "" && f.Last <= 0 {
 		// Numbers are assigned before the commit: without this, a caller that pages by Seq could
 		// pass an event that appears later with a smaller number.
 		settled, err := db.engine.Settled(ctx)
@@ -99,6 +97,42 @@ func (db *Store) Events(ctx context.Context, f audit.Filter) ([]jeton.Event, err
 	}
 
 	return events, Unavailable(rows.Err())
+}
+
+// chosenEvents returns the condition of a filter with its arguments.
+func chosenEvents(f audit.Filter, after int64) (where string, args []any) {
+	where, args = "seq > $1", []any{after}
+	if f.Request != "" {
+		args = append(args, f.Request)
+		where += fmt.Sprintf(" AND request <> '' AND request = $%d", len(args)) // uses the index
+	}
+
+	if f.User != "" {
+		args = append(args, "user:"+f.User)
+		where += fmt.Sprintf(" AND (actor = $%[1]d OR target = $%[1]d)", len(args))
+	}
+
+	for _, c := range []struct{ column, value string }{
+		{"action", f.Action},
+		{"service", f.Service},
+		{"outcome", f.Outcome},
+	} {
+		if c.value != "" {
+			args = append(args, c.value)
+			where += fmt.Sprintf(" AND %s = $%d", c.column, len(args))
+		}
+	}
+
+	if !f.Since.IsZero() {
+		args = append(args, f.Since.UnixMilli())
+		where += fmt.Sprintf(" AND at >= $%d", len(args))
+	}
+	if !f.Until.IsZero() {
+		args = append(args, f.Until.UnixMilli())
+		where += fmt.Sprintf(" AND at < $%d", len(args))
+	}
+
+	return where, args
 }
 
 // limit returns how many events to read at most: 1000 if the caller sets no limit.

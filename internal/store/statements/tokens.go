@@ -18,7 +18,8 @@ import (
 // tokenFields is what scanToken reads. The owner of a token is a client or a user: one of
 // the two joins finds a row.
 var tokenFields = of("t", "number, "+tokenColumns) +
-	", t.client <> 0, COALESCE(c.id, u.id), COALESCE(c.name, u.name), COALESCE(u.groups, '[]'), COALESCE(u.service, '')"
+	", t.client <> 0, COALESCE(c.id, u.id), COALESCE(c.name, u.name), COALESCE(u.groups, '[]')" +
+	", COALESCE(u.service, ''), COALESCE((SELECT p.accessor FROM tokens p WHERE p.number = t.parent), '')"
 
 const tokenOwners = `LEFT JOIN clients c ON c.id = t.client LEFT JOIN users u ON u.id = t.account`
 
@@ -137,14 +138,14 @@ func scanToken(row Row) (token.Record, error) {
 		&r.Owner.Name,
 		&groups,
 		&r.Owner.Service,
+		&r.ParentAccessor,
 	)
 	if err != nil {
 		return r, err
 	}
 
 	r.Format = policy.Format(format)
-	r.Kind = token.Kind(kind)
-	r.Owner.Kind = jeton.KindUser
+	r.Kind, r.Owner.Kind = token.Kind(kind), jeton.KindUser
 	if client {
 		r.Owner.Kind = jeton.KindClient
 	}

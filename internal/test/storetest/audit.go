@@ -65,10 +65,14 @@ func choosing(t *testing.T, s Store) {
 			Action:  audit.Request,
 			Target:  fmt.Sprint(i),
 			Request: fmt.Sprintf("r_%d", i%2),
+			Actor:   fmt.Sprintf("user:u_%d", i%4),
+			Service: fmt.Sprintf("s_%d", i%3),
 			Outcome: audit.OK,
 		}
 		if i == 8 {
 			e.Request = ""
+			e.Action = audit.Login
+			e.Outcome = "forbidden"
 		}
 		must(t, s.Append(t.Context(), []jeton.Event{e}))
 	}
@@ -95,6 +99,19 @@ func choosing(t *testing.T, s Store) {
 		{"of a request after one", audit.Filter{Request: "r_1", After: all[3].Seq}, "57"},
 		{"of a request, the newest", audit.Filter{Request: "r_1", Last: 2}, "57"},
 		{"of an unknown request", audit.Filter{Request: "r_"}, ""},
+		{"of a user", audit.Filter{User: "u_3"}, "37"},
+		{"of a part of a user's name", audit.Filter{User: "u"}, ""},
+		{"of a service", audit.Filter{Service: "s_2"}, "258"},
+		{"of an action", audit.Filter{Action: audit.Login}, "8"},
+		{"of an outcome", audit.Filter{Outcome: "forbidden"}, "8"},
+		{"of a time or later", audit.Filter{Since: noon.Add(time.Hour)}, "124578"},
+		{"before a time", audit.Filter{Until: noon.Add(time.Hour)}, "036"},
+		{
+			"the newest between two times",
+			audit.Filter{Since: noon.Add(time.Hour), Until: noon.Add(2 * time.Hour), Last: 2},
+			"47",
+		},
+		{"of a user and a request", audit.Filter{User: "u_3", Request: "r_1", Last: 1}, "7"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			events, err := s.Events(t.Context(), tc.filter)
