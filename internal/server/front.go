@@ -144,7 +144,16 @@ func (f *front) mux(w *web.Reply, r *http.Request) (*mux, error) {
 		return nil, jeton.WithDetail(jeton.ErrMisdirected, fix)
 	}
 
-	return s.mux(r.URL.Path), nil
+	// Many proxies pass the client's X-Forwarded-Host beside a Host that they have checked. The client must not get from
+	// a service that the proxy lets it reach to another one.
+	chosen := s.mux(r.URL.Path)
+	sent := f.byHost[hostname(r.Host)]
+	if sent != nil && sent.mux(r.URL.Path) != chosen {
+		const fix = "Host and X-Forwarded-Host name two services; let the proxy set or remove X-Forwarded-Host"
+		return nil, jeton.WithDetail(jeton.ErrMisdirected, fix)
+	}
+
+	return chosen, nil
 }
 
 // accepts reports whether requests with a host name are for the service without one. A page in a

@@ -82,6 +82,44 @@ func TestAServiceAnswersItsOwnHostNames(t *testing.T) {
 	}
 }
 
+// TestAForwardedHostDoesNotLeadToAnotherService sends requests through a trusted proxy. Many proxies check Host and pass
+// the X-Forwarded-Host of the client, who must not reach a service that the proxy keeps from it.
+func TestAForwardedHostDoesNotLeadToAnotherService(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		host      string
+		forwarded string
+		want      int
+	}{
+		{"the proxy passes Host", "shop.example.org", "", 200},
+		{"the proxy replaces Host", "jeton.internal:8443", "shop.example.org", 200},
+		{"both name the service", "shop.example.org", "SHOP.example.org:443", 200},
+		{"two names of the service", "shop.example.org", "www.example.org", 200},
+		{"another service", "shop.example.org", "payments.example.org", 421},
+		{"another service, by a name of this machine", "shop.example.org", "localhost", 421},
+		{"no service", "shop.example.org", "rebound.example.com", 421},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := frontOf(t, endpoint{listen: ":8443", host: "shop.example.org", hosts: []string{"www.example.org"}})
+			other := frontOf(t, endpoint{listen: ":8443"}).only.service
+			f.add("payments.example.org", other)
+			f.add("", other)
+
+			r := httptest.NewRequest("GET", "/x", nil)
+			r.Host, r.RemoteAddr = tc.host, "192.0.2.1:1234"
+			if tc.forwarded != "" {
+				r.Header.Set("X-Forwarded-Host", tc.forwarded)
+			}
+			w := httptest.NewRecorder()
+			f.ServeHTTP(w, r)
+
+			if w.Code != tc.want {
+				t.Errorf("GET /x of host %q forwarded for %q = %d, want %d", tc.host, tc.forwarded, w.Code, tc.want)
+			}
+		})
+	}
+}
+
 func TestHSTSIsSentOverTLSThatCanBeChecked(t *testing.T) {
 	for _, tc := range []struct {
 		name       string
