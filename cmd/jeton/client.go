@@ -76,7 +76,7 @@ type clientFlags struct {
 // clientAdd implements 'jeton client add'. Keys can be added later as well, with 'jeton client
 // key add'.
 func clientAdd() *cobra.Command {
-	var f clientFlags
+	f := clientFlags{place: place{create: true}}
 
 	c := &cobra.Command{
 		Use:   "add NAME",

@@ -144,8 +144,8 @@ func (f *front) mux(w *web.Reply, r *http.Request) (*mux, error) {
 		return nil, jeton.WithDetail(jeton.ErrMisdirected, fix)
 	}
 
-	// Many proxies pass the client's X-Forwarded-Host beside a Host that they have checked. The client must not get from
-	// a service that the proxy lets it reach to another one.
+	// Many proxies pass the client's X-Forwarded-Host beside a Host that they have checked. The client must not
+	// get from a service that the proxy lets it reach to another one.
 	chosen := s.mux(r.URL.Path)
 	sent := f.byHost[hostname(r.Host)]
 	if sent != nil && sent.mux(r.URL.Path) != chosen {

@@ -82,8 +82,8 @@ func TestAServiceAnswersItsOwnHostNames(t *testing.T) {
 	}
 }
 
-// TestAForwardedHostDoesNotLeadToAnotherService sends requests through a trusted proxy. Many proxies check Host and pass
-// the X-Forwarded-Host of the client, who must not reach a service that the proxy keeps from it.
+// TestAForwardedHostDoesNotLeadToAnotherService sends requests through a trusted proxy. Many proxies check Host
+// and pass the X-Forwarded-Host of the client, who must not reach a service that the proxy keeps from it.
 func TestAForwardedHostDoesNotLeadToAnotherService(t *testing.T) {
 	for _, tc := range []struct {
 		name      string
@@ -114,7 +114,7 @@ func TestAForwardedHostDoesNotLeadToAnotherService(t *testing.T) {
 			f.ServeHTTP(w, r)
 
 			if w.Code != tc.want {
-				t.Errorf("GET /x of host %q forwarded for %q = %d, want %d", tc.host, tc.forwarded, w.Code, tc.want)
+				t.Errorf("GET /x of %q forwarded for %q = %d, want %d", tc.host, tc.forwarded, w.Code, tc.want)
 			}
 		})
 	}
