@@ -197,8 +197,11 @@ func New(c Config) *Log {
 	return l
 }
 
-// Record queues an event that changes nothing. It never waits.
+// Record queues an event that changes nothing. It never waits for the store. A refused login has a line
+// in the server's log as well, also when the event is dropped.
 func (l *Log) Record(e jeton.Event) {
+	l.logRefusedLogin(e)
+
 	l.mu.Lock()
 	kept := l.buckets[kindOf(e)].take(e.Time)
 	if kept {
@@ -216,6 +219,25 @@ func (l *Log) Record(e jeton.Event) {
 	case l.wake <- struct{}{}:
 	default:
 	}
+}
+
+// logRefusedLogin writes a line for each refused login of a user or client. The guide documents its
+// fields, which programs such as fail2ban read: source and outcome stay the first.
+func (l *Log) logRefusedLogin(e jeton.Event) {
+	if e.Outcome == OK || e.Action != Login && e.Action != TokenIssue {
+		return
+	}
+
+	l.slog.Warn(
+		"login refused",
+		"source", e.Source,
+		"outcome", e.Outcome,
+		"service", e.Service,
+		"action", e.Action,
+		"actor", e.Actor,
+		"reason", e.Reason,
+		"request_id", e.Request,
+	)
 }
 
 // drop counts events that were not written. The next event in the log says how many are

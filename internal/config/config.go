@@ -58,9 +58,16 @@ type Config struct {
 
 // Log configures the server's log.
 type Log struct {
-	Level  string `yaml:"level" env:"JETON_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" doc:"Minimum level to log."`
-	Format string `yaml:"format" env:"JETON_LOG_FORMAT" default:"json" enum:"json,text" doc:"Format of log messages."`
+	Level    string `yaml:"level" env:"JETON_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" doc:"Minimum level to log."`
+	Format   string `yaml:"format" env:"JETON_LOG_FORMAT" default:"json" enum:"json,text" doc:"Format of log messages."`
+	Requests string `yaml:"requests" env:"JETON_LOG_REQUESTS" default:"off" enum:"off,refused,all" doc:"Requests of services and of the authorization server that get a line of level info each. Refused logins have a line of level warn in any case."`
 }
+
+// What Log.Requests may be.
+const (
+	RequestsRefused = "refused"
+	RequestsAll     = "all"
+)
 
 // Admin is the listener for operators' tools.
 type Admin struct {

@@ -53,7 +53,7 @@ func TestDefault(t *testing.T) {
 // defaults returns the configuration of default.yaml, with all defaults.
 func defaults() *config.Config {
 	return &config.Config{
-		Log:            config.Log{Level: "info", Format: "json"},
+		Log:            config.Log{Level: "info", Format: "json", Requests: "off"},
 		Admin:          config.Admin{Listen: "127.0.0.1:9180"},
 		Hashing:        config.Hashing{Workers: 0, Queue: 128},
 		Passwords:      config.Passwords{MinLength: 15},

@@ -3,6 +3,7 @@ package secret
 import (
 	"regexp"
 	"strings"
+	"unicode"
 )
 
 // jwtStart begins every JWT: the base64url of `{"`.
@@ -19,11 +20,12 @@ func Mask(text string) string { return secrets.ReplaceAllString(text, "[secret]"
 // maxPath bounds the path of a request in logs and the audit log, in bytes.
 const maxPath = 200
 
-// RedactPath returns a path as logs and the audit log may show it: at most 200 bytes, and only
+// RedactPath returns a path as logs and the audit log may show it: at most 200 bytes, printable, and only
 // what is before the first secret of ours or JWT that a client put into it. Whatever writes the
 // path of a request calls this.
 func RedactPath(path string) string {
 	before := path[:firstSecret(path)]
+	before, path = printable(before), printable(path)
 
 	if len(before) > maxPath {
 		return strings.ToValidUTF8(before[:maxPath], "") + "…"
@@ -33,6 +35,17 @@ func RedactPath(path string) string {
 	}
 
 	return path
+}
+
+// printable replaces characters that could forge a line or control a terminal. Text without them is
+// returned unchanged.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }
 
 // firstSecret returns where the first secret in a text begins, or the length of the text. It

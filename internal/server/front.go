@@ -28,6 +28,7 @@ type front struct {
 	hsts      []string // Strict-Transport-Security; nil: not sent
 	weakTLS   bool     // a certificate of the listener is self-signed
 	proxies   web.Proxies
+	requests  string // log.requests; "": off
 	pace      web.Pace
 	now       func() time.Time
 	log       *slog.Logger
@@ -101,6 +102,9 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	}
 
 	d, err := f.mux(w, r)
+	// Deferred: also after a panic, and when a client has gone.
+	defer f.logRequest(w, r, d)
+
 	if err != nil {
 		web.Fail(w, r, err)
 		return

@@ -189,6 +189,7 @@ func (d *mux) serve(route web.Route) http.HandlerFunc {
 
 		// OPTIONS asks about a counted route: it needs no credential, and takes no use.
 		r.Pattern = route.Pattern // as configured
+		w.Route = route.Pattern
 
 		if !route.Access.Handles(r.Method) {
 			d.options(w, r)
@@ -201,6 +202,7 @@ func (d *mux) serve(route web.Route) http.HandlerFunc {
 		}
 
 		if err != nil {
+			w.Refused = jeton.Code(err)
 			if d.throttle.allows(err, time.Now(), d.log) {
 				web.Log(w, d.log, r, err)
 			}

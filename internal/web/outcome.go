@@ -73,6 +73,7 @@ func Problem(err error) jeton.Problem {
 func Mark(w *Reply, err error) jeton.Problem {
 	p := Problem(err)
 	p.Request = w.ID
+	w.Refused = p.Code
 	h := w.Header()
 	// A refusal is about this caller at this moment: no cache may keep it for another one.
 	h[jeton.HeaderError] = []string{p.Code}

@@ -20,6 +20,8 @@ type Reply struct {
 	Client   context.Context
 	Decision any      // of internal/gate, which reads it with From
 	HSTS     []string // Strict-Transport-Security (RFC 6797), unless the response has one; nil: none
+	Route    string   // pattern of the route, for the log; "": none
+	Refused  string   // code of the refusal, for the log; "": none
 
 	status  int         // 0 before there is one
 	bytes   int64       // of the body, written so far; UntilGone reads it, too
