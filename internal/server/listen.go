@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/config"
@@ -152,7 +153,7 @@ func (s *Server) bind(conf *config.Config, wanted map[string]*planned) ([]*liste
 		n, err := net.Listen("tcp", p.listen)
 		if err != nil {
 			closeAll(opened)
-			return nil, fmt.Errorf("listen on %s: %w", p.listen, err)
+			return nil, listenFault(conf, p.listen, err)
 		}
 
 		// An operator can look at metrics while the limits are reached.
@@ -164,6 +165,34 @@ func (s *Server) bind(conf *config.Config, wanted map[string]*planned) ([]*liste
 	}
 
 	return opened, nil
+}
+
+// listenFault returns the error of an address that cannot be listened on. If another process uses
+// it, the error names the setting to change.
+func listenFault(conf *config.Config, listen string, err error) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("listen on %s: %w", listen, err)
+	}
+
+	var settings []string
+	if conf.Admin.Listen == listen {
+		settings = append(settings, "admin.listen (or set JETON_ADMIN_LISTEN)")
+	}
+	if conf.Issuer != nil && conf.Issuer.Listen == listen {
+		settings = append(settings, "issuer.listen")
+	}
+	for i, s := range conf.Services {
+		if s.Listen == listen {
+			settings = append(settings, fmt.Sprintf("services[%d].listen", i))
+		}
+	}
+
+	return fmt.Errorf(
+		"listen on %s: %w; stop the process that uses it, or change %s",
+		listen,
+		err,
+		strings.Join(settings, " and "),
+	)
 }
 
 // closeAll closes listeners that bind has opened before one of them failed.
