@@ -89,7 +89,7 @@ func normalHost(host string) (string, error) {
 
 	labels := strings.Split(name, ".")
 	for _, l := range labels {
-		if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' || strings.Trim(l, letters) != "" {
+		if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' || strings.Trim(l, hostCharacters) != "" {
 			return "", jeton.WithDetail(jeton.ErrInvalid, "invalid host name")
 		}
 	}
@@ -104,52 +104,43 @@ func normalHost(host string) (string, error) {
 	return name, nil
 }
 
-// letters are what a name of a host may have besides dots, in lower case. Underscores occur
+// hostCharacters are what a name of a host may have besides dots, in lower case. Underscores occur
 // in container networks.
-const letters = "abcdefghijklmnopqrstuvwxyz0123456789-_"
+const hostCharacters = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// asciiHost returns the form xn--… of an international name. The standard library has this
-// conversion only inside net/http, which applies it to every request that it writes.
+// asciiHost returns the form xn--… of an international name. Only net/http of the standard library
+// has this conversion, for the requests that it writes: so a request is written and read again.
 func asciiHost(name string) (string, error) {
-	ascii := true
+	invalid := jeton.WithDetail(jeton.ErrInvalid, "invalid host name")
+	international := false
 	for _, r := range name {
-		if r <= unicode.MaxASCII {
-			continue
+		// Before the name is in a request, where a line break would begin a new header.
+		if r <= unicode.MaxASCII && !strings.ContainsRune(hostCharacters+".", r) {
+			return "", invalid
+		}
+		if r > unicode.MaxASCII && !unicode.In(r, unicode.L, unicode.M, unicode.Nd) {
+			return "", invalid
 		}
 
-		ascii = false
-		if !unicode.In(r, unicode.L, unicode.M, unicode.Nd) {
-			return "", jeton.WithDetail(jeton.ErrInvalid, "invalid host name")
-		}
+		international = international || r > unicode.MaxASCII
 	}
 
-	if ascii {
+	if !international {
 		return name, nil
 	}
 
-	// The ASCII part is checked before the name is written into a request, where a line break
-	// would begin a new header.
-	if strings.Trim(strings.Map(func(r rune) rune {
-		if r > unicode.MaxASCII {
-			return -1
-		}
-		return r
-	}, name), letters+".") != "" {
-		return "", jeton.WithDetail(jeton.ErrInvalid, "invalid host name")
-	}
-
-	var sent bytes.Buffer
+	var written bytes.Buffer
 	r := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Host: name}
-	if err := r.Write(&sent); err != nil {
-		return "", jeton.WithDetail(jeton.ErrInvalid, "invalid host name")
+	if err := r.Write(&written); err != nil {
+		return "", invalid
 	}
 
-	back, err := http.ReadRequest(bufio.NewReader(&sent))
+	converted, err := http.ReadRequest(bufio.NewReader(&written))
 	if err != nil {
-		return "", jeton.WithDetail(jeton.ErrInvalid, "invalid host name")
+		return "", invalid
 	}
 
-	return strings.ToLower(back.Host), nil
+	return strings.ToLower(converted.Host), nil
 }
 
 // normalPort returns port without leading zeros, with which the same port would have many

@@ -5,9 +5,9 @@
 // that could say so, in any spelling, is removed and set again. Neither our cookies nor the
 // header Authorization reach an upstream, and an upstream cannot set our cookies.
 //
-// The routes are registered in routes.go, and a page for browsers begins in login.go. Requests
-// to an upstream pass through upstream.go and headers.go; after an Upgrade it copies bytes and
-// reads no messages.
+// The routes are registered in routes.go: a page is a route there and a file of its own. Requests
+// to an upstream pass through upstream.go and headers.go; websocket.go checks the handshake only,
+// and after it bytes are copied and no messages are read.
 //
 // Package internal/gate judges the requests, and internal/signin the logins. What a teaching
 // server does differently is in internal/teaching.

@@ -87,28 +87,31 @@ func (g *Gateway) count(a *policy.Access, list []policy.Budget) {
 	a.SessionBudgets = list
 	a.ClientBudgets = slices.DeleteFunc(slices.Clone(list), ofLogin)
 	a.TokenBudgets = a.ClientBudgets
-	if g.countsUsers() {
+	if g.countsPerUser() {
 		a.TokenBudgets = list
 	}
 }
 
-// countsUsers reports whether all credentials of a user take from the same budgets.
-func (g *Gateway) countsUsers() bool { return g.conf.CountBy == config.CountByUser }
+// countsPerUser reports whether all credentials of a user take from the same budgets.
+func (g *Gateway) countsPerUser() bool { return g.conf.CountBy == config.CountByUser }
 
 // allRoutes is the name of the budget that every counted route of a service takes from.
 const allRoutes = "*"
 
-// budgets returns what one request of a route takes a use from.
+// budgets returns the limits that a request of a route counts against: that of the service, that
+// of the route, both or none.
 func (g *Gateway) budgets(ctx context.Context, r config.Route) ([]policy.Budget, error) {
-	var list []policy.Budget
-
-	for _, b := range []struct {
+	type limited struct {
 		name  string
 		limit *int64
-	}{
+	}
+	limits := []limited{
 		{allRoutes, g.conf.Session.MaxUses},
 		{r.Match, r.MaxUses},
-	} {
+	}
+
+	var list []policy.Budget
+	for _, b := range limits {
 		if b.limit == nil {
 			continue
 		}
@@ -122,7 +125,7 @@ func (g *Gateway) budgets(ctx context.Context, r config.Route) ([]policy.Budget,
 			ID:      id,
 			Name:    b.name,
 			Max:     *b.limit,
-			PerUser: g.countsUsers(),
+			PerUser: g.countsPerUser(),
 		})
 	}
 

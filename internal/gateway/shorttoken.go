@@ -59,7 +59,7 @@ func (g *Gateway) tokenLogin() *token.Login {
 		counts = counts || r.MaxUses != nil
 	}
 
-	if !g.terms.Relogin.NeedsHistory() && !(counts && g.countsUsers()) {
+	if !g.terms.Relogin.NeedsHistory() && !(counts && g.countsPerUser()) {
 		return nil
 	}
 

@@ -21,9 +21,9 @@ type Running struct {
 	PID     string
 }
 
-// RunningServers returns servers on this machine that an operator of this process's user may
-// mean: its own, and those that the service manager runs. It is for the text of an error: a
-// server that cannot be found is missing.
+// RunningServers returns the servers on this machine that this process's user started, and those
+// that the service manager runs. It helps to word an error, so it returns none: a server that it
+// cannot find is missing from the list.
 func RunningServers(ctx context.Context) []Running {
 	var list []Running
 	for _, dir := range runDirs() {
@@ -33,14 +33,19 @@ func RunningServers(ctx context.Context) []Running {
 
 		entries, _ := os.ReadDir(dir)
 		for _, e := range entries {
-			path := filepath.Join(dir, e.Name())
-			text, err := os.ReadFile(path)
-			if !strings.HasSuffix(e.Name(), runSuffix) || err != nil {
+			if !strings.HasSuffix(e.Name(), runSuffix) {
 				continue
 			}
 
+			path := filepath.Join(dir, e.Name())
+			text, err := os.ReadFile(path)
+			if err != nil {
+				continue
+			}
+
+			// A server that was killed could not remove its file. If its data is gone too, it is
+			// not coming back.
 			dataDir := strings.TrimSuffix(string(text), "\n")
-			// A killed server leaves its file, and a test its directory.
 			if _, err := os.Stat(dataDir); errors.Is(err, fs.ErrNotExist) {
 				_ = os.Remove(path)
 				continue

@@ -9,7 +9,8 @@
 //
 //	core.go, store.go, datadir.go    what is open: the data directory, the store, all that uses it
 //	plan.go, issuer.go, users_api.go from a configuration to routes, by listener
-//	listen.go, front.go, mux.go      from a connection to a handler
+//	listen.go, front.go              from a connection to a handler
+//	mux.go                           from a path to its route and access rule
 //	admin.go, metrics.go             health, readiness and metrics
 //	control.go                       the control socket, and the API without a server
 //	reload.go                        SIGHUP: all of a new configuration, or nothing
