@@ -155,3 +155,29 @@ func TestExplain(t *testing.T) {
 		check(t, f.Ask("GET", "shop", "/plain", "Cookie", good), "expired", "GET /plain", "window")
 	})
 }
+
+// TestExplainNamesARevokedToken stands for a job that fails after a token was revoked: the operator
+// must find out which token it sends.
+func TestExplainNamesARevokedToken(t *testing.T) {
+	m := newMatrix(t)
+	name, _ := m.newUser()
+	text, accessor := m.personal(name, 0, time.Time{})
+	m.MustControl("DELETE", "/api/v1/tokens/"+accessor, nil, nil)
+
+	a := m.Ask("GET", "app", "/who", "Authorization", "Bearer "+text)
+	if a.Status != 401 || strings.Contains(a.Body, accessor) {
+		t.Errorf("GET /who = %d %s, want 401 without the accessor", a.Status, a.Body)
+	}
+
+	f := &fixture{Server: m.Server}
+	events, err := f.explain(t, a.Request())
+	if err != nil || len(events) != 1 {
+		t.Fatalf("%d events, %v, want one", len(events), err)
+	}
+
+	want := fmt.Sprintf("token %s %q of user:%s ended at 2026-03-01T12:00:00", accessor, "cell", name)
+	got := events[0].Checks[1].Value
+	if !strings.Contains(got, want) || !strings.Contains(got, "token.revoke by operator") {
+		t.Errorf("credential: %q, want %q and by whom", got, want)
+	}
+}

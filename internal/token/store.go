@@ -130,6 +130,16 @@ type Which struct {
 	Before   int64 // number, for the next page of ListTokens alone; 0: the first
 }
 
+// Ended is an opaque token that was revoked or rotated, for the operator.
+type Ended struct {
+	Accessor string
+	Name     string // of a personal token
+	Owner    string // user:NAME or client:NAME
+	At       time.Time
+	Actor    string // of the audit event
+	Action   string // of the audit event
+}
+
 // Void is a revocation of signed tokens: the hash of a jti or of a generation, until the
 // tokens that contain it have expired.
 type Void struct {
@@ -158,6 +168,9 @@ type Store interface {
 	// FindToken returns the token of a hash. It returns jeton.ErrNotFound if there is none, or
 	// if its owner is disabled or now has another version.
 	FindToken(ctx context.Context, h secret.Hash) (Record, error)
+	// FindEnded returns an opaque token that was revoked or rotated, as long as the audit log
+	// has events of that time. It returns jeton.ErrNotFound if there is none.
+	FindEnded(ctx context.Context, h secret.Hash) (Ended, error)
 	// FindSigned returns the number of a signed token, 0 if it is not stored, and whether its
 	// jti or its generation is revoked.
 	FindSigned(ctx context.Context, jti, generation secret.Hash) (number int64, void bool, err error)

@@ -29,6 +29,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/sweep"
@@ -183,7 +184,7 @@ func (t *Tokens) findOpaque(ctx context.Context, text string) (*Live, error) {
 	before := t.live.Generation(h)
 	r, err := t.store.FindToken(ctx, h)
 	if errors.Is(err, jeton.ErrNotFound) {
-		return nil, refused("no such token, or it was revoked or has expired")
+		return nil, t.refuseEnded(ctx, h)
 	}
 
 	if err != nil {
@@ -191,4 +192,31 @@ func (t *Tokens) findOpaque(ctx context.Context, text string) (*Live, error) {
 	}
 
 	return t.live.Add(h, t.newLive(r), before), nil
+}
+
+// refuseEnded returns why an opaque token is refused that is not stored: which token it was, if it
+// was revoked. The caller knows its secret, so the reason may name it.
+func (t *Tokens) refuseEnded(ctx context.Context, h secret.Hash) error {
+	e, err := t.store.FindEnded(ctx, h)
+	if errors.Is(err, jeton.ErrNotFound) {
+		return refused("no such token, or it has expired, or its owner is disabled")
+	}
+	if err != nil {
+		return fmt.Errorf("find token: %w", err)
+	}
+
+	by := e.Actor
+	if by == "" {
+		by = "the server"
+	}
+
+	return refused(
+		"token %s %q of %s ended at %s: %s by %s",
+		e.Accessor,
+		e.Name,
+		e.Owner,
+		e.At.Format(policy.TimeFormat),
+		e.Action,
+		by,
+	)
 }

@@ -74,8 +74,8 @@ func TestAnIncompleteBackupIsRefused(t *testing.T) {
 			sealed(changed(t, good, 'H', func(b []byte) []byte {
 				return bytes.Replace(
 					b,
-					[]byte(`"level":2`),
 					[]byte(`"level":3`),
+					[]byte(`"level":4`),
 					1,
 				)
 			})),

@@ -6,12 +6,12 @@ import (
 )
 
 // Level is the version of the list of tables. This program cannot keep the rows of a greater one.
-const Level = 2
+const Level = 3
 
 // firstSchema has the number of the schema with which each level began, from level 1 on, by Head.Engine.
 var firstSchema = map[string][Level]int{
-	"sqlite":   {5, 6},
-	"postgres": {1, 2},
+	"sqlite":   {5, 6, 7},
+	"postgres": {1, 2, 3},
 }
 
 // LevelOf returns the level of a schema of an engine, and 0 for one that is older than backups.
@@ -102,21 +102,21 @@ func tables() []table {
 		withKey("uses", 2, "login budget used"),
 		withKey("assertions", 2, "issuer:text jti:blob expires"),
 		withNumber("revoked", "seq hash:blob until"),
+		withKey("ended_tokens", 1, "hash:blob accessor:text name:text owner:text at actor:text action:text"),
 		withNumber("audit", "seq at request:text actor:text action:text target:text service:text "+
 			"outcome:text reason:text source:text checks:text"),
 		meta,
 	}
 }
 
-// laterColumns has the level with which a column of a table was added.
-var laterColumns = map[string]int{"users.service": 2}
+// later has the level with which a table, or a column of a table, was added.
+var later = map[string]int{"users.service": 2, "ended_tokens": 3}
 
 // tablesOf returns what a schema of a level has of it.
 func tablesOf(level int) []table {
-	list := tables()
+	list := slices.DeleteFunc(tables(), func(t table) bool { return later[t.Name] > level })
 	for i, t := range list {
-		later := func(c column) bool { return laterColumns[t.Name+"."+c.Name] > level }
-		list[i].Columns = slices.DeleteFunc(t.Columns, later)
+		list[i].Columns = slices.DeleteFunc(t.Columns, func(c column) bool { return later[t.Name+"."+c.Name] > level })
 	}
 
 	return list

@@ -187,7 +187,7 @@ func (db *Store) ChangeUser(
 			}
 		}
 
-		if err := changeUser(ctx, tx, a, c, now); err != nil {
+		if err := changeUser(ctx, tx, a, c, at(ev, now)); err != nil {
 			return nil, err
 		}
 
@@ -222,8 +222,15 @@ func heldUser(ctx context.Context, tx Conn, name string) (account.Account, error
 	return a, nil
 }
 
-// changeUser writes the change and ends the sessions and tokens that must not outlive it.
-func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Change, now time.Time) error {
+// at returns an event with the time of its step.
+func at(ev jeton.Event, now time.Time) jeton.Event {
+	ev.Time = now
+	return ev
+}
+
+// changeUser writes the change and ends the sessions and tokens that must not outlive it. It
+// adds no event: ev says when and by whom.
+func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Change, ev jeton.Event) error {
 	end, old := false, a
 	if c.Password != nil {
 		a.Password = *c.Password
@@ -254,7 +261,7 @@ func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Chang
 	if err := freeEmail(ctx, tx, a); err != nil {
 		return err
 	}
-	if err := writeUser(ctx, tx, a, now); err != nil {
+	if err := writeUser(ctx, tx, a, ev.Time); err != nil {
 		return err
 	}
 
@@ -268,7 +275,7 @@ func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Chang
 		}
 	}
 
-	return endTokensOfUser(ctx, tx, old, a.Disabled || !c.KeepTokens, now)
+	return endTokensOfUser(ctx, tx, old, a.Disabled || !c.KeepTokens, ev)
 }
 
 // freeEmail returns jeton.ErrConflict when another user has the address. Steps that change
@@ -301,16 +308,18 @@ func freeEmail(ctx context.Context, tx Conn, a account.Account) error {
 
 // endTokensOfUser voids the tokens that were issued for the credential of a user as it was,
 // and with all set ends the personal tokens, too.
-func endTokensOfUser(ctx context.Context, tx Conn, a account.Account, all bool, now time.Time) error {
+func endTokensOfUser(ctx context.Context, tx Conn, a account.Account, all bool, ev jeton.Event) error {
 	if _, err := makeVoid(ctx, tx, token.Void{
 		Hash:  secret.HashOf(a.Generation()),
-		Until: now.Add(policy.KeepRevocations),
+		Until: ev.Time.Add(policy.KeepRevocations),
 	}); err != nil {
 		return err
 	}
 
 	// account <> 0 lets the partial index fit.
-	_, err := endTokens(ctx, tx, "account = $1 AND account <> 0 AND (kind <> 'personal' OR $2)", a.ID, all)
+	const ofUser = "account = $1 AND account <> 0 AND (kind <> 'personal' OR $2)"
+	_, err := endTokens(ctx, tx, ev, ofUser, a.ID, all)
+
 	return err
 }
 
@@ -332,7 +341,7 @@ func (db *Store) RemoveUser(ctx context.Context, name string, ev jeton.Event) er
 			return nil, err
 		}
 
-		if err := removeUser(ctx, tx, a, ev.Time); err != nil {
+		if err := removeUser(ctx, tx, a, ev); err != nil {
 			return nil, err
 		}
 
@@ -341,7 +350,7 @@ func (db *Store) RemoveUser(ctx context.Context, name string, ev jeton.Event) er
 }
 
 // removeUser deletes an account with everything that belongs to it. Audit events stay.
-func removeUser(ctx context.Context, tx Conn, a account.Account, now time.Time) error {
+func removeUser(ctx context.Context, tx Conn, a account.Account, ev jeton.Event) error {
 	id := a.ID
 	// From here on logins wait for this row, and then do not find it.
 	if _, err := tx.Exec(ctx, "UPDATE users SET version = version + 1 WHERE id = $1", id); err != nil {
@@ -351,7 +360,7 @@ func removeUser(ctx context.Context, tx Conn, a account.Account, now time.Time) 
 		return err
 	}
 
-	if err := endTokensOfUser(ctx, tx, a, true, now); err != nil {
+	if err := endTokensOfUser(ctx, tx, a, true, ev); err != nil {
 		return err
 	}
 

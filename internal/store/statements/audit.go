@@ -179,13 +179,25 @@ func scanEvent(row Row) (jeton.Event, error) {
 func (db *Store) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
 	var n int64
 	err := db.do(ctx, func(ctx context.Context, tx Conn) (err error) {
-		// The record is in the order of time, so the oldest are the first.
+		// The log is in the order of time, so the oldest are the first.
 		n, err = tx.Exec(
 			ctx,
 			"DELETE FROM audit WHERE seq IN (SELECT seq FROM (SELECT seq, at FROM audit ORDER BY seq"+atMost(limit)+
 				") oldest WHERE at < $1)",
 			milli(before),
 		)
+		if err != nil {
+			return err
+		}
+
+		tokens, err := tx.Exec(
+			ctx,
+			"DELETE FROM ended_tokens WHERE hash IN (SELECT hash FROM ended_tokens WHERE at < $1 ORDER BY at"+
+				atMost(limit)+")",
+			milli(before),
+		)
+		// The larger: the caller goes on until a sweep deletes fewer than the limit.
+		n = max(n, tokens)
 
 		return err
 	})

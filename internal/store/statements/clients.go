@@ -405,7 +405,7 @@ SET until = CASE WHEN revoked.until > excluded.until THEN revoked.until ELSE exc
 		return nil, err
 	}
 
-	ended, err := endTokens(ctx, tx, "client = $1 AND client <> 0", c.ID)
+	ended, err := endTokens(ctx, tx, s.Event, "client = $1 AND client <> 0", c.ID)
 	return append(ended, generation), err
 }
 

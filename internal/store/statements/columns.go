@@ -14,6 +14,7 @@ const (
 	tokenColumns   = "accessor, hash, format, kind, name, parent, version, audience, scopes, " +
 		"allows, networks, max_uses, created, opens, expires, source"
 	keyColumns   = "kid, kind, alg, public, sealed, created, opens, retires, closes, revoked"
+	endedColumns = "hash, accessor, name, owner, at, actor, action"
 	auditColumns = "at, request, actor, action, target, service, outcome, reason, source, checks"
 )
 

@@ -29,7 +29,8 @@ func (db *Store) ImportUsers(
 	run := func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		// Inside run, which the engine may call again after a rollback.
 		results = make([]account.ImportResult, len(rows))
-		step := importStep{tx: tx, now: now}
+		step := importStep{tx: tx, event: at(ev, now)}
+		step.event.Action = audit.UserChange
 		var events []jeton.Event
 		for i, r := range rows {
 			result, err := step.user(ctx, r)
@@ -73,8 +74,8 @@ func (db *Store) ImportUsers(
 // importStep imports rows in one transaction.
 type importStep struct {
 	tx      Conn
-	now     time.Time
-	changed []int64 // ids of existing users that the import has changed
+	event   jeton.Event // of the users that the import changes
+	changed []int64     // ids of existing users that the import has changed
 }
 
 // user imports one row. A refused row changes nothing: its statements fail before any has
@@ -112,7 +113,7 @@ func (s *importStep) user(ctx context.Context, r account.PreparedRow) (account.I
 		return account.ImportResult{Verdict: account.Exists}, nil
 	}
 
-	err = changeUser(ctx, s.tx, a, c, s.now)
+	err = changeUser(ctx, s.tx, a, c, s.event)
 	if errors.Is(err, jeton.ErrConflict) {
 		return keptOut(jeton.Detail(err), nil)
 	}

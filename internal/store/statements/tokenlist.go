@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
@@ -78,6 +79,7 @@ func (db *Store) SweepTokens(ctx context.Context, before time.Time, limit int) (
 		ended, err := endTokens(
 			ctx,
 			tx,
+			jeton.Event{},
 			"number IN (SELECT number FROM tokens WHERE expires < $1 ORDER BY expires"+atMost(limit)+")",
 			milli(before),
 		)

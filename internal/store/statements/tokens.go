@@ -211,7 +211,7 @@ func (db *Store) EndTokens(ctx context.Context, w token.Which, void *token.Void,
 		}
 
 		if len(args) > 0 {
-			hashes, err := endTokens(ctx, tx, where, args...)
+			hashes, err := endTokens(ctx, tx, ev, where, args...)
 			if err != nil {
 				return nil, err
 			}
@@ -250,8 +250,13 @@ func (db *Store) RotateToken(ctx context.Context, r token.Rotation, ev jeton.Eve
 		}
 
 		// The children were made with the old secret, which may be the leaked one.
-		gone, err := endTokens(ctx, tx, "parent = $1 AND parent <> 0", tok.Number)
+		gone, err := endTokens(ctx, tx, ev, "parent = $1 AND parent <> 0", tok.Number)
 		if err != nil {
+			return nil, err
+		}
+
+		// The token goes on with another secret. Of the old one it is known who replaced it.
+		if err := keepEnded(ctx, tx, ev, "number = $1", tok.Number); err != nil {
 			return nil, err
 		}
 
@@ -302,15 +307,15 @@ func makeVoid(ctx context.Context, tx Conn, v token.Void) (bool, error) {
 // returns their hashes. A concurrent use finds no token and fails. A concurrent mint of a
 // child is waited for, and the child is found when its turn comes. A condition on the parent
 // or the owner says that it is not 0: only then do the partial indexes fit, and no step
-// reads the whole table.
-func endTokens(ctx context.Context, tx Conn, where string, args ...any) ([]secret.Hash, error) {
-	all, err := removeTokens(ctx, tx, where, args...)
+// reads the whole table. ev is the event of the revocation; tokens that expired have none.
+func endTokens(ctx context.Context, tx Conn, ev jeton.Event, where string, args ...any) ([]secret.Hash, error) {
+	all, err := removeTokens(ctx, tx, ev, where, args...)
 	parents := all.numbers
 	for err == nil && len(parents) > 0 {
 		// Children may have children: the loop ends when a level has none.
 		n := min(together, len(parents))
 		var children endedRows
-		children, err = removeTokens(ctx, tx, "parent IN ("+places(n)+") AND parent <> 0", anys(parents[:n])...)
+		children, err = removeTokens(ctx, tx, ev, "parent IN ("+places(n)+") AND parent <> 0", anys(parents[:n])...)
 		all.hashes = append(all.hashes, children.hashes...)
 		parents = append(parents[n:], children.numbers...)
 	}
@@ -319,7 +324,11 @@ func endTokens(ctx context.Context, tx Conn, where string, args ...any) ([]secre
 }
 
 // removeTokens deletes the tokens that where chooses with their counts, and nothing else.
-func removeTokens(ctx context.Context, tx Conn, where string, args ...any) (endedRows, error) {
+func removeTokens(ctx context.Context, tx Conn, ev jeton.Event, where string, args ...any) (endedRows, error) {
+	if err := keepEnded(ctx, tx, ev, where, args...); err != nil {
+		return endedRows{}, err
+	}
+
 	rows, err := tx.Query(ctx, "DELETE FROM tokens WHERE "+where+" RETURNING hash, number", args...)
 	if err != nil {
 		return endedRows{}, err

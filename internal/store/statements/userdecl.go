@@ -43,7 +43,7 @@ func (db *Store) DeclareUsers(
 		}
 
 		for _, step := range declaringUsers.plan(accounts, declared) {
-			if err := declareUser(ctx, tx, step, now); err != nil {
+			if err := declareUser(ctx, tx, step, at(ev, now)); err != nil {
 				return nil, fmt.Errorf("user %s: %w", step.to.Name, err)
 			}
 			if step.from.ID != 0 {
@@ -86,24 +86,25 @@ func resets(s difference[account.Account]) bool {
 }
 
 // declareUser takes one step of the plan.
-func declareUser(ctx context.Context, tx Conn, s difference[account.Account], now time.Time) error {
+func declareUser(ctx context.Context, tx Conn, s difference[account.Account], ev jeton.Event) error {
+	ev.Action = s.action
 	switch s.action {
 	case audit.UserAdd:
-		s.to.Created, s.to.Updated = now, now
+		s.to.Created, s.to.Updated = ev.Time, ev.Time
 		_, err := insertUser(ctx, tx, s.to)
 		return err
 	case audit.UserRemove:
-		return removeUser(ctx, tx, s.from, now)
+		return removeUser(ctx, tx, s.from, ev)
 	}
 
 	// An account that anyone could register is not the user whom the file means: no session, token or count of it
 	// becomes that user's.
 	if s.from.Service != "" {
-		if err := removeUser(ctx, tx, s.from, now); err != nil {
+		if err := removeUser(ctx, tx, s.from, ev); err != nil {
 			return err
 		}
 
-		s.to.Created, s.to.Updated = now, now
+		s.to.Created, s.to.Updated = ev.Time, ev.Time
 		_, err := insertUser(ctx, tx, s.to)
 		return err
 	}
@@ -121,5 +122,5 @@ func declareUser(ctx context.Context, tx Conn, s difference[account.Account], no
 	// changeUser writes the record as it is given: an existing user becomes declared.
 	s.from.Declared = true
 
-	return changeUser(ctx, tx, s.from, c, now)
+	return changeUser(ctx, tx, s.from, c, ev)
 }

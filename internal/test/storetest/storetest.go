@@ -420,6 +420,7 @@ func Closed(t *testing.T, open Open) {
 		{"SweepTokens", func(ctx context.Context) error { _, err := s.SweepTokens(ctx, noon, 9); return err }},
 		{"Append", func(ctx context.Context) error { return s.Append(ctx, []jeton.Event{event("", "")}) }},
 		{"Events", func(ctx context.Context) error { _, err := s.Events(ctx, audit.Filter{}); return err }},
+		{"FindEnded", func(ctx context.Context) error { _, err := s.FindEnded(ctx, secret.Hash{}); return err }},
 		{"Forget", func(ctx context.Context) error { _, err := s.Forget(ctx, noon, 9); return err }},
 	} {
 		t.Run(tc.name, func(t *testing.T) { wants(t, tc.name, tc.call(t.Context()), jeton.ErrUnavailable) })

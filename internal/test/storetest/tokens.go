@@ -32,6 +32,7 @@ func Tokens(t *testing.T, open Open) {
 		{"a change of the owner that ends tokens deletes those that are kept", ownerEndsTokens},
 		{"a signed token is revoked by its jti or its generation", signedRevoked},
 		{"ending deletes the selected tokens, keeps revocations, and adds an event", tokensEnd},
+		{"which token was revoked, by whom and when, is known as long as the audit log", endedTokenKnown},
 		{"every end is published before it returns, and when its caller cancels", tokenEndsArePublished},
 		{"lists are newest first and respect the limit", tokensListed},
 	})
