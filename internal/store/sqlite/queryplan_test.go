@@ -72,7 +72,10 @@ func (t loggingTx) Exec(ctx context.Context, text string, args ...any) (int64, e
 }
 
 // growing names the tables that grow, and their aliases.
-var growing = []string{"sessions", "tokens", "uses", "logins", "sources", "assertions", "revoked", "ended_tokens", "s", "t"}
+var growing = []string{
+	"sessions", "tokens", "uses", "logins", "sources", "assertions", "revoked", "ended_tokens",
+	"s", "t",
+}
 
 // checkPlans checks that SQLite finds an index for every statement on a table that grows.
 // With ten million rows, a step that reads all of them would hold the writer for seconds.

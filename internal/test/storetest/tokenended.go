@@ -12,7 +12,7 @@ import (
 )
 
 // endedTokenKnown revokes tokens in every way, and looks for what an operator must learn of a
-// token that somebody still sends.
+// token that a client still sends.
 func endedTokenKnown(t *testing.T, s Store) {
 	a, c := user(t, s, "diane"), clientAdded(t, s, "job", "k")
 	at := noon.Add(time.Minute)
