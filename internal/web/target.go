@@ -19,14 +19,20 @@ func RawPath(u *url.URL) string {
 
 // CheckTarget returns jeton.ErrInvalid for a request whose method is not a token (RFC 9110,
 // section 9.1), or whose target has a character that two programs could take for its end:
-// HTTP/2 lets them pass, and they would reach logs and a request line of HTTP/1.1. It does not
-// check the path any further.
+// HTTP/2 lets them pass, and they would reach logs and a request line of HTTP/1.1. It also does for
+// a Host that is neither a name nor an address, with a port or without: net/http accepts more, and
+// upstreams make links of it. It does not check the path any further.
 func CheckTarget(r *http.Request) error {
 	if !isToken(r.Method) {
 		return jeton.WithDetail(jeton.ErrInvalid, "the method is not a token")
 	}
 	if hasBreak(r.URL.RawPath) || hasBreak(r.URL.RawQuery) {
 		return jeton.WithDetail(jeton.ErrInvalid, "the request target has a space, a control character or # in it")
+	}
+
+	// The port may be empty (RFC 3986, section 3.2.3). A client without the header is an old one of HTTP/1.0.
+	if r.Host != "" && !isHost(strings.TrimSuffix(r.Host, ":")) {
+		return jeton.WithDetail(jeton.ErrInvalid, "the host is not a name or an address")
 	}
 
 	return nil

@@ -34,3 +34,29 @@ func TestCheckTarget(t *testing.T) {
 		})
 	}
 }
+
+func TestCheckTargetOfAHost(t *testing.T) {
+	for _, tc := range []struct {
+		name, host string
+		ok         bool
+	}{
+		{"a name", "Shop.example.org", true},
+		{"a name with a port", "shop.example.org:8443", true},
+		{"a name with an empty port", "shop.example.org:", true},
+		{"a name of a container", "shop_1", true},
+		{"an address", "192.0.2.7:80", true},
+		{"an IPv6 address", "[2001:db8::1]:80", true},
+		{"no host", "", true},
+		{"a name in place of the port", "shop.example.org:evil.example", false},
+		{"a port that does not exist", "shop.example.org:99999", false},
+		{"an encoded character", "shop.example.org%40evil.example", false},
+		{"two names", "shop.example.org,evil.example", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := web.CheckTarget(&http.Request{Method: "GET", Host: tc.host, URL: &url.URL{Path: "/"}})
+			if (err == nil) != tc.ok || err != nil && !errors.Is(err, jeton.ErrInvalid) {
+				t.Errorf("CheckTarget of host %q = %v, want accepted: %t", tc.host, err, tc.ok)
+			}
+		})
+	}
+}
