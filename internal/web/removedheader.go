@@ -15,9 +15,10 @@ var (
 		"x-group", "x-groups", "x-role", "x-roles", "x-scopes", "x-permissions", "x-claims", "x-id-token",
 		"x-identity", "x-login", "x-preferred-username", "x-logged-in-user", "x-loggedin-user",
 		"x-current-user", "x-admin", "x-is-admin", "x-anonymous-consumer", "x-scope-orgid", "x-act-as",
-		"x-on-behalf-of", "x-webauthuser", "es-security-runas-user",
+		"x-on-behalf-of", "x-webauthuser", "es-security-runas-user", "x-spiffe-id", "x-member-of",
 		// Shibboleth.
-		"eppn", "persistent-id", "targeted-id", "entitlement", "affiliation", "unscoped-affiliation",
+		"eppn", "uid", "mail", "givenname", "displayname", "memberof", "persistent-id", "targeted-id",
+		"entitlement", "affiliation", "unscoped-affiliation",
 		// Client certificates.
 		"x-arr-clientcert", "x-client-cn", "x-client-dn", "x-client-s-dn", "x-client-verify", "x-client-ssl",
 		"x-client-principal",
@@ -27,9 +28,13 @@ var (
 		"x-nf-client-connection-ip", "x-vercel-forwarded-for", "x-vercel-proxied-for", "fly-client-ip",
 		"do-connecting-ip", "x-sucuri-clientip", "incap-client-ip", "ali-cdn-real-ip", "cdn-real-ip",
 		"cdn-src-ip", "cf-pseudo-ipv4", "x-proxyuser-ip",
+		"x-custom-ip-authorization",
+		// The scheme that the client used.
+		"x-scheme", "x-url-scheme", "front-end-https",
 		// Another host, path or method than those that were judged; steps that a server skips.
 		"x-host", "x-http-host-override", "x-http-method", "x-http-method-override", "x-method-override",
-		"x-sendfile-type", "x-accel-mapping", "x-middleware-subrequest",
+		"x-invoke-path", "x-matched-path", "x-middleware-rewrite", "x-sendfile-type", "x-accel-mapping",
+		"x-middleware-subrequest",
 	}
 
 	removedPrefixes = []string{

@@ -36,17 +36,21 @@ func TestHeadersThatAreRemoved(t *testing.T) {
 		"sign-on products": "SM_USER SM-UserDN iv-user iv-groups OAM_REMOTE_USER Osso-User-Dn Proxy-Remote-User " +
 			"OIDC_CLAIM_sub OIDC-Access-Token MELLON_NAME_ID Shib-Identity-Provider eppn CAS-User AJP_user " +
 			"$WSRU X-Okta-User X-Tyk-User",
+		"attributes of Shibboleth": "uid mail givenName displayName memberOf",
+		"schemes":                  "X-Scheme X-Url-Scheme Front-End-Https",
 		"meshes": "X-Envoy-Original-Path X-Envoy-Internal X-Envoy-External-Address l5d-client-id X-Jwt-Payload " +
-			"X-JWT-Assertion Teleport-Jwt-Assertion",
+			"X-JWT-Assertion Teleport-Jwt-Assertion X-Spiffe-Id",
 		"addresses": "Forwarded X-Forwarded X-Forwarded-For X-Forwarded-Host X-Forwarded-Port X-Forwarded-Prefix " +
 			"X-Forwarded-Proto X-Forwarded-Server X-Forwarded-Scheme X-Forwarded-Ssl X-Forwarded-Uri " +
 			"X-Forwarded-Method Forwarded-For X-Real-IP X-Client-IP Client-IP True-Client-IP " +
 			"CF-Connecting-IP CF-Connecting-IPv6 Fastly-Client-IP X-Cluster-Client-IP X-Originating-IP " +
 			"X-Remote-IP X-Remote-Addr X-Azure-ClientIP Fly-Client-IP WL-Proxy-Client-IP Proxy-Client-IP " +
-			"X-ProxyUser-Ip X-AppEngine-User-IP X-Original-Forwarded-For",
+			"X-ProxyUser-Ip X-AppEngine-User-IP X-Original-Forwarded-For " +
+			"X-Custom-IP-Authorization",
 		"other requests than the one judged": "X-Original-URL X-Original-URI X-Original-Host " +
 			"X-Original-Method X-Rewrite-URL X-Host " +
 			"X-Http-Method X-HTTP-Method-Override X-Method-Override X-Middleware-Subrequest X-Accel-Mapping " +
+			"X-Invoke-Path X-Matched-Path X-Middleware-Rewrite " +
 			"X-Sendfile-Type HTTP2-Settings Proxy Proxy-Authorization Authorization",
 		"ours": "Jeton-Uses-Remaining X-Jeton-User X-Request-Id",
 	} {
