@@ -87,7 +87,7 @@ func newOlder(t *testing.T, url string, n int) *older {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer side.Close()
+	defer func() { _ = side.Close() }()
 
 	const insert = "INSERT INTO users (id, name, folded, password, version, groups, disabled, declared, created, " +
 		"updated, uuid) VALUES (1, 'diane', 'diane', '', 1, '[]', $1, $1, 0, 0, 'one')"
