@@ -74,20 +74,13 @@ func TestASecretNeverPrintsItself(t *testing.T) {
 			out = append(out, line)
 		}
 		out = append(
-			out,
-			fmt.Sprintf(verb, h),
-			fmt.Sprintf(verb, &h),
-			fmt.Sprintf(verb, []hidden{h}),
+			out, fmt.Sprintf(verb, h), fmt.Sprintf(verb, &h), fmt.Sprintf(verb, []hidden{h}),
 			fmt.Sprintf(verb, struct{ h hidden }{h}),
 		)
 	}
 
 	out = append(
-		out,
-		fmt.Sprint(s, &s, h),
-		fmt.Sprintln(s, h),
-		s.String(),
-		s.GoString(),
+		out, fmt.Sprint(s, &s, h), fmt.Sprintln(s, h), s.String(), s.GoString(),
 		fmt.Errorf("with %v: %w", s, errors.New("x")).Error(),
 	)
 	for _, v := range []any{s, &s, sh, h, []Secret{s}, map[string]Secret{"a": s}} {
@@ -112,16 +105,11 @@ func TestASecretNeverPrintsItself(t *testing.T) {
 	for _, handler := range []slog.Handler{slog.NewTextHandler(&log, nil), slog.NewJSONHandler(&log, nil)} {
 		slog.New(handler).With("a", s).WithGroup("g").Info(
 			"message",
-			"b",
-			s,
-			"c",
-			&s,
-			"d",
-			sh,
-			"e",
-			h,
-			"f",
-			[]Secret{s},
+			"b", s,
+			"c", &s,
+			"d", sh,
+			"e", h,
+			"f", []Secret{s},
 			slog.Any("h", s),
 			slog.Group("i", "j", s),
 		)

@@ -156,11 +156,7 @@ func TestPackagesImportOnlySmallerNumbers(t *testing.T) {
 			if to, ok := layers[target]; !ok || to >= from {
 				t.Errorf(
 					"%s imports %s: %s is layer %d and may import only smaller ones, not %d",
-					s.name,
-					target,
-					s.pkg,
-					from,
-					to,
+					s.name, target, s.pkg, from, to,
 				)
 			}
 

@@ -148,12 +148,7 @@ func TestEveryTokenServiceAnswersTheLoad(t *testing.T) {
 
 	t.Cleanup(bare.stop)
 	timed, err := posted(
-		t.Context(),
-		http.DefaultClient,
-		"http://"+jeton.timed.addr+"/login",
-		"",
-		"text/plain",
-		assertion,
+		t.Context(), http.DefaultClient, "http://"+jeton.timed.addr+"/login", "", "text/plain", assertion,
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -382,9 +377,7 @@ func TestTheReportKeepsTheTextAroundIt(t *testing.T) {
 	allBegin, end := marks(nil)
 	begin, _ := marks(only)
 	if err := os.WriteFile(
-		path,
-		[]byte("before\n"+allBegin+"all\n"+end+"between\n"+begin+"old\n"+end+"after\n"),
-		0o600,
+		path, []byte("before\n"+allBegin+"all\n"+end+"between\n"+begin+"old\n"+end+"after\n"), 0o600,
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -420,10 +413,7 @@ func TestTheReportKeepsTheTextAroundIt(t *testing.T) {
 
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
 	if lines[0] != "before" || lines[2] != "all" || lines[4] != "between" ||
-		lines[len(lines)-1] != "after" || slices.Contains(
-		lines,
-		"old",
-	) {
+		lines[len(lines)-1] != "after" || slices.Contains(lines, "old") {
 		t.Errorf("the report is %q", lines)
 	}
 

@@ -105,10 +105,7 @@ func (b *bench) gunicorn(module string, cores []int) (*process, error) {
 func flaskCookies(ctx context.Context, addr string) (string, error) {
 	form := url.Values{"username": {userName(0)}, "password": {password}}
 	r, err := http.NewRequestWithContext(
-		ctx,
-		http.MethodPost,
-		"http://"+addr+"/login",
-		strings.NewReader(form.Encode()),
+		ctx, http.MethodPost, "http://"+addr+"/login", strings.NewReader(form.Encode()),
 	)
 	if err != nil {
 		return "", err

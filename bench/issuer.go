@@ -247,12 +247,8 @@ func posted(ctx context.Context, c *http.Client, address, authorization, kind, b
 // ask posts a form to the authorization server as the client.
 func (a *authority) ask(ctx context.Context, c *http.Client, path, form string) ([]byte, error) {
 	return posted(
-		ctx,
-		c,
-		"http://"+a.issuer.addr+path,
-		basic(clientName, clientSecret()),
-		"application/x-www-form-urlencoded",
-		form,
+		ctx, c, "http://"+a.issuer.addr+path, basic(clientName, clientSecret()),
+		"application/x-www-form-urlencoded", form,
 	)
 }
 

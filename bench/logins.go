@@ -112,10 +112,7 @@ func (b *bench) crowd(ctx context.Context) error {
 	if good == 0 || good+busy != result.answers() || result.Broken > 0 {
 		return fmt.Errorf(
 			"%d clients: answers by status %v, broken connections %d: %s",
-			clients,
-			result.Status,
-			result.Broken,
-			jeton.logTail(),
+			clients, result.Status, result.Broken, jeton.logTail(),
 		)
 	}
 

@@ -138,9 +138,7 @@ func parse(args []string) (options, error) {
 
 	many := f.Int("many", 0, "sessions or tokens in the large store; 0: 1,000,000, and 10,000,000 for scale")
 	f.BoolVar(
-		&o.quick,
-		"quick",
-		false,
+		&o.quick, "quick", false,
 		"short runs, one round, 100,000 sessions or tokens in the large store: to see that it works",
 	)
 	f.StringVar(&o.out, "o", "", "write the report between the markers of this file; relative paths begin at bench/")

@@ -265,11 +265,7 @@ func (b *bench) spread(list []*process, also []int, at place, l load) subject {
 		if n == 0 || n != result.Status[200] || result.Broken > 0 {
 			return sample{}, fmt.Errorf(
 				"%s %s: answers by status %v, broken connections %d: %s",
-				list[0].name,
-				l.Path,
-				result.Status,
-				result.Broken,
-				list[0].logTail(),
+				list[0].name, l.Path, result.Status, result.Broken, list[0].logTail(),
 			)
 		}
 

@@ -321,9 +321,7 @@ func (b *bench) loggedOut(ctx context.Context, nodes []*process, n int) error {
 		if result.Status[401] != n {
 			return fmt.Errorf(
 				"after their logout, %d sessions are answered by status %v: %s",
-				n,
-				result.Status,
-				p.logTail(),
+				n, result.Status, p.logTail(),
 			)
 		}
 	}

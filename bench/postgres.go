@@ -138,9 +138,7 @@ type database struct {
 func (d *database) lines(staleness time.Duration) string {
 	return fmt.Sprintf(
 		"database: {url: %q, staleness: %v, statement_timeout: 1.5s, connect_timeout: 10s}\nkeys_secret_file: %s\n",
-		d.url,
-		staleness,
-		d.secret,
+		d.url, staleness, d.secret,
 	)
 }
 

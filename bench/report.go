@@ -208,9 +208,7 @@ func around(path string, only []string) (before, after []byte, err error) {
 	if !ok || !ok2 {
 		return nil, nil, fmt.Errorf(
 			"%s does not hold the lines %q and %q",
-			path,
-			strings.TrimSpace(begin),
-			strings.TrimSpace(end),
+			path, strings.TrimSpace(begin), strings.TrimSpace(end),
 		)
 	}
 

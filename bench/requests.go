@@ -100,10 +100,7 @@ func (b *bench) useAt(ctx context.Context, at place, stored, busy int, least flo
 
 	b.report.block(fmt.Sprintf(
 		"Counted use, %s; %s sessions stored, %s of them busy; fdatasync %d us",
-		at.name,
-		grouped(stored),
-		grouped(busy),
-		sync.Microseconds(),
+		at.name, grouped(stored), grouped(busy), sync.Microseconds(),
 	))
 	b.report.add(row{what: "jeton, check", unit: "req/s", sample: middle(all[0])})
 	r, m := ratios(all[1], all[0]), middle(all[1])

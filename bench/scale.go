@@ -87,9 +87,7 @@ func (b *bench) grownFile(ctx context.Context) (*grown, error) {
 
 	b.report.note(fmt.Sprintf(
 		"SQLite, %s sessions and as many tokens: filled in %v, %s MB.",
-		grouped(b.most),
-		time.Since(begin).Round(time.Second),
-		grouped(int(info.Size()/1e6)),
+		grouped(b.most), time.Since(begin).Round(time.Second), grouped(int(info.Size()/1e6)),
 	))
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)")
 	if err != nil {
@@ -137,9 +135,7 @@ func (b *bench) grownDatabase(ctx context.Context) (*grown, error) {
 
 	b.report.note(fmt.Sprintf(
 		"PostgreSQL, %s sessions and as many tokens: filled in %v, %s MB.",
-		grouped(b.most),
-		time.Since(begin).Round(time.Second),
-		grouped(int(size/1e6)),
+		grouped(b.most), time.Since(begin).Round(time.Second), grouped(int(size/1e6)),
 	))
 
 	return &grown{
@@ -375,8 +371,7 @@ func (b *bench) remembers(ctx context.Context, g *grown) error {
 	b.report.add(row{
 		what: fmt.Sprintf(
 			"memory (RSS) with %s sessions in memory, of cache.sessions: %s",
-			grouped(few),
-			grouped(entries),
+			grouped(few), grouped(entries),
 		),
 		value: before,
 		unit:  "MiB",

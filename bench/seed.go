@@ -210,9 +210,7 @@ func fill(ctx context.Context, db *sql.DB, n stored) error {
 // insert fills an empty table in SQLite. An index is made faster than it grows.
 func (t table) insert(ctx context.Context, tx *sql.Tx) error {
 	indexes, err := texts(
-		ctx,
-		tx,
-		"SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ?",
+		ctx, tx, "SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ?",
 		t.name,
 	)
 	if err != nil {
@@ -220,9 +218,7 @@ func (t table) insert(ctx context.Context, tx *sql.Tx) error {
 	}
 
 	names, err := texts(
-		ctx,
-		tx,
-		"SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ?",
+		ctx, tx, "SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ?",
 		t.name,
 	)
 	if err != nil {

@@ -55,8 +55,7 @@ func (b *bench) spends(ctx context.Context) error {
 
 	b.report.block(fmt.Sprintf(
 		"Counted use at the store, no HTTP: PostgreSQL, %d connections, %s logins at random",
-		conns,
-		grouped(b.sessions),
+		conns, grouped(b.sessions),
 	))
 
 	for i, n := range callers {

@@ -43,9 +43,7 @@ func (g *grown) expire(ctx context.Context, of swept, from, n int, now time.Time
 // toSweep returns how many rows have ended and are not deleted yet.
 func (g *grown) toSweep(ctx context.Context, of swept, now time.Time) (n int, err error) {
 	err = g.db.QueryRowContext(
-		ctx,
-		"SELECT count(*) FROM "+of.table+" WHERE expires < $1",
-		now.Add(-ended/2).UnixMilli(),
+		ctx, "SELECT count(*) FROM "+of.table+" WHERE expires < $1", now.Add(-ended/2).UnixMilli(),
 	).Scan(&n)
 	return n, err
 }

@@ -267,10 +267,7 @@ func (b *bench) floodBasic(ctx context.Context) error {
 
 	const each = 10 // guesses at one account
 	guesses, err := b.shown(each*users, func(i int) (string, error) {
-		return basic(
-			userName(i%users),
-			fmt.Sprint("wrong-", i),
-		), nil
+		return basic(userName(i%users), fmt.Sprint("wrong-", i)), nil
 	})
 	if err != nil {
 		return err

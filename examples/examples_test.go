@@ -45,9 +45,7 @@ func TestREADMEs(t *testing.T) {
 			if r.servers == 0 || r.commands < 5 || r.lessons == 0 {
 				t.Errorf(
 					"the README was not understood: %d servers, %d commands, %d lines of Python",
-					r.servers,
-					r.commands,
-					r.lessons,
+					r.servers, r.commands, r.lessons,
 				)
 			}
 		})

@@ -298,14 +298,10 @@ func TestRollingRestartInterruptsNoUser(t *testing.T) {
 		work.Go(func() {
 			for !done.Load() && !t.Failed() {
 				got := fmt.Sprint(p.enter(), p.ask(
-					"GET",
-					"/limited-info",
-					"",
+					"GET", "/limited-info", "",
 				), p.ask("GET", "/whoami", ""), p.ask("GET", "/limited-info", ""),
 					p.ask(
-						"GET",
-						"/limited-info",
-						"",
+						"GET", "/limited-info", "",
 					), p.ask("GET", "/limited-info", ""), p.ask("POST", "/logout", ""), p.ask("GET", "/whoami", ""))
 				if got != "200 200 200 200 200 403 200 401" {
 					t.Errorf("login, a use, a look, two uses and one too many, logout, a look: %s", got)

@@ -119,13 +119,8 @@ func TestARevokedTokenIsRefusedAfterTheNextFetch(t *testing.T) {
 	}{
 		{"by its client (RFC 7009)", "ci-1", false, func(t *testing.T, k jetontest.Key, text string) {
 			a := s.Post(
-				"/oauth2/revoke",
-				"token",
-				text,
-				"client_assertion",
-				k.Assertion("", k.Claims(s.Issuer(), time.Now())),
-				"client_assertion_type",
-				jwtBearer,
+				"/oauth2/revoke", "token", text, "client_assertion",
+				k.Assertion("", k.Claims(s.Issuer(), time.Now())), "client_assertion_type", jwtBearer,
 			)
 			if a.Status != http.StatusOK {
 				t.Fatalf("revoke = %d %s, want 200", a.Status, a.Body)

@@ -37,11 +37,8 @@ services:
 		body, _ := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
 		fmt.Println(
-			resp.StatusCode,
-			"left:",
-			resp.Header.Get("Jeton-Uses-Remaining"),
-			resp.Header.Get("Jeton-Error"),
-			len(body) > 0,
+			resp.StatusCode, "left:", resp.Header.Get("Jeton-Uses-Remaining"),
+			resp.Header.Get("Jeton-Error"), len(body) > 0,
 		)
 	}
 	// Output:

@@ -128,12 +128,8 @@ func (s *Server) Post(path string, fields ...string) Answer {
 	}
 
 	return s.Send(
-		s.plain,
-		http.MethodPost,
-		s.Issuer()+path,
-		form.Encode(),
-		"Content-Type",
-		"application/x-www-form-urlencoded",
+		s.plain, http.MethodPost, s.Issuer()+path, form.Encode(),
+		"Content-Type", "application/x-www-form-urlencoded",
 	)
 }
 

@@ -175,9 +175,7 @@ func decode(text []byte) (document, error) {
 	if v.Version > version {
 		return document{}, fmt.Errorf(
 			"%w: the document has version %d, this program supports %d",
-			ErrNewer,
-			v.Version,
-			version,
+			ErrNewer, v.Version, version,
 		)
 	}
 

@@ -138,10 +138,7 @@ func TestInvalidIssuersAreRefused(t *testing.T) {
 		}, jeton.ErrInvalid, "is at another origin"},
 		{"the token endpoint is plain http", func(p *pair) {
 			p.metadata = strings.Replace(
-				p.metadata,
-				p.issuer.URL+"/t",
-				strings.Replace(p.issuer.URL, "https", "http", 1)+"/t",
-				1,
+				p.metadata, p.issuer.URL+"/t", strings.Replace(p.issuer.URL, "https", "http", 1)+"/t", 1,
 			)
 		}, jeton.ErrInvalid, "is at another origin"},
 		{"token endpoint with a user name", func(p *pair) {

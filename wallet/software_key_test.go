@@ -158,10 +158,8 @@ func TestInvalidKeyFilesAreRefused(t *testing.T) {
 	}
 
 	legacy := strings.Replace(
-		as("RSA PRIVATE KEY"),
-		"\n",
-		"\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00112233445566778899AABBCCDDEEFF\n\n",
-		1,
+		as("RSA PRIVATE KEY"), "\n",
+		"\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00112233445566778899AABBCCDDEEFF\n\n", 1,
 	)
 	for _, tc := range []struct {
 		name, text string

@@ -480,8 +480,7 @@ func TestNoCredentialIsSentAcrossARedirect(t *testing.T) {
 	} {
 		for _, status := range []int{301, 302, 303, 307, 308} {
 			r, _ := http.NewRequest(
-				http.MethodPost,
-				fmt.Sprintf("%s/to?status=%d&url=%s/x", s.URL, status, target),
+				http.MethodPost, fmt.Sprintf("%s/to?status=%d&url=%s/x", s.URL, status, target),
 				strings.NewReader("body"),
 			)
 			r.Header.Set("Authorization", "Bearer canary")

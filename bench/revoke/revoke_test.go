@@ -71,13 +71,7 @@ func TestRevokeAtTwoNodes(t *testing.T) {
 	one.AddUser("probe", probePassword)
 
 	args := append(
-		certs(t, one, two),
-		one.URL("shop"),
-		two.URL("shop"),
-		"--connections",
-		"3",
-		"--after",
-		"300ms",
+		certs(t, one, two), one.URL("shop"), two.URL("shop"), "--connections", "3", "--after", "300ms",
 		"--rounds",
 	)
 

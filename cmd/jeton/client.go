@@ -94,9 +94,7 @@ the client can sign.`,
 
 func (f *clientFlags) flags(c *cobra.Command) {
 	c.Flags().StringArrayVar(
-		&f.keyFiles,
-		"key",
-		nil,
+		&f.keyFiles, "key", nil,
 		"file with a public key, PEM or JWK; - is standard input (may be repeated)",
 	)
 

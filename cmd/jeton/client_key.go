@@ -41,9 +41,7 @@ func (k *clientKeyFlags) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&k.request.ID, "kid", "", "id of the key (default: the kid of a JWK, else the thumbprint of RFC 7638)")
 	f.StringVar(
-		&k.request.Algorithm,
-		"alg",
-		"",
+		&k.request.Algorithm, "alg", "",
 		"signing algorithm (default: the alg of a JWK, else EdDSA, ES256/384/512 or RS256 by key type)",
 	)
 
@@ -91,11 +89,7 @@ func (k *clientKeyFlags) add(ctx context.Context, c *cobra.Command, args []strin
 	}
 
 	fmt.Fprintf(
-		c.OutOrStdout(),
-		"added key %s (%s) to client %s %s\n",
-		oneLine(key.ID),
-		key.Algorithm,
-		args[0],
+		c.OutOrStdout(), "added key %s (%s) to client %s %s\n", oneLine(key.ID), key.Algorithm, args[0],
 		ctl.where,
 	)
 

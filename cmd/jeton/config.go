@@ -58,10 +58,7 @@ func configCheck() *cobra.Command {
 			}
 
 			fmt.Fprintf(
-				c.OutOrStdout(),
-				"%s is valid: %s, %s\n",
-				name,
-				plural(len(conf.Services), "service"),
+				c.OutOrStdout(), "%s is valid: %s, %s\n", name, plural(len(conf.Services), "service"),
 				plural(len(conf.Users), "user"),
 			)
 

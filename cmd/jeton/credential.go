@@ -84,8 +84,7 @@ func credentialOf(ctx context.Context, id *wallet.Identity) (credential, error) 
 		if id.Info().Kind == wallet.KindSession {
 			err = fmt.Errorf(
 				"%w; create one, and log in with it: jeton login %s --as NAME --token-stdin",
-				err,
-				id.Origin(),
+				err, id.Origin(),
 			)
 		}
 		return credential{}, err

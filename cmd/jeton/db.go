@@ -166,8 +166,7 @@ func databaseEnd(flag, text string, p *place) (server.End, error) {
 
 	return server.End{}, usage{fmt.Errorf(
 		"invalid --%s %q: want sqlite:DIRECTORY, postgres://USER@HOST/NAME, or config",
-		flag,
-		withoutSecret(text),
+		flag, withoutSecret(text),
 	)}
 }
 

@@ -15,9 +15,7 @@ type trust bool
 
 func (t *trust) flags(c *cobra.Command) {
 	c.Flags().BoolVar(
-		(*bool)(t),
-		"trust-credentials",
-		false,
+		(*bool)(t), "trust-credentials", false,
 		"keep sessions, tokens and signing keys: what was spent or revoked since is valid again",
 	)
 }

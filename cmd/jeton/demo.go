@@ -93,8 +93,7 @@ func demo(ctx context.Context, out io.Writer, once bool) (err error) {
 	fmt.Fprintf(
 		out,
 		"  curl --cacert %s/cookie-login/pubkey.pem -d 'username=Alice&password=alice_pw' -i %s/login\n",
-		dir,
-		services["cookie-login"].url,
+		dir, services["cookie-login"].url,
 	)
 
 	<-ctx.Done()
@@ -305,13 +304,8 @@ func (s *demoTour) call(id *wallet.Identity, url string) (*http.Response, error)
 	}
 
 	fmt.Fprintf(
-		s.out,
-		"   $ jeton call --as %-7s GET %s\n     %d %s%s\n",
-		id.Name(),
-		url,
-		resp.StatusCode,
-		strings.TrimSpace(string(body)),
-		left,
+		s.out, "   $ jeton call --as %-7s GET %s\n     %d %s%s\n", id.Name(), url, resp.StatusCode,
+		strings.TrimSpace(string(body)), left,
 	)
 
 	return resp, nil

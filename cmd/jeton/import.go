@@ -62,40 +62,29 @@ the first login the password is hashed again. Plain passwords are refused.`,
 
 func (f *importFlags) flags(c *cobra.Command) {
 	c.Flags().StringVar(
-		&f.format,
-		"format",
-		"",
-		"csv, jsonl or htpasswd (default: by the file's name, or its first line)",
+		&f.format, "format", "", "csv, jsonl or htpasswd (default: by the file's name, or its first line)",
 	)
 
 	c.Flags().BoolVar(
-		&f.request.DryRun,
-		"dry-run",
-		false,
+		&f.request.DryRun, "dry-run", false,
 		"report what would happen to each row, and change nothing (default on a terminal)",
 	)
 
 	c.Flags().BoolVar(&f.apply, "apply", false, "import, on a terminal as well")
 
 	c.Flags().BoolVar(
-		&f.request.Update,
-		"update",
-		false,
+		&f.request.Update, "update", false,
 		"change existing users to match their rows; a different hash ends their sessions",
 	)
 
 	c.Flags().BoolVar(
-		&f.request.AllowWeak,
-		"allow-weak",
-		false,
+		&f.request.AllowWeak, "allow-weak", false,
 		"accept md5-crypt ($1$, $apr1$) and {SHA} hashes, until the next login",
 	)
 
 	c.Flags().StringSliceVar(&f.groups, "group", nil, "also add every user to this group (may be repeated)")
 	c.Flags().StringVar(
-		&f.verify,
-		"verify",
-		"",
+		&f.verify, "verify", "",
 		"import nothing; check a password against the hash of this user in the file",
 	)
 }

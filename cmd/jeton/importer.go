@@ -135,10 +135,7 @@ func (m *importer) flush(ctx context.Context) error {
 	if err := m.ctl.call(ctx, http.MethodPost, "/api/v1/users/import", m.request, &got); err != nil {
 		return fmt.Errorf(
 			"lines %d to %d: %w; the %d rows before them are done, run the command again for the rest",
-			m.lines[0],
-			m.lines[len(m.lines)-1],
-			err,
-			m.total,
+			m.lines[0], m.lines[len(m.lines)-1], err, m.total,
 		)
 	}
 

@@ -66,12 +66,8 @@ in FILE.pub. Existing files are not overwritten.`,
 			}
 
 			fmt.Fprintf(
-				c.OutOrStdout(),
-				"private key: %s\npublic key:  %s\nkid %s (%s)\n",
-				made.File,
-				made.Public,
-				made.ID,
-				made.Algorithm,
+				c.OutOrStdout(), "private key: %s\npublic key:  %s\nkid %s (%s)\n", made.File, made.Public,
+				made.ID, made.Algorithm,
 			)
 
 			return nil
@@ -138,10 +134,7 @@ valid at the issuer until an operator retires it: 'jeton client key retire'.`,
 				}
 
 				fmt.Fprintf(
-					c.OutOrStdout(),
-					"%s now uses key %[3]s at %[2]s\n",
-					id.Name(),
-					id.Origin(),
+					c.OutOrStdout(), "%s now uses key %[3]s at %[2]s\n", id.Name(), id.Origin(),
 					oneLine(id.Info().KeyID),
 				)
 

@@ -58,9 +58,7 @@ func (l *loginFlags) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&l.in.As, "as", "", "name of the identity in the wallet (default: the user name)")
 	f.StringVar(
-		&l.in.Username,
-		"username",
-		"",
+		&l.in.Username, "username", "",
 		"user name at the service, or client name (default: the name of the identity)",
 	)
 
@@ -69,37 +67,27 @@ func (l *loginFlags) flags(c *cobra.Command) {
 
 	f.StringVar(&l.in.Algorithm, "alg", "", "signing algorithm (default: by key type)")
 	f.StringSliceVar(
-		&l.in.Scope,
-		"scope",
-		nil,
+		&l.in.Scope, "scope", nil,
 		"scope to request (may be repeated; default: all that the client is allowed)",
 	)
 
 	f.StringVar(
-		&l.in.Issuer,
-		"issuer",
-		"",
+		&l.in.Issuer, "issuer", "",
 		"with --key: issuer of the service's tokens (default: ask, if the service is new)",
 	)
 
 	f.StringVar(
-		&l.in.Audience,
-		"audience",
-		"",
+		&l.in.Audience, "audience", "",
 		"with --key: audience of the service's tokens (default: ask, if the service is new)",
 	)
 
 	f.StringVar(
-		&l.command,
-		"password-command",
-		"",
+		&l.command, "password-command", "",
 		"program that prints the password; it runs again when the session has expired",
 	)
 
 	f.BoolVar(
-		&l.in.Save,
-		"save-password",
-		false,
+		&l.in.Save, "save-password", false,
 		"store the password in the wallet, and log in again when the session has expired",
 	)
 

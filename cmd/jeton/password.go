@@ -35,9 +35,7 @@ type tokenSource struct {
 
 func (s *tokenSource) flags(c *cobra.Command) {
 	c.Flags().BoolVar(
-		&s.stdin,
-		"token-stdin",
-		false,
+		&s.stdin, "token-stdin", false,
 		"read a personal token from standard input, and use it as the identity's credential",
 	)
 

@@ -50,25 +50,19 @@ func (t *tokenFlags) flags(c *cobra.Command) {
 	f.StringVar(&t.request.Client, "client", "", "client that owns the token")
 
 	f.StringVar(
-		&t.request.Parent,
-		"parent",
-		"",
+		&t.request.Parent, "parent", "",
 		"accessor of the parent token: the new one has no more rights, and is revoked with it",
 	)
 
 	f.StringSliceVar(&t.request.Services, "service", nil, "service that accepts it (may be repeated)")
 	f.StringSliceVar(&t.request.Scopes, "scope", nil, "scope of the token (may be repeated)")
 	f.StringArrayVar(
-		&t.request.Allows,
-		"allow",
-		nil,
+		&t.request.Allows, "allow", nil,
 		`method and path that it is valid for, such as "GET /reports/*" (may be repeated; default: all)`,
 	)
 
 	f.StringSliceVar(
-		&t.request.Networks,
-		"from",
-		nil,
+		&t.request.Networks, "from", nil,
 		"address or CIDR that it is accepted from (may be repeated; default: all)",
 	)
 
@@ -126,14 +120,8 @@ func printCreated(c *cobra.Command, out output, made api.MadeToken, where string
 	}
 
 	fmt.Fprintf(
-		c.ErrOrStderr(),
-		"token %s of %s for %s, %s, until %s, %s; it is shown only here:\n",
-		made.Accessor,
-		cmp.Or(made.User, made.Client),
-		strings.Join(made.Audience, " "),
-		uses,
-		when(made.Expires),
-		where,
+		c.ErrOrStderr(), "token %s of %s for %s, %s, until %s, %s; it is shown only here:\n", made.Accessor,
+		cmp.Or(made.User, made.Client), strings.Join(made.Audience, " "), uses, when(made.Expires), where,
 	)
 
 	_, err := fmt.Fprintln(c.OutOrStdout(), made.Secret)

@@ -224,9 +224,7 @@ func TestVerifyReplacesAWeakHash(t *testing.T) {
 	if after.Password == weak || after.Version != before.Version {
 		t.Errorf(
 			"hash replaced = %t, version = %d; want true, %d",
-			after.Password != weak,
-			after.Version,
-			before.Version,
+			after.Password != weak, after.Version, before.Version,
 		)
 	}
 	if ok, err := b.Verify(t.Context(), after, jeton.NewSecret("right password")); !ok || err != nil {

@@ -31,8 +31,7 @@ func TestCheckTimeIsThatOfTheSlowestStoredHash(t *testing.T) {
 			}
 
 			_, err := b.Import(
-				t.Context(),
-				"operator",
+				t.Context(), "operator",
 				[]account.ImportRow{{Name: "slow", Hash: jeton.NewSecret(slowHash)}},
 				account.ImportOptions{},
 			)

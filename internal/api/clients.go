@@ -73,11 +73,7 @@ func (a *API) createClient(w *web.Reply, r *http.Request, c caller) error {
 		registration.Keys = append(registration.Keys, k.newKey())
 	}
 
-	created, secret, err := a.Clients.Add(
-		r.Context(),
-		c.actor(),
-		registration,
-	)
+	created, secret, err := a.Clients.Add(r.Context(), c.actor(), registration)
 	if err != nil {
 		return err
 	}

@@ -191,14 +191,8 @@ func TestClients(t *testing.T) {
 	s.MustControl("GET", "/api/v1/clients", nil, &list)
 
 	if got := fmt.Sprintln(
-		len(list),
-		list[0].Services,
-		list[0].Scopes,
-		list[0].Introspects,
-		list[0].Secret,
-		list[0].Disabled,
-		list[0].Keys[0].Retired,
-		list[0].Keys[1].Retired,
+		len(list), list[0].Services, list[0].Scopes, list[0].Introspects, list[0].Secret, list[0].Disabled,
+		list[0].Keys[0].Retired, list[0].Keys[1].Retired,
 	); got != "1 [shop] [] [shop] false true false true\n" {
 		t.Errorf("client after the changes = %s", got)
 	}

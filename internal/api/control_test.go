@@ -34,12 +34,8 @@ func TestControlSocketAnswersAsDocumented(t *testing.T) {
 		}
 
 		a := s.Send(
-			s.ControlClient(),
-			method,
-			"http://control"+prefix+target+"?"+query,
-			string(body),
-			"Content-Type",
-			asJSON,
+			s.ControlClient(), method, "http://control"+prefix+target+"?"+query, string(body),
+			"Content-Type", asJSON,
 		)
 
 		want(t, route, a, status)

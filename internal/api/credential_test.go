@@ -136,15 +136,8 @@ func TestCredentialsThatBrowsersAttachNeedTheSameOrigin(t *testing.T) {
 		"a token as Bearer": {"Bearer " + made.Secret, 204},
 	} {
 		a := s.Ask(
-			"DELETE",
-			"app",
-			"/api/v1/users/me/tokens/"+other.Accessor,
-			"Authorization",
-			tc.header,
-			"Sec-Fetch-Site",
-			"cross-site",
-			"Origin",
-			"https://evil.example",
+			"DELETE", "app", "/api/v1/users/me/tokens/"+other.Accessor, "Authorization", tc.header,
+			"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example",
 		)
 		if a.Status != tc.want {
 			t.Errorf("%s from another site = %d %s, want %d", name, a.Status, a.Body, tc.want)
@@ -163,11 +156,7 @@ func TestHeadTakesNoUseAndGetsNoHeaders(t *testing.T) {
 	}
 
 	if a := s.Ask(
-		"GET",
-		"app",
-		"/api/v1/users/me",
-		"Authorization",
-		"Bearer "+made.Secret,
+		"GET", "app", "/api/v1/users/me", "Authorization", "Bearer "+made.Secret,
 	); a.Status != 200 || a.Left() != "0" {
 		t.Errorf("GET = %d with %s uses left, want 200 and 0", a.Status, a.Left())
 	}
@@ -175,10 +164,7 @@ func TestHeadTakesNoUseAndGetsNoHeaders(t *testing.T) {
 
 func TestCountedTokenCannotUpgrade(t *testing.T) {
 	var upgrade string
-	backend := httptest.NewServer(http.HandlerFunc(func(
-		w http.ResponseWriter,
-		r *http.Request,
-	) {
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		upgrade = r.Header.Get("Upgrade")
 	}))
 	defer backend.Close()
@@ -199,10 +185,7 @@ func TestCountedTokenCannotUpgrade(t *testing.T) {
 		if a.Status != 200 || upgrade != want {
 			t.Errorf(
 				"max_uses %d: status %d, Upgrade at the upstream %q, want %q",
-				uses,
-				a.Status,
-				upgrade,
-				want,
+				uses, a.Status, upgrade, want,
 			)
 		}
 	}
@@ -213,11 +196,8 @@ func TestCountedTokenCannotUpgrade(t *testing.T) {
 func TestAccessTokenCannotCreateTokens(t *testing.T) {
 	s := startApp(t, "http://127.0.0.1:1")
 	a := s.Ask(
-		"GET",
-		"app",
-		"/token",
-		"Authorization",
-		"Basic "+base64.StdEncoding.EncodeToString([]byte("diane:correct horse battery")),
+		"GET", "app", "/token",
+		"Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("diane:correct horse battery")),
 	)
 
 	var short struct{ Token string }
@@ -227,14 +207,8 @@ func TestAccessTokenCannotCreateTokens(t *testing.T) {
 
 	body := fmt.Sprintf(`{"name":"late","expires_at":%q}`, time.Now().Add(5*time.Minute).UTC().Format(time.RFC3339))
 	if a := s.Send(
-		s.Client(),
-		"POST",
-		s.URL("app")+"/api/v1/users/me/tokens",
-		body,
-		"Authorization",
-		"Bearer "+short.Token,
-		"Content-Type",
-		"application/json",
+		s.Client(), "POST", s.URL("app")+"/api/v1/users/me/tokens", body,
+		"Authorization", "Bearer "+short.Token, "Content-Type", "application/json",
 	); a.Status != 403 {
 		t.Errorf("POST with an access token = %d %s, want 403", a.Status, a.Body)
 	}

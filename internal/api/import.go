@@ -127,11 +127,7 @@ func (a *API) exportUsers(w *web.Reply, r *http.Request, c caller) error {
 	}
 
 	page := account.Page{After: int64(after), Limit: limit}
-	accounts, next, err := a.Accounts.Export(
-		r.Context(),
-		c.actor(),
-		page,
-	)
+	accounts, next, err := a.Accounts.Export(r.Context(), c.actor(), page)
 	if err != nil {
 		return err
 	}

@@ -236,11 +236,7 @@ func TestUpdateByImport(t *testing.T) {
 
 	u := export(t, s, 500)["diane"]
 	if u.Email != row.Email || fmt.Sprint(*u.Groups) != "[staff]" || s.Ask(
-		"GET",
-		"shop",
-		"/me",
-		"Cookie",
-		cookie,
+		"GET", "shop", "/me", "Cookie", cookie,
 	).Status != 200 {
 		t.Errorf("diane with a new address = %+v, want the same groups and session", u)
 	}

@@ -158,9 +158,7 @@ func (a *API) checkScopes(acct account.Account, in NewToken) error {
 
 	return jeton.WithDetail(jeton.ErrScope, fmt.Sprintf(
 		"%s does not have the scope %.60q at %s; see services[].user_scopes in the configuration",
-		acct.Name,
-		lacking,
-		strings.Join(in.Services, ", "),
+		acct.Name, lacking, strings.Join(in.Services, ", "),
 	))
 }
 
@@ -196,12 +194,7 @@ func (a *API) answerCreated(w *web.Reply, r *http.Request, c caller, owner token
 	ev := a.event(w, c, audit.TokenCreate, "")
 	draft.Source = ev.Source
 
-	created, secret, err := a.Tokens.Create(
-		r.Context(),
-		owner,
-		draft,
-		ev,
-	)
+	created, secret, err := a.Tokens.Create(r.Context(), owner, draft, ev)
 	if err != nil {
 		return err
 	}
@@ -404,13 +397,7 @@ func (a *API) rotateOwnToken(w *web.Reply, r *http.Request, c caller) error {
 func (a *API) rotate(w *web.Reply, r *http.Request, c caller, owner *token.Owner, shown *token.Live) error {
 	ev := a.event(w, c, audit.TokenRotate, "")
 
-	rotated, secret, err := a.Tokens.Rotate(
-		r.Context(),
-		r.PathValue("accessor"),
-		owner,
-		shown,
-		ev,
-	)
+	rotated, secret, err := a.Tokens.Rotate(r.Context(), r.PathValue("accessor"), owner, shown, ev)
 	if err != nil {
 		return err
 	}

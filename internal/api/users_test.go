@@ -74,8 +74,7 @@ func TestDeclaredUsersAreChangedInTheFile(t *testing.T) {
 	admin := b.newUser("admin")
 
 	login := want(
-		t,
-		"a declared user logs in by email address",
+		t, "a declared user logs in by email address",
 		b.send("POST", "/auth_session/login", `{"email":"DECLARED@example.org","password":"alice_pw"}`),
 		200,
 	)
@@ -117,10 +116,8 @@ func TestPassword(t *testing.T) {
 
 	want(t, "the session is still valid", b.as(diane, "GET", "/users/me", ""), 200)
 	want(
-		t,
-		"with the current one",
-		b.as(diane, "PUT", "/users/me", `{"password":"`+other+`","current_password":"`+right+`"}`),
-		200,
+		t, "with the current one",
+		b.as(diane, "PUT", "/users/me", `{"password":"`+other+`","current_password":"`+right+`"}`), 200,
 	)
 
 	want(t, "the session has ended", b.as(diane, "GET", "/users/me", ""), 401)
@@ -128,18 +125,14 @@ func TestPassword(t *testing.T) {
 	want(t, "the new password", b.send("GET", "/users/me", "", "Authorization", basic(diane.Name, other)), 200)
 
 	want(
-		t,
-		"an admin sets the password of another user",
-		b.as(admin, "PUT", "/users/"+diane.ID, `{"password":"`+right+`"}`),
-		200,
+		t, "an admin sets the password of another user",
+		b.as(admin, "PUT", "/users/"+diane.ID, `{"password":"`+right+`"}`), 200,
 	)
 	want(t, "the password that an admin set", b.send("GET", "/users/me", "", "Authorization", diane.basic), 200)
 
 	want(
-		t,
-		"an admin sets the own password without the current one",
-		b.as(admin, "PUT", "/users/"+admin.ID, `{"password":"`+other+`"}`),
-		400,
+		t, "an admin sets the own password without the current one",
+		b.as(admin, "PUT", "/users/"+admin.ID, `{"password":"`+other+`"}`), 400,
 	)
 }
 
@@ -156,9 +149,7 @@ func TestGuessingTheCurrentPassword(t *testing.T) {
 	var last jetontest.Answer
 	for i := range 5 {
 		last = b.as(
-			diane,
-			"PUT",
-			"/users/me",
+			diane, "PUT", "/users/me",
 			fmt.Sprintf(`{"password":"another good password","current_password":"guess %d"}`, i),
 		)
 	}
@@ -180,10 +171,8 @@ func TestIfMatch(t *testing.T) {
 	}
 
 	a := want(
-		t,
-		"with the current tag",
-		b.send("PUT", path, `{"first_name":"One"}`, "Cookie", admin.cookie, "If-Match", first),
-		200,
+		t, "with the current tag",
+		b.send("PUT", path, `{"first_name":"One"}`, "Cookie", admin.cookie, "If-Match", first), 200,
 	)
 
 	second := a.Header.Get("ETag")
@@ -204,8 +193,7 @@ func TestIfMatch(t *testing.T) {
 	}
 
 	want(
-		t,
-		"with one of several",
+		t, "with one of several",
 		b.send("PUT", path, `{"first_name":"Two"}`, "Cookie", diane.cookie, "If-Match", `"x", `+second),
 		200,
 	)
@@ -266,10 +254,7 @@ func TestTokens(t *testing.T) {
 	}
 
 	if a := b.as(
-		diane,
-		"GET",
-		"/users/me/tokens",
-		"",
+		diane, "GET", "/users/me/tokens", "",
 	); strings.Contains(a.Body, text) || !strings.Contains(a.Body, wide) {
 		t.Errorf("tokens = %s, want the accessor and no secret", a.Body)
 	}
@@ -294,10 +279,8 @@ func TestTokens(t *testing.T) {
 	rotated := decode[struct{ Token string }](
 		t,
 		want(
-			t,
-			"a token that rotates itself",
-			b.send("POST", "/users/me/tokens/"+counted+"/rotate", "{"+proof+"}", bearer...),
-			200,
+			t, "a token that rotates itself",
+			b.send("POST", "/users/me/tokens/"+counted+"/rotate", "{"+proof+"}", bearer...), 200,
 		),
 	).Token
 	if me(secret) != 401 || rotated == secret || me(rotated) == 401 || me(rotated) != 403 {
@@ -307,9 +290,7 @@ func TestTokens(t *testing.T) {
 	child := func(more string) jetontest.Answer {
 		body := fmt.Sprintf(
 			`{"name":"child","expires_at":%q,%s%s}`,
-			time.Now().Add(30*time.Minute).UTC().Format(time.RFC3339),
-			proof,
-			more,
+			time.Now().Add(30*time.Minute).UTC().Format(time.RFC3339), proof, more,
 		)
 
 		return b.send("POST", "/users/me/tokens", body, "Authorization", "Bearer "+text)
@@ -331,9 +312,7 @@ func TestTokens(t *testing.T) {
 		t,
 		"a token for another user",
 		b.as(
-			carl,
-			"POST",
-			"/users/me/tokens",
+			carl, "POST", "/users/me/tokens",
 			`{"name":"x","user":"`+diane.Name+`","expires_at":"2099-01-01T00:00:00Z"}`,
 		),
 		400,
@@ -360,8 +339,7 @@ func TestClientsAsAdmins(t *testing.T) {
 	bearer := []string{"Authorization", "Bearer " + b.Token(b.AddClient("provisioner", "portal"))}
 
 	a := want(
-		t,
-		"create",
+		t, "create",
 		b.send("POST", "/users", `{"email":"New@example.org","password":"`+right+`","groups":["staff"]}`, bearer...),
 		201,
 	)
@@ -413,17 +391,13 @@ func TestOtherOrigins(t *testing.T) {
 
 	login := `{"name":"` + diane.Name + `","password":"` + right + `"}`
 	want(
-		t,
-		"a login from another site",
-		b.send("POST", "/auth_session/login", login, "Sec-Fetch-Site", "cross-site"),
-		403,
+		t, "a login from another site",
+		b.send("POST", "/auth_session/login", login, "Sec-Fetch-Site", "cross-site"), 403,
 	)
 
 	want(
-		t,
-		"a logout from another site",
-		b.send("DELETE", "/auth_session", "", "Cookie", diane.cookie, "Sec-Fetch-Site", "cross-site"),
-		403,
+		t, "a logout from another site",
+		b.send("DELETE", "/auth_session", "", "Cookie", diane.cookie, "Sec-Fetch-Site", "cross-site"), 403,
 	)
 
 	want(t, "the session is still valid", b.as(diane, "GET", "/users/me", ""), 200)
@@ -475,8 +449,7 @@ func TestAnAddressIsNotAName(t *testing.T) {
 	eve := decode[jeton.User](
 		t,
 		want(
-			t,
-			"eve",
+			t, "eve",
 			b.as(admin, "POST", "/users", `{"name":"eve","email":"`+name+`","password":"the password of eve"}`),
 			201,
 		),
@@ -491,10 +464,8 @@ func TestAnAddressIsNotAName(t *testing.T) {
 	}
 
 	want(
-		t,
-		"Basic is by name here",
-		b.send("GET", "/users/me", "", "Authorization", basic(name, "the password of eve")),
-		401,
+		t, "Basic is by name here",
+		b.send("GET", "/users/me", "", "Authorization", basic(name, "the password of eve")), 401,
 	)
 
 	me := decode[jeton.User](t, b.send("GET", "/users/me", "", "Authorization", basic(name, right)))
@@ -505,12 +476,8 @@ func TestAnAddressIsNotAName(t *testing.T) {
 	// Another service of the same server takes addresses.
 	ask := func(service string) jetontest.Answer {
 		return b.Send(
-			b.client,
-			"GET",
-			b.URL(service)+prefix+"/users/me",
-			"",
-			"Authorization",
-			basic(name, "the password of eve"),
+			b.client, "GET", b.URL(service)+prefix+"/users/me", "",
+			"Authorization", basic(name, "the password of eve"),
 		)
 	}
 
@@ -536,9 +503,7 @@ func TestOneAddressOneWins(t *testing.T) {
 			}
 
 			a := b.as(
-				admin,
-				"POST",
-				"/users",
+				admin, "POST", "/users",
 				fmt.Sprintf(`{"name":"n%d","email":%q,"password":"`+right+`"}`, i, email),
 			)
 
@@ -591,10 +556,8 @@ func TestCursors(t *testing.T) {
 		forged := append([]byte{}, raw...)
 		forged[i] ^= 1
 		want(
-			t,
-			fmt.Sprintf("with byte %d changed", i),
-			b.as(admin, "GET", with(base64.RawURLEncoding.EncodeToString(forged), "p"), ""),
-			400,
+			t, fmt.Sprintf("with byte %d changed", i),
+			b.as(admin, "GET", with(base64.RawURLEncoding.EncodeToString(forged), "p"), ""), 400,
 		)
 	}
 

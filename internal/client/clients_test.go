@@ -353,8 +353,7 @@ func TestSecrets(t *testing.T) {
 	if b.CheckSecret(after, now.Reveal()) || after.Version <= job.Version {
 		t.Errorf(
 			"version after RemoveSecret with end = %d, want more than %d and no secret",
-			after.Version,
-			job.Version,
+			after.Version, job.Version,
 		)
 	}
 }

@@ -55,9 +55,7 @@ func CheckDeclared(declared []Declared) ([]Client, error) {
 				errs,
 				fmt.Errorf(
 					"%s.name %s: clients[%d] has the name, or one that differs only in case",
-					path,
-					d.Name,
-					other,
+					path, d.Name, other,
 				),
 			)
 
@@ -127,8 +125,7 @@ func (d Declared) client(path string) (Client, []error) {
 			errs,
 			fmt.Errorf(
 				"%s: client %s cannot authenticate: it has no key, no secret and no source of keys",
-				path,
-				d.Name,
+				path, d.Name,
 			),
 		)
 	}

@@ -110,11 +110,7 @@ func (f *fetcher) remote(s Source) *remote {
 // fresh is cached. ctx ends the caller's waiting, but not the request: others wait for it.
 func (f *fetcher) keys(ctx context.Context, s Source, kid string, now time.Time) ([]jose.Key, error) {
 	r := f.remote(s)
-	keys, req, err := r.look(
-		kid,
-		now,
-		func(req *request) { go f.run(s, r, req, now) },
-	)
+	keys, req, err := r.look(kid, now, func(req *request) { go f.run(s, r, req, now) })
 	if req == nil {
 		return keys, err
 	}

@@ -69,11 +69,8 @@ func (c checker) unique(taken map[string]*string, key string, field *string) {
 		c.Fault(field, "%s is also %s; choose another", yamlread.Quote(*field), c.Path(first))
 	default:
 		c.Fault(
-			field,
-			"%s differs only in case from %s, %s; choose another",
-			yamlread.Quote(*field),
-			yamlread.Quote(*first),
-			c.Path(first),
+			field, "%s differs only in case from %s, %s; choose another", yamlread.Quote(*field),
+			yamlread.Quote(*first), c.Path(first),
 		)
 	}
 }

@@ -39,9 +39,7 @@ func (c checker) issuer() {
 	keys := &s.Keys
 	if keys.PublishFor >= keys.RotateEvery && c.Valid(&keys.RotateEvery) {
 		c.Fault(
-			&keys.PublishFor,
-			"%v is not shorter than rotate_every %v; shorten it",
-			keys.PublishFor,
+			&keys.PublishFor, "%v is not shorter than rotate_every %v; shorten it", keys.PublishFor,
 			keys.RotateEvery,
 		)
 	}
@@ -229,8 +227,7 @@ func (c checker) tokens(t *Tokens) {
 		c.Fault(
 			&t.ActivationDelay,
 			"%v and a lifetime of %v leave no second in which every token is valid; make lifetime 2s longer than it",
-			t.ActivationDelay,
-			t.Lifetime,
+			t.ActivationDelay, t.Lifetime,
 		)
 	}
 	if strings.ContainsAny(t.Audience, " \t\r\n\"\\") || len(t.Audience) > 256 {

@@ -145,9 +145,7 @@ func (p *patterns) add(text, by string) string {
 		if register(pair, canonical) != "" {
 			return fmt.Sprintf(
 				"%s conflicts with %s (%s): some requests match both, and neither is more specific; change one",
-				yamlread.Quote(text),
-				t.by,
-				t.text,
+				yamlread.Quote(text), t.by, t.text,
 			)
 		}
 	}

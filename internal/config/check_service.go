@@ -137,10 +137,8 @@ func (c checker) session(s *Service) {
 	// Only if lifetime itself is valid: otherwise one mistake would be reported twice.
 	if sess.IdleTimeout > sess.Lifetime && c.Valid(&sess.Lifetime) {
 		c.Fault(
-			&sess.IdleTimeout,
-			"%v is longer than lifetime %v; shorten it, or raise lifetime",
-			sess.IdleTimeout,
-			sess.Lifetime,
+			&sess.IdleTimeout, "%v is longer than lifetime %v; shorten it, or raise lifetime",
+			sess.IdleTimeout, sess.Lifetime,
 		)
 	}
 }

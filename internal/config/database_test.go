@@ -146,10 +146,7 @@ func TestConnString(t *testing.T) {
 				c.Database != tc.where[strings.Index(tc.where, "/je")+1:] {
 				t.Errorf(
 					"pgx reads user %q, password %q, database %q, application %q, want those of the URL",
-					c.User,
-					c.Password,
-					c.Database,
-					c.RuntimeParams["application_name"],
+					c.User, c.Password, c.Database, c.RuntimeParams["application_name"],
 				)
 			}
 
@@ -403,8 +400,7 @@ func TestSecretFiles(t *testing.T) {
 
 			name := filepath.Join(folder, "jeton.yaml") // relative paths start here
 			c, err := config.Parse(
-				name,
-				[]byte("database: {url: 'postgres://jeton@db.example/jeton', password_file: secret}"),
+				name, []byte("database: {url: 'postgres://jeton@db.example/jeton', password_file: secret}"),
 				environment(),
 			)
 

@@ -13,9 +13,7 @@ import (
 )
 
 var update = flag.Bool(
-	"update",
-	false,
-	"write the faults into testdata/faults; read the difference before keeping it",
+	"update", false, "write the faults into testdata/faults; read the difference before keeping it",
 )
 
 // hash is a hash of a password.

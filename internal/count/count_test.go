@@ -282,8 +282,7 @@ func TestConcurrentSpendsSucceedAsOftenAsUsesAreLeft(t *testing.T) {
 	if both.Load()+alone.Load() != 7 || both.Load() > 5 {
 		t.Errorf(
 			"%d spends of both budgets and %d of one, want 7 in total and at most 5 of both",
-			both.Load(),
-			alone.Load(),
+			both.Load(), alone.Load(),
 		)
 	}
 }

@@ -148,10 +148,7 @@ func TestWhatTakesAUse(t *testing.T) {
 				if a.Status != 204 || a.Left() != "" || allow == "" {
 					t.Errorf(
 						"OPTIONS %s: %d, left %q, Allow %q, want 204, no count and methods",
-						path,
-						a.Status,
-						a.Left(),
-						allow,
+						path, a.Status, a.Left(), allow,
 					)
 				}
 			}
@@ -234,12 +231,7 @@ func TestARequestTakesAUseOfTheLoginAndOfTheRouteOrNone(t *testing.T) {
 		if a := f.Ask("GET", "both", step.path, "Cookie", c); a.Left() != step.left || a.Code() != step.code {
 			t.Errorf(
 				"step %d, %s: left %s, code %q, want %s, %q",
-				i,
-				step.path,
-				a.Left(),
-				a.Code(),
-				step.left,
-				step.code,
+				i, step.path, a.Left(), a.Code(), step.left, step.code,
 			)
 		}
 	}

@@ -28,8 +28,7 @@ func (f *fixture) explain(t *testing.T, request string) ([]jeton.Event, error) {
 func TestExplain(t *testing.T) {
 	var offset atomic.Int64
 	f := newFixture(
-		t,
-		everyKind,
+		t, everyKind,
 		jetontest.Clock(func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }),
 	)
 	f.add("diane")

@@ -254,9 +254,7 @@ func noCredential(req *Request) error {
 
 	return fmt.Errorf(
 		"%w that this route accepts: the request shows %s, the route accepts %s",
-		jeton.ErrNoCredential,
-		strings.Join(shown, " and "),
-		req.Access.Accept,
+		jeton.ErrNoCredential, strings.Join(shown, " and "), req.Access.Accept,
 	)
 }
 

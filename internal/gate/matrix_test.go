@@ -335,11 +335,7 @@ func TestEveryCredentialIsValidWhereItsOwnerMayLogIn(t *testing.T) {
 				if a.Status != step.status || a.Code() != step.code {
 					t.Errorf(
 						"owner in groups %v: %d %q, want %d %q",
-						step.groups,
-						a.Status,
-						a.Code(),
-						step.status,
-						step.code,
+						step.groups, a.Status, a.Code(), step.status, step.code,
 					)
 				}
 			}

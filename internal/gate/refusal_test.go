@@ -282,10 +282,7 @@ func (f *fixture) oneRoute(t *testing.T, s config.Service, r config.Route, h hol
 	if before.Left() != after.Left() || before.Status != after.Status {
 		t.Errorf(
 			"before: %d, left %q; after: %d, left %q: want the same",
-			before.Status,
-			before.Left(),
-			after.Status,
-			after.Left(),
+			before.Status, before.Left(), after.Status, after.Left(),
 		)
 	}
 

@@ -102,14 +102,8 @@ func TestATokenHasTheScopesThatItsOwnerHasNow(t *testing.T) {
 
 		for audience, want := range map[string]string{"app": step.scope, "other": step.scopeElse} {
 			a := s.Post(
-				"/oauth2/introspect",
-				"token",
-				made.Secret,
-				"audience",
-				audience,
-				"client_assertion_type",
-				"urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-				"client_assertion",
+				"/oauth2/introspect", "token", made.Secret, "audience", audience, "client_assertion_type",
+				"urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "client_assertion",
 				guard.Assertion("", guard.Claims(s.Issuer(), time.Now())),
 			)
 
@@ -150,14 +144,8 @@ func TestAskingForAScopeThatAUserDoesNotHaveNamesIt(t *testing.T) {
 
 			client := s.Client()
 			a := s.Send(
-				client,
-				"POST",
-				s.URL("app")+"/api/v1/users/me/tokens",
-				string(body),
-				"Cookie",
-				cookie,
-				"Content-Type",
-				"application/json",
+				client, "POST", s.URL("app")+"/api/v1/users/me/tokens", string(body), "Cookie", cookie,
+				"Content-Type", "application/json",
 			)
 
 			want.User = "diane"

@@ -58,9 +58,7 @@ func echoOne(conn net.Conn) {
 		}
 
 		fmt.Fprintf(
-			conn,
-			"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s",
-			len(body),
+			conn, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", len(body),
 			body,
 		)
 	}

@@ -104,10 +104,7 @@ func TestLongPassword(t *testing.T) {
 	if short.Status != 401 || long.Status != short.Status || long.Code() != short.Code() {
 		t.Errorf(
 			"a wrong password: %d %s; a long one: %d %s; want 401 and the same",
-			short.Status,
-			short.Code(),
-			long.Status,
-			long.Code(),
+			short.Status, short.Code(), long.Status, long.Code(),
 		)
 	}
 }
@@ -265,14 +262,8 @@ func TestLoginBodies(t *testing.T) {
 
 	t.Run("JSON for a client that accepts only JSON", func(t *testing.T) {
 		a := s.Send(
-			s.Client(),
-			"POST",
-			s.URL("shop")+"/login",
-			good,
-			"Content-Type",
-			form,
-			"Accept",
-			"application/json",
+			s.Client(), "POST", s.URL("shop")+"/login", good, "Content-Type", form,
+			"Accept", "application/json",
 		)
 
 		_, secret, _ := strings.Cut(a.Cookies(), "=")

@@ -119,9 +119,7 @@ func TestRulesAndBackendAgree(t *testing.T) {
 			if under && r.Header.Get("Remote-User") != "boss" && bad.Add(1) < 10 {
 				t.Errorf(
 					"the backend got %q from %q and could read it as %q",
-					r.RequestURI,
-					r.Header.Get("Remote-User"),
-					p,
+					r.RequestURI, r.Header.Get("Remote-User"), p,
 				)
 			}
 		}
@@ -140,10 +138,7 @@ func TestRulesAndBackendAgree(t *testing.T) {
 			if a.Status != want || (reached.Load() > before) != (want == 200) {
 				t.Errorf(
 					"request with cookie %q is %d and reaches the backend %d times, want %d",
-					cookie,
-					a.Status,
-					reached.Load()-before,
-					want,
+					cookie, a.Status, reached.Load()-before, want,
 				)
 			}
 		}

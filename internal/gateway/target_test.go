@@ -69,10 +69,7 @@ func TestHTTP2Target(t *testing.T) {
 
 	b := newBehaviours(t)
 	s := jetontest.Start(
-		t,
-		easy+behind,
-		jetontest.Env("ECHO", b.URL),
-		jetontest.Env("DO", b.URL),
+		t, easy+behind, jetontest.Env("ECHO", b.URL), jetontest.Env("DO", b.URL),
 		jetontest.Log(&log, slog.LevelDebug),
 	)
 
@@ -97,11 +94,7 @@ func TestHTTP2Target(t *testing.T) {
 			if status != tc.status || (reached == 1) != (tc.status == 404) {
 				t.Errorf(
 					"%q %q is %d and reaches the upstream %d times, want %d",
-					tc.method,
-					tc.path,
-					status,
-					reached,
-					tc.status,
+					tc.method, tc.path, status, reached, tc.status,
 				)
 			}
 			if tc.status == 400 && tc.method != "GET" && strings.Contains(log.String(), tc.method) {

@@ -299,10 +299,7 @@ func TestUpstreamResponses(t *testing.T) {
 				a.Header.Get("Set-Cookie") != "" {
 				t.Errorf(
 					"response is %d %q after %v, with headers %v, want 200 late after nothing",
-					a.Status,
-					a.Body,
-					a.Early,
-					a.Header,
+					a.Status, a.Body, a.Early, a.Header,
 				)
 			}
 		}
@@ -315,10 +312,7 @@ func TestUpstreamResponses(t *testing.T) {
 				a.Header.Get("Content-Type") != "application/problem+json" {
 				t.Errorf(
 					"response is %d %s, %s uses left, want 502 upstream_failed, %s",
-					a.Status,
-					a.Code(),
-					a.Left(),
-					want,
+					a.Status, a.Code(), a.Left(), want,
 				)
 			}
 
@@ -364,9 +358,7 @@ func TestUpstreamResponses(t *testing.T) {
 		if a.Status != 200 || len(a.Header["Set-Cookie"]) != 0 || reached != 0 {
 			t.Errorf(
 				"HEAD is %d with headers %v, reaches upstream %d times, want 200 and 0",
-				a.Status,
-				a.Header,
-				reached,
+				a.Status, a.Header, reached,
 			)
 		}
 	})

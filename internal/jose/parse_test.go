@@ -163,10 +163,7 @@ func TestParseKeyPrefersTheTextsAlgorithm(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			k, err := jose.ParseKey([]byte(tc.text), tc.alg, tc.id)
 			if k.Alg != tc.wantAlg || k.ID != tc.wantID ||
-				(err == nil) != (tc.wantAlg != "") || err != nil && !errors.Is(
-				err,
-				jose.ErrKey,
-			) {
+				(err == nil) != (tc.wantAlg != "") || err != nil && !errors.Is(err, jose.ErrKey) {
 				t.Errorf("ParseKey = %q %q, %v, want %q %q", k.Alg, k.ID, err, tc.wantAlg, tc.wantID)
 			}
 		})

@@ -240,9 +240,7 @@ func (s *Signer) SignHead(head string, claims []byte) (string, error) {
 	if len(out) > MaxToken {
 		return "", fmt.Errorf(
 			"sign with key %s: a token of %d bytes; at most %d are read",
-			s.key.ID,
-			len(out),
-			MaxToken,
+			s.key.ID, len(out), MaxToken,
 		)
 	}
 

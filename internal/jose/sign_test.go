@@ -314,10 +314,8 @@ func TestParseSigner(t *testing.T) {
 		{
 			"a JWK whose halves do not belong together",
 			strings.Replace(
-				edOwner,
-				"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
-				"PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw",
-				1,
+				edOwner, "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+				"PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw", 1,
 			),
 			"",
 			"",

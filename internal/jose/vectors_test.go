@@ -126,10 +126,7 @@ func TestWycheproofSignatures(t *testing.T) {
 			if tc.Result == "invalid" && valid[text(tc.JWS)] != 0 {
 				t.Logf(
 					"%d (%s, %s) is called invalid and is the valid token %d",
-					tc.ID,
-					g.Comment,
-					tc.Comment,
-					valid[text(tc.JWS)],
+					tc.ID, g.Comment, tc.Comment, valid[text(tc.JWS)],
 				)
 				if tc.ID != 367 && tc.ID != 370 {
 					t.Errorf("%d: not listed as a copy", tc.ID)

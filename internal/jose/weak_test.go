@@ -21,10 +21,7 @@ func modulus(bits int) *big.Int {
 	for step := big.NewInt(1); ; n.Add(n, step) {
 		// Neither 3 nor 5 nor … 167 divides it, and it is not a power of 65537 modulo 11.
 		if new(big.Int).GCD(
-			nil,
-			nil,
-			n,
-			primorial(),
+			nil, nil, n, primorial(),
 		).Cmp(step) == 0 && new(big.Int).Mod(n, big.NewInt(11)).Int64() == 2 {
 			return n
 		}
@@ -79,9 +76,7 @@ func TestWeakEd25519Keys(t *testing.T) {
 				t.Fatal(len(b), err)
 			}
 			if _, err := jose.NewKey(
-				ed25519.PublicKey(b),
-				"",
-				"",
+				ed25519.PublicKey(b), "", "",
 			); !errors.Is(err, jose.ErrKey) || !strings.Contains(err.Error(), tc.why) {
 				t.Errorf("NewKey = %v, want ErrKey because of %q", err, tc.why)
 			}

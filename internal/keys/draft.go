@@ -226,9 +226,7 @@ func (d *draft) rotate(p Pair, atOnce bool, reason string) error {
 			jeton.ErrConflict,
 			fmt.Sprintf(
 				"key %s is the next for %s already and signs from %s; rotate now lets it sign at once",
-				waiting.ID,
-				p,
-				stamp(waiting.Opens),
+				waiting.ID, p, stamp(waiting.Opens),
 			),
 		)
 	}
@@ -316,8 +314,7 @@ func (d *draft) schedule(p Pair) error {
 	if age >= 2*d.needs.RotateEvery {
 		d.retire(cur, d.now)
 		d.note(
-			audit.KeyRotate,
-			cur.ID,
+			audit.KeyRotate, cur.ID,
 			"for "+p.String()+", which the configuration does not need: retired without a next key",
 		)
 	}

@@ -129,9 +129,7 @@ func (n Needs) check() error {
 	if n.RotateEvery < 0 || n.PublishFor < 0 || n.Keep <= 0 {
 		return fmt.Errorf(
 			"signing keys: rotated every %v, published for %v, kept for %v; want none negative, and the last above 0",
-			n.RotateEvery,
-			n.PublishFor,
-			n.Keep,
+			n.RotateEvery, n.PublishFor, n.Keep,
 		)
 	}
 

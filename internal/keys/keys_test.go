@@ -59,8 +59,7 @@ func TestScheduledRotation(t *testing.T) {
 			if checks(b.Ring, first) != (tc.first != "") || !checks(b.Ring, second) {
 				t.Errorf(
 					"checks with the first: %t, with the second: %t",
-					checks(b.Ring, first),
-					checks(b.Ring, second),
+					checks(b.Ring, first), checks(b.Ring, second),
 				)
 			}
 
@@ -219,9 +218,7 @@ func TestTwoNodesAtTheSameMoment(t *testing.T) {
 		}
 
 		if next != 2 || signs(
-			t,
-			nodes[0],
-			ed,
+			t, nodes[0], ed,
 		) != signs(t, nodes[1], ed) || signs(t, nodes[0], ec) != signs(t, nodes[1], ec) {
 			t.Errorf("listed are %v, want two current keys that both sign with", listed(t, b.Ring))
 		}
@@ -407,8 +404,7 @@ func TestRestart(t *testing.T) {
 	if b.store.changes.Load() != changes || len(b.events(t)) != events {
 		t.Errorf(
 			"%d steps and %d events, want none: no key is missing",
-			b.store.changes.Load()-changes,
-			len(b.events(t))-events,
+			b.store.changes.Load()-changes, len(b.events(t))-events,
 		)
 	}
 	if _, err := b.Signer("id", jose.ES256); err == nil {

@@ -30,11 +30,7 @@ func (b *bench) is(t *testing.T, kid, want string, pairs ...keys.Pair) {
 		if checks(r, kid) != good || slices.Contains(published(t, r), kid) != good {
 			t.Errorf(
 				"%s key %s, %s, checks: %t, is published: %t",
-				name,
-				kid,
-				want,
-				checks(r, kid),
-				slices.Contains(published(t, r), kid),
+				name, kid, want, checks(r, kid), slices.Contains(published(t, r), kid),
 			)
 		}
 		if got := signs(t, r, ec); got == kid != (want == "current") {
@@ -165,10 +161,7 @@ func TestRevoke(t *testing.T) {
 			t.Errorf("a kid that is not there: %v, want ErrNotFound", err)
 		}
 		if err := b.Revoke(
-			t.Context(),
-			"operator",
-			signs(t, b.Ring, ec),
-			strings.Repeat("x", 201),
+			t.Context(), "operator", signs(t, b.Ring, ec), strings.Repeat("x", 201),
 		); !errors.Is(err, jeton.ErrInvalid) {
 			t.Errorf("a long reason: %v, want ErrInvalid", err)
 		}
@@ -241,12 +234,7 @@ func TestStoreDown(t *testing.T) {
 		"Reload":                                func() error { return b.Reload(t.Context()) },
 		"Reload, asked again within the second": func() error { return b.Reload(t.Context()) },
 		"Rotate": func() error {
-			_, err := b.Rotate(
-				t.Context(),
-				"operator",
-				"",
-				true,
-			)
+			_, err := b.Rotate(t.Context(), "operator", "", true)
 			return err
 		},
 		"Revoke": func() error { return b.Revoke(t.Context(), "operator", kid, "") },

@@ -91,8 +91,7 @@ func (s Secret) Derive(purpose string) []byte {
 func notSecret(path string) error {
 	return fmt.Errorf(
 		"%s is not the secret of the signing keys: want a line of %d hexadecimal digits; restore it from the backup",
-		path,
-		2*secretSize,
+		path, 2*secretSize,
 	)
 }
 

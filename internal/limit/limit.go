@@ -66,8 +66,7 @@ func New(cfg Config) (*Limiter, error) {
 	if cfg.MaxKeys < 0 {
 		return nil, fmt.Errorf(
 			"limit: invalid MaxKeys %d: want a positive number, or 0 for %d",
-			cfg.MaxKeys,
-			defaultMaxKeys,
+			cfg.MaxKeys, defaultMaxKeys,
 		)
 	}
 	if cfg.MaxKeys == 0 {

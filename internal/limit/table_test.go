@@ -152,9 +152,7 @@ func checkHeap(t *testing.T, tab *table) {
 	if len(tab.index) != len(tab.heap) || len(tab.heap) > tab.limit {
 		t.Errorf(
 			"%d in the index and %d in the heap, want the same and at most %d",
-			len(tab.index),
-			len(tab.heap),
-			tab.limit,
+			len(tab.index), len(tab.heap), tab.limit,
 		)
 	}
 

@@ -231,12 +231,7 @@ func FuzzUser(f *testing.F) {
 		if len(prepared) <= maxLen && (err != nil || again != prepared || foldedAgain != folded) {
 			t.Errorf(
 				"User(%q) = %q, %q; User of that = %q, %q, %v, want the same",
-				in,
-				prepared,
-				folded,
-				again,
-				foldedAgain,
-				err,
+				in, prepared, folded, again, foldedAgain, err,
 			)
 		}
 		if b, err := json.Marshal(prepared); err != nil || strings.Contains(string(b), `\ufffd`) {

@@ -387,23 +387,15 @@ func TestWrongAssertionsElsewhere(t *testing.T) {
 			t.Run(path+" "+tc.name, func(t *testing.T) {
 				f := f.on(t)
 				a := f.Post(
-					path,
-					"token",
-					"x",
-					"client_assertion",
-					f.sign(t, ci, f.claims(ci), tc.make),
-					"client_assertion_type",
-					assertionType,
+					path, "token", "x", "client_assertion", f.sign(t, ci, f.claims(ci), tc.make),
+					"client_assertion_type", assertionType,
 				)
 				bare(t, a, 401, "invalid_client")
 				name, value := f.failed(a.Request())
 				if name != "credential" || !strings.Contains(value, tc.check) || !strings.Contains(value, tc.says) {
 					t.Errorf(
 						"failed check = %q: %q, want credential, %q: %q",
-						name,
-						value,
-						tc.check,
-						tc.says,
+						name, value, tc.check, tc.says,
 					)
 				}
 			})

@@ -100,9 +100,7 @@ func TestValidAssertions(t *testing.T) {
 
 			for _, other := range jose.Algs() {
 				if sign, err := jose.NewSigner(
-					long,
-					other,
-					"",
+					long, other, "",
 				); err == nil && other != alg && s.Key().Thumbprint() == sign.Key().Thumbprint() {
 					bare(t, f.show(ways[0], f.right(jetontest.Key{
 						Client: in.Name,
@@ -164,20 +162,14 @@ func TestReplay(t *testing.T) {
 				bare(
 					t,
 					f.Post(path, "token", "x", "client_assertion", assertion, "client_assertion_type", assertionType),
-					401,
-					"invalid_client",
+					401, "invalid_client",
 				)
 			}
 		}
 
 		assertion := f.right(ci)
 		if a := f.Post(
-			"/oauth2/introspect",
-			"token",
-			"x",
-			"client_assertion",
-			assertion,
-			"client_assertion_type",
+			"/oauth2/introspect", "token", "x", "client_assertion", assertion, "client_assertion_type",
 			assertionType,
 		); a.Body != inactive {
 			t.Errorf("%d %s, want inactive", a.Status, a.Body)
@@ -225,19 +217,13 @@ func TestReplay(t *testing.T) {
 		f := f.on(t)
 		assertion := f.right(ci)
 		if a := f.TryToken(
-			assertion,
-			"audience",
-			"nowhere",
+			assertion, "audience", "nowhere",
 		); a.Status != 400 || a.Body != "{\"error\":\"invalid_target\"}\n" {
 			t.Errorf("unknown service: %d %s, want 400 invalid_target", a.Status, a.Body)
 		}
 
 		if a := f.TryToken(
-			assertion,
-			"audience",
-			"reports",
-			"scope",
-			"admin",
+			assertion, "audience", "reports", "scope", "admin",
 		); a.Status != 400 || a.Body != "{\"error\":\"invalid_scope\"}\n" {
 			t.Errorf("scope of another client: %d %s, want 400 invalid_scope", a.Status, a.Body)
 		}

@@ -101,12 +101,8 @@ func TestBasic(t *testing.T) {
 		bare(
 			t,
 			f.on(t).post(
-				"/oauth2/token",
-				"grant_type=client_credentials",
-				"Authorization",
-				"Basic "+right,
-				"Authorization",
-				"Basic "+right,
+				"/oauth2/token", "grant_type=client_credentials", "Authorization", "Basic "+right,
+				"Authorization", "Basic "+right,
 			),
 			401,
 			"invalid_client",
@@ -182,15 +178,8 @@ func TestSecretsOfClients(t *testing.T) {
 
 	try := func(secret string) int {
 		return f.Post(
-			"/oauth2/token",
-			"grant_type",
-			grantClient,
-			"audience",
-			"reports",
-			"client_id",
-			"ci",
-			"client_secret",
-			secret,
+			"/oauth2/token", "grant_type", grantClient, "audience", "reports", "client_id", "ci",
+			"client_secret", secret,
 		).Status
 	}
 

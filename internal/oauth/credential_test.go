@@ -121,13 +121,7 @@ func TestOneKindIsNotAnother(t *testing.T) {
 		"bearer at opaque":    func(c string) bool { return f.bearer("opaque", "/who", c).Status == 200 },
 		"bearer at uncounted": func(c string) bool { return f.bearer("uncounted", "/who", c).Status == 200 },
 		"cookie at uncounted": func(c string) bool {
-			return f.Ask(
-				"GET",
-				"uncounted",
-				"/who",
-				"Cookie",
-				"jeton="+c,
-			).Status == 200
+			return f.Ask("GET", "uncounted", "/who", "Cookie", "jeton="+c).Status == 200
 		},
 		"body at lesson": func(c string) bool {
 			return f.Send(f.plain, "POST", f.URL("lesson")+"/who", c).Status == 200
@@ -137,65 +131,35 @@ func TestOneKindIsNotAnother(t *testing.T) {
 		},
 		"secret in the form": func(c string) bool {
 			return f.Post(
-				"/oauth2/token",
-				"grant_type",
-				grantClient,
-				"client_id",
-				"ci",
-				"client_secret",
-				c,
-				"audience",
-				"reports",
+				"/oauth2/token", "grant_type", grantClient, "client_id", "ci", "client_secret", c,
+				"audience", "reports",
 			).Status == 200
 		},
 		"secret in Basic": func(c string) bool {
 			return f.Send(
-				f.plain,
-				"POST",
-				f.Issuer()+"/oauth2/token",
+				f.plain, "POST", f.Issuer()+"/oauth2/token",
 				"grant_type=client_credentials&audience=reports",
-				"Content-Type",
-				"application/x-www-form-urlencoded",
-				"Authorization",
-				basic("ci", c),
+				"Content-Type", "application/x-www-form-urlencoded", "Authorization", basic("ci", c),
 			).Status == 200
 		},
 		"bearer at the token endpoint": func(c string) bool {
 			return f.Send(
-				f.plain,
-				"POST",
-				f.Issuer()+"/oauth2/token",
+				f.plain, "POST", f.Issuer()+"/oauth2/token",
 				"grant_type=client_credentials&audience=reports",
-				"Content-Type",
-				"application/x-www-form-urlencoded",
-				"Authorization",
-				"Bearer "+c,
+				"Content-Type", "application/x-www-form-urlencoded", "Authorization", "Bearer "+c,
 			).Status == 200
 		},
 		"client assertion": func(c string) bool { return f.show(ways[0], c).Status == 200 },
 		"grant":            func(c string) bool { return f.show(ways[1], c).Status == 200 },
 		"client assertion at introspection": func(c string) bool {
 			return f.Post(
-				"/oauth2/introspect",
-				"token",
-				"x",
-				"client_assertion",
-				c,
-				"client_assertion_type",
+				"/oauth2/introspect", "token", "x", "client_assertion", c, "client_assertion_type",
 				assertionType,
 			).Status == 200
 		},
 		"proof of a new key": func(c string) bool {
 			return f.called(
-				"/oauth2/keys",
-				ci,
-				"",
-				"key",
-				string(proofKey.Key().PEM()),
-				"kid",
-				"fresh",
-				"proof",
-				c,
+				"/oauth2/keys", ci, "", "key", string(proofKey.Key().PEM()), "kid", "fresh", "proof", c,
 			).Status == 201
 		},
 		"looked up": func(c string) bool { return f.active(holder, c) },

@@ -125,9 +125,7 @@ func newFixture(t testing.TB, yaml string, options ...jetontest.Option) *fixture
 	}
 
 	f.again = append(
-		options,
-		jetontest.Clock(f.clock.now),
-		jetontest.DataDir(f.Dir()),
+		options, jetontest.Clock(f.clock.now), jetontest.DataDir(f.Dir()),
 		jetontest.Env("ISSUER_PORT", u.Port()),
 	)
 	f.plain = f.Client()

@@ -151,10 +151,7 @@ func forgeries(t *testing.T, g target, canary string) []forgery {
 		// Others reach a shell or a database.
 		"../../../../../../dev/null", "/dev/null", "key\x00", "%2e%2e%2f", canary, "file:///dev/null",
 		"' OR '1'='1", "' UNION SELECT 'AA", "1; DROP TABLE keys", "$(touch /tmp/x)",
-		strings.Repeat(
-			"k",
-			5000,
-		), " " +
+		strings.Repeat("k", 5000), " " +
 			g.key.ID, g.key.ID +
 			" ", strings.ToUpper(g.key.ID), g.key.ID +
 			"\x00", "*", "%", "_", 0, true, []string{g.key.ID}, map[string]string{
@@ -340,10 +337,7 @@ func TestForgedTokens(t *testing.T) {
 	canary, asked := canary(t)
 	var set struct{ Keys []json.RawMessage }
 	if a := f.Send(
-		f.plain,
-		"GET",
-		f.Issuer()+"/.well-known/jwks.json",
-		"",
+		f.plain, "GET", f.Issuer()+"/.well-known/jwks.json", "",
 	); json.Unmarshal([]byte(a.Body), &set) != nil || len(set.Keys) != 1 {
 		t.Fatalf("keys: %d %s", a.Status, a.Body)
 	}
@@ -362,9 +356,7 @@ func TestForgedTokens(t *testing.T) {
 				break // no header has it
 			}
 			if a := f.bearer(
-				"reports",
-				path,
-				x.text,
+				"reports", path, x.text,
 			); a.Status != 401 && a.Status != http.StatusRequestHeaderFieldsTooLarge &&
 				a.Status != http.StatusBadRequest {
 				t.Errorf("%s, at %s: %d %s, want 401", x.name, path, a.Status, a.Body)
@@ -375,10 +367,7 @@ func TestForgedTokens(t *testing.T) {
 			t.Errorf("%s, introspected: %d %s, want inactive", x.name, a.Status, a.Body)
 		}
 		if a := f.introspect(
-			ci,
-			x.text,
-			"consume",
-			"true",
+			ci, x.text, "consume", "true",
 		); a.Body != inactive && a.Status != http.StatusRequestEntityTooLarge {
 			t.Errorf("%s, consumed: %d %s, want inactive", x.name, a.Status, a.Body)
 		}
@@ -387,10 +376,7 @@ func TestForgedTokens(t *testing.T) {
 		}
 
 		if a := f.Send(
-			f.plain,
-			"POST",
-			f.URL("lesson")+"/who",
-			ofLesson.text,
+			f.plain, "POST", f.URL("lesson")+"/who", ofLesson.text,
 		); a.Status != 403 && a.Status != http.StatusRequestEntityTooLarge {
 			t.Errorf("%s, as a body: %d %s", ofLesson.name, a.Status, a.Body)
 		}
@@ -426,11 +412,7 @@ func TestMegabytes(t *testing.T) {
 		"/oauth2/keys":       "client_assertion=" + dots,
 	} {
 		if a := f.Send(
-			f.plain,
-			"POST",
-			f.Issuer()+path,
-			body,
-			form...,
+			f.plain, "POST", f.Issuer()+path, body, form...,
 		); a.Status != 413 || !strings.HasPrefix(a.Body, `{"error":"invalid_request"`) {
 			t.Errorf("%s: %d %s", path, a.Status, a.Body)
 		}

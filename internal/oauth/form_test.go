@@ -356,12 +356,7 @@ func TestForms(t *testing.T) {
 		for _, path := range []string{"/oauth2/token", "/oauth2/introspect", "/oauth2/revoke", "/oauth2/keys"} {
 			for _, method := range []string{"GET", "HEAD", "PUT", "DELETE", "PATCH"} {
 				if a := f.Send(
-					f.plain,
-					method,
-					f.Issuer()+path+"?"+bySecret,
-					bySecret,
-					"Content-Type",
-					formType,
+					f.plain, method, f.Issuer()+path+"?"+bySecret, bySecret, "Content-Type", formType,
 				); a.Status != 405 || a.Header.Get("Allow") != "POST" {
 					t.Errorf("%s %s: %d, Allow %q", method, path, a.Status, a.Header.Get("Allow"))
 				}

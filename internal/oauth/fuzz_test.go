@@ -135,13 +135,7 @@ func FuzzBearer(f *testing.F) {
 	f.Add("jtn_")
 	f.Fuzz(func(t *testing.T, text string) {
 		if a := send(
-			t,
-			c,
-			http.MethodGet,
-			reports,
-			"",
-			"Authorization",
-			"Bearer "+text,
+			t, c, http.MethodGet, reports, "", "Authorization", "Bearer "+text,
 		); a != nil && a.status != 401 && a.status != 431 && a.status != 400 {
 			t.Errorf("as bearer: %d %s", a.status, a.body)
 		}
@@ -151,13 +145,8 @@ func FuzzBearer(f *testing.F) {
 
 		for path, want := range map[string]string{"/oauth2/introspect": inactive, "/oauth2/revoke": ""} {
 			a := send(
-				t,
-				c,
-				http.MethodPost,
-				issuer+path,
-				"token="+url.QueryEscape(text)+proof,
-				"Content-Type",
-				formType,
+				t, c, http.MethodPost, issuer+path, "token="+url.QueryEscape(text)+proof,
+				"Content-Type", formType,
 			)
 			if a.status == 413 || a.status == 400 && text == "" {
 				continue

@@ -44,14 +44,8 @@ services:
 			form += "&" + fields[i] + "=" + fields[i+1]
 		}
 		return s.Send(
-			s.Client(),
-			"POST",
-			s.Issuer()+"/oauth2/introspect",
-			form,
-			"Authorization",
-			auth,
-			"Content-Type",
-			"application/x-www-form-urlencoded",
+			s.Client(), "POST", s.Issuer()+"/oauth2/introspect", form, "Authorization", auth,
+			"Content-Type", "application/x-www-form-urlencoded",
 		).Body
 	}
 

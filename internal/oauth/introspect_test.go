@@ -31,23 +31,11 @@ func TestIntrospection(t *testing.T) {
 			"no credential": f.Post("/oauth2/introspect", "token", token),
 			"a name alone":  f.Post("/oauth2/introspect", "token", token, "client_id", "guard"),
 			"a wrong secret": f.Post(
-				"/oauth2/introspect",
-				"token",
-				token,
-				"client_id",
-				"guard",
-				"client_secret",
-				"wrong",
+				"/oauth2/introspect", "token", token, "client_id", "guard", "client_secret", "wrong",
 			),
 			"the token alone": f.Send(
-				f.plain,
-				"POST",
-				f.Issuer()+"/oauth2/introspect",
-				"token="+token,
-				"Content-Type",
-				formType,
-				"Authorization",
-				"Bearer "+token,
+				f.plain, "POST", f.Issuer()+"/oauth2/introspect", "token="+token, "Content-Type", formType,
+				"Authorization", "Bearer "+token,
 			),
 		} {
 			t.Run(name, func(t *testing.T) { bare(t, a, 401, "invalid_client") })
@@ -125,10 +113,7 @@ func TestIntrospection(t *testing.T) {
 				}
 
 				if _, e := f.checks(a.Request()); e.Action != "token.inspect" ||
-					e.Actor != "client:guard" || !strings.Contains(
-					e.Reason,
-					tc.says,
-				) {
+					e.Actor != "client:guard" || !strings.Contains(e.Reason, tc.says) {
 					t.Errorf("event = %+v, want the reason %q", e, tc.says)
 				}
 			})
@@ -184,13 +169,7 @@ func TestIntrospection(t *testing.T) {
 			token := f.Token(ci, "audience", service)
 			for range 500 {
 				if a := f.Post(
-					"/oauth2/introspect",
-					"token",
-					token,
-					"client_id",
-					"guard",
-					"client_secret",
-					secret,
+					"/oauth2/introspect", "token", token, "client_id", "guard", "client_secret", secret,
 				); !strings.Contains(a.Body, `"uses_remaining":3`) {
 					t.Fatalf("%s: %s", service, a.Body)
 				}
@@ -204,10 +183,7 @@ func TestIntrospection(t *testing.T) {
 
 			for _, want := range []string{"2", "1"} {
 				if a := f.introspect(
-					guard,
-					token,
-					"consume",
-					"true",
+					guard, token, "consume", "true",
 				); !strings.Contains(a.Body, `"uses_remaining":`+want) {
 					t.Errorf("%s: %s, want %s left", service, a.Body, want)
 				}
@@ -223,10 +199,7 @@ func TestIntrospection(t *testing.T) {
 
 		token := f.Token(ci, "audience", "reports")
 		if a := f.introspect(
-			guard,
-			token,
-			"consume",
-			"true",
+			guard, token, "consume", "true",
 		); a.Status != 200 || strings.Contains(a.Body, "uses_remaining") {
 			t.Errorf("a token that is not counted: got %d %s, want 200", a.Status, a.Body)
 		}
@@ -236,10 +209,7 @@ func TestIntrospection(t *testing.T) {
 		f := f.on(t)
 		for _, hint := range []string{"access_token", "refresh_token", "nonsense"} {
 			if a := f.introspect(
-				guard,
-				f.Token(ci, "audience", "opaque"),
-				"token_type_hint",
-				hint,
+				guard, f.Token(ci, "audience", "opaque"), "token_type_hint", hint,
 			); !strings.Contains(a.Body, `"active":true`) {
 				t.Errorf("%s: %s", hint, a.Body)
 			}

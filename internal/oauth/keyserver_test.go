@@ -34,9 +34,7 @@ func (f *fixture) published(path, kind string) string {
 	}
 
 	if b := f.get(
-		path,
-		"If-None-Match",
-		h.Get("ETag"),
+		path, "If-None-Match", h.Get("ETag"),
 	); b.Status != 304 || b.Body != "" || b.Header.Get("ETag") != h.Get("ETag") {
 		f.t.Errorf("%s with its tag: got %d %q, want 304", path, b.Status, b.Body)
 	}
@@ -193,12 +191,7 @@ func TestKeyserver(t *testing.T) {
 		}
 
 		if a := f.Send(
-			f.plain,
-			"POST",
-			f.Issuer()+"/getkey",
-			"identity=ci",
-			"Content-Type",
-			formType,
+			f.plain, "POST", f.Issuer()+"/getkey", "identity=ci", "Content-Type", formType,
 		); a.Status != 405 {
 			t.Errorf("POST: %d", a.Status)
 		}
@@ -253,10 +246,8 @@ func TestSigningKeys(t *testing.T) {
 	f := newFixture(
 		t,
 		strings.Replace(
-			many,
-			"tokens: {max_uses: 3, lifetime: 1m}",
-			"tokens: {max_uses: 3, lifetime: 1m, algorithm: RS256}",
-			1,
+			many, "tokens: {max_uses: 3, lifetime: 1m}",
+			"tokens: {max_uses: 3, lifetime: 1m, algorithm: RS256}", 1,
 		),
 	)
 	ci := f.client("ci")

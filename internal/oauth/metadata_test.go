@@ -32,10 +32,7 @@ func TestMetadata(t *testing.T) {
 			t.Errorf("%s = %s, want a path of the issuer", name, address)
 		}
 		if a, b := f.get(path), f.Send(
-			f.plain,
-			"POST",
-			address,
-			"",
+			f.plain, "POST", address, "",
 		); a.Status == 404 || b.Status == 404 || a.Status == 405 && b.Status == 405 {
 			t.Errorf("%s: GET %d, POST %d", name, a.Status, b.Status)
 		}
@@ -62,9 +59,7 @@ func TestMetadata(t *testing.T) {
 
 	for _, grant := range out["grant_types_supported"].([]any) {
 		if a := f.Post(
-			"/oauth2/token",
-			"grant_type",
-			fmt.Sprint(grant),
+			"/oauth2/token", "grant_type", fmt.Sprint(grant),
 		); strings.Contains(a.Body, "unsupported_grant_type") {
 			t.Errorf("grant %v: %s", grant, a.Body)
 		}

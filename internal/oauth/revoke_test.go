@@ -22,9 +22,7 @@ func TestRevocation(t *testing.T) {
 
 		for range 2 {
 			if a := f.bearer(
-				service,
-				"/who",
-				token,
+				service, "/who", token,
 			); a.Status != 401 || a.Code() != "bad_credential" || !strings.Contains(
 				a.Header.Get("Www-Authenticate"),
 				`error="invalid_token"`,
@@ -189,11 +187,7 @@ func TestChangesThatEndTokens(t *testing.T) {
 				want = http.StatusUnauthorized
 			}
 			if a := f.Ask(
-				"HEAD",
-				service,
-				"/who",
-				"Authorization",
-				"Bearer "+token,
+				"HEAD", service, "/who", "Authorization", "Bearer "+token,
 			); a.Status != want || want == 401 && a.Code() != "bad_credential" {
 				t.Errorf("at %s: %d %s, want %d", service, a.Status, a.Code(), want)
 			}

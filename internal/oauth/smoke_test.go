@@ -35,32 +35,20 @@ func TestTokensAreValidForTheirServiceAlone(t *testing.T) {
 	ci := s.AddClient("ci", "reports", "counted")
 	jwt, opaque := s.Token(ci, "audience", "reports"), s.Token(ci, "audience", "counted")
 	if a := s.Ask(
-		"GET",
-		"reports",
-		"/who",
-		"Authorization",
-		"Bearer "+jwt,
+		"GET", "reports", "/who", "Authorization", "Bearer "+jwt,
 	); a.Status != 200 || a.Body != "{\"name\": \"ci\"}\n" {
 		t.Errorf("with its own token: %d %s", a.Status, a.Body)
 	}
 
 	if a := s.Ask(
-		"GET",
-		"counted",
-		"/who",
-		"Authorization",
-		"Bearer "+jwt,
+		"GET", "counted", "/who", "Authorization", "Bearer "+jwt,
 	); a.Status != 401 || !strings.Contains(a.Header.Get("WWW-Authenticate"), "invalid_token") {
 		t.Errorf("with another service's token: %d %v", a.Status, a.Header)
 	}
 
 	for _, want := range []string{"1", "0", ""} {
 		if a := s.Ask(
-			"GET",
-			"counted",
-			"/who",
-			"Authorization",
-			"bearer "+opaque,
+			"GET", "counted", "/who", "Authorization", "bearer "+opaque,
 		); want != "" && a.Left() != want || want == "" && a.Code() != "spent" {
 			t.Errorf("%d, left %q, want %q", a.Status, a.Left(), want)
 		}
@@ -74,10 +62,7 @@ func TestTokensAreValidForTheirServiceAlone(t *testing.T) {
 
 	var keys struct{ Keys []map[string]any }
 	if a := s.Send(
-		s.Client(),
-		"GET",
-		s.Issuer()+"/.well-known/jwks.json",
-		"",
+		s.Client(), "GET", s.Issuer()+"/.well-known/jwks.json", "",
 	); json.Unmarshal([]byte(a.Body), &keys) != nil || len(keys.Keys) == 0 {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}

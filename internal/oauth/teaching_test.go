@@ -160,12 +160,7 @@ func TestLessons(t *testing.T) {
 
 		token := f.Token(ci, "audience", "strict")
 		if a := f.Send(
-			f.plain,
-			"POST",
-			f.URL("strict")+"/ask",
-			"anything",
-			"Authorization",
-			"Bearer "+token,
+			f.plain, "POST", f.URL("strict")+"/ask", "anything", "Authorization", "Bearer "+token,
 		); a.Status != 200 {
 			t.Errorf("in the header: %d %s", a.Status, a.Body)
 		}

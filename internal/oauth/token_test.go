@@ -98,9 +98,7 @@ func TestTokensByTheClock(t *testing.T) {
 
 			f.clock.set(noon.Add(kind.opens))
 			if a := f.bearer(
-				kind.service,
-				"/who",
-				token,
+				kind.service, "/who", token,
 			); a.Status != 200 || strings.HasPrefix(kind.service, "counted") && a.Left() != "2" {
 				t.Errorf("got %d with %s uses left, want no use lost by a jump", a.Status, a.Left())
 			}
@@ -228,9 +226,7 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 
 		for _, service := range []string{"reports", "counted"} {
 			if a := f.TryToken(
-				few.Assertion("", f.claims(few)),
-				"audience",
-				service,
+				few.Assertion("", f.claims(few)), "audience", service,
 			); a.Status != 400 || a.Body != "{\"error\":\"invalid_target\"}\n" {
 				t.Errorf("%s: got %d %s, want 400", service, a.Status, a.Body)
 			}
@@ -278,11 +274,7 @@ func TestTokensAreCounted(t *testing.T) {
 			token := f.Token(ci, "audience", tc.service)
 			for range 5 {
 				if a := f.Ask(
-					"HEAD",
-					tc.service,
-					tc.path,
-					"Authorization",
-					"Bearer "+token,
+					"HEAD", tc.service, tc.path, "Authorization", "Bearer "+token,
 				); a.Status != 200 || a.Left() != fmt.Sprint(tc.uses) {
 					t.Errorf("HEAD: %d, %s left, want 200 and %d", a.Status, a.Left(), tc.uses)
 				}
@@ -295,9 +287,7 @@ func TestTokensAreCounted(t *testing.T) {
 
 			for range 2 {
 				if a := f.bearer(
-					tc.service,
-					tc.path,
-					token,
+					tc.service, tc.path, token,
 				); a.Status != 403 || a.Code() != "spent" || a.Left() != "0" {
 					t.Errorf("afterwards: %d %s, %s left", a.Status, a.Code(), a.Left())
 				}
@@ -326,12 +316,7 @@ func TestTokensAreCounted(t *testing.T) {
 			if a := f.bearer("counted", step.path, token); a.Left() != step.left || a.Code() != step.code {
 				t.Errorf(
 					"step %d, %s: %s left, code %q, want %s, %q",
-					i,
-					step.path,
-					a.Left(),
-					a.Code(),
-					step.left,
-					step.code,
+					i, step.path, a.Left(), a.Code(), step.left, step.code,
 				)
 			}
 		}

@@ -81,8 +81,7 @@ var errUnknown = errors.New(
 func errForm(kind, form string) error {
 	return fmt.Errorf(
 		"the %s hash is not written as it should be: %s; copy it again from where it was made",
-		kind,
-		form,
+		kind, form,
 	)
 }
 
@@ -90,10 +89,7 @@ func errForm(kind, form string) error {
 func errCost(kind, what string, least, most uint64) error {
 	return fmt.Errorf(
 		"the %s hash is out of bounds: %s must be %d to %d; its owner needs a new password",
-		kind,
-		what,
-		least,
-		most,
+		kind, what, least, most,
 	)
 }
 

@@ -83,8 +83,7 @@ func New(cfg Config) (*Pool, error) {
 	if cfg.Workers < 0 || cfg.Queue < 0 {
 		return nil, fmt.Errorf(
 			"password: Workers is %d and Queue is %d; neither may be negative",
-			cfg.Workers,
-			cfg.Queue,
+			cfg.Workers, cfg.Queue,
 		)
 	}
 

@@ -47,12 +47,8 @@ func hashBare(n, workers int) {
 		wg.Go(func() {
 			for range n / workers {
 				argon2.IDKey(
-					[]byte("12345678"),
-					make([]byte, saltSize),
-					Default.Passes,
-					Default.MemoryKiB,
-					Default.Lanes,
-					keySize,
+					[]byte("12345678"), make([]byte, saltSize), Default.Passes, Default.MemoryKiB,
+					Default.Lanes, keySize,
 				)
 			}
 		})

@@ -196,9 +196,7 @@ func TestEveryRefusalIsTheSameWork(t *testing.T) {
 			if j.hash.Params != Default || len(j.hash.salt) != saltSize || len(j.hash.key) != keySize {
 				t.Errorf(
 					"work is %v with %d bytes of salt and %d of key, want that of a default hash",
-					j.hash,
-					len(j.hash.salt),
-					len(j.hash.key),
+					j.hash, len(j.hash.salt), len(j.hash.key),
 				)
 			}
 

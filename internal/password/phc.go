@@ -40,30 +40,22 @@ func (p Params) check() error {
 	case p.MemoryKiB < minMemory || p.MemoryKiB > maxMemory:
 		return fmt.Errorf(
 			"memory is m=%d KiB; it must be %d to %d: hash the password again with less or more",
-			p.MemoryKiB,
-			minMemory,
-			maxMemory,
+			p.MemoryKiB, minMemory, maxMemory,
 		)
 	case p.Passes < minPasses || p.Passes > maxPasses:
 		return fmt.Errorf(
 			"passes are t=%d; they must be %d to %d: hash the password again with fewer or more",
-			p.Passes,
-			minPasses,
-			maxPasses,
+			p.Passes, minPasses, maxPasses,
 		)
 	case p.Lanes < minLanes || p.Lanes > maxLanes:
 		return fmt.Errorf(
 			"lanes are p=%d; they must be %d to %d: hash the password again with fewer or more",
-			p.Lanes,
-			minLanes,
-			maxLanes,
+			p.Lanes, minLanes, maxLanes,
 		)
 	case p.MemoryKiB < 8*uint32(p.Lanes):
 		return fmt.Errorf(
 			"memory is m=%d KiB; p=%d lanes need at least m=%d (RFC 9106, section 3.1)",
-			p.MemoryKiB,
-			p.Lanes,
-			8*uint32(p.Lanes),
+			p.MemoryKiB, p.Lanes, 8*uint32(p.Lanes),
 		)
 	}
 
@@ -201,9 +193,7 @@ func parseParams(s string) (Params, error) {
 	if got[2] > maxLanes {
 		return Params{}, fmt.Errorf(
 			"lanes are p=%d; they must be %d to %d: hash the password again with fewer",
-			got[2],
-			minLanes,
-			maxLanes,
+			got[2], minLanes, maxLanes,
 		)
 	}
 
@@ -229,9 +219,7 @@ func parseBytes(s string, shortest, longest int) ([]byte, error) {
 	if len(b) < shortest || len(b) > longest {
 		return nil, fmt.Errorf(
 			"is %d bytes long; it must be %d to %d: hash the password again",
-			len(b),
-			shortest,
-			longest,
+			len(b), shortest, longest,
 		)
 	}
 

@@ -43,11 +43,7 @@ func TestAccess(t *testing.T) {
 				a.IsClosed() != tc.closed {
 				t.Errorf(
 					"open %t, credential %t, operator %t, closed %t, want %+v",
-					a.IsOpen(),
-					a.NeedsCredential(),
-					a.NeedsOperator(),
-					a.IsClosed(),
-					tc,
+					a.IsOpen(), a.NeedsCredential(), a.NeedsOperator(), a.IsClosed(), tc,
 				)
 			}
 

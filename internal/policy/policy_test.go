@@ -316,10 +316,7 @@ func TestHistoryFrom(t *testing.T) {
 			if !got.Equal(tc.since) || tc.terms.NeedsHistory() != tc.needs {
 				t.Errorf(
 					"HistoryFrom = %v, NeedsHistory = %t, want %v, %t",
-					got,
-					tc.terms.NeedsHistory(),
-					tc.since,
-					tc.needs,
+					got, tc.terms.NeedsHistory(), tc.since, tc.needs,
 				)
 			}
 		})

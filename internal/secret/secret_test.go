@@ -71,9 +71,7 @@ func TestNumbers(t *testing.T) {
 
 	// Its end is the CRC-32 of all that is before it, as another program works it out.
 	if text := made(
-		t,
-		secret.Access,
-		bytes.NewReader(make([]byte, 32)),
+		t, secret.Access, bytes.NewReader(make([]byte, 32)),
 	); text != "jtn_a_"+strings.Repeat("0", 43)+"2hklFN" {
 		t.Errorf("of no bits: %s", text)
 	}
@@ -221,10 +219,7 @@ func TestIDs(t *testing.T) {
 
 	t.Run("sort by time, whatever the randomness", func(t *testing.T) {
 		low, high := func() io.Reader {
-			return bytes.NewReader(make(
-				[]byte,
-				16,
-			))
+			return bytes.NewReader(make([]byte, 16))
 		}, func() io.Reader { return bytes.NewReader(bytes.Repeat([]byte{0xff}, 16)) }
 
 		var last string
@@ -249,10 +244,7 @@ func TestIDs(t *testing.T) {
 
 	t.Run("are short, of one length, and of characters that are not confused", func(t *testing.T) {
 		for _, at := range []time.Time{time.UnixMilli(0), noon, noon.AddDate(1000, 0, 0)} {
-			if text := id(
-				at,
-				rand.Reader,
-			); len(text) != 25 || !strings.HasPrefix(
+			if text := id(at, rand.Reader); len(text) != 25 || !strings.HasPrefix(
 				text,
 				"t_",
 			) || strings.Trim(text[2:], "0123456789abcdefghjkmnpqrstvwxyz") != "" {

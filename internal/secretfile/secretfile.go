@@ -94,10 +94,7 @@ func Check(path string, info fs.FileInfo) error {
 	if known && !ownGroup(gid, filepath.Dir(path)) {
 		return fmt.Errorf(
 			"%s can be read by group %d (mode %04o), which is not a group of this process: run chmod 600 %s",
-			path,
-			gid,
-			perm,
-			path,
+			path, gid, perm, path,
 		)
 	}
 

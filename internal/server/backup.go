@@ -167,9 +167,7 @@ func Restore(ctx context.Context, c Config, r Restoring) (Restored, error) {
 
 	out := Restored{Backup: file.Summary, Trusted: r.Trust}
 	ask := c.ask(
-		audit.Restore,
-		"database",
-		r.Trust,
+		audit.Restore, "database", r.Trust,
 		fmt.Sprintf("from a backup of %s with %d rows", file.Made.UTC().Format(time.RFC3339), file.Rows()),
 	)
 

@@ -129,12 +129,9 @@ func TestNoSecretIsShown(t *testing.T) {
 		post("application/json", `{"username":"diane","`+canary("member")+`":1}`)
 		post("text/plain", canary("plain"))
 		post(
-			form,
-			"",
-			"Authorization",
-			"Basic "+base64.StdEncoding.EncodeToString([]byte("diane:"+canary("basic"))),
-			"X-Password",
-			canary("header"),
+			form, "",
+			"Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("diane:"+canary("basic"))),
+			"X-Password", canary("header"),
 		)
 
 		note(s.Ask("POST", service, "/login?password="+canary("query")+"&token="+secret))
@@ -142,17 +139,8 @@ func TestNoSecretIsShown(t *testing.T) {
 		note(s.Ask("GET", service, "/me?token="+secret, "Cookie", "__Host-jeton="+canary("cookie")))
 		note(s.Ask("GET", service, "/me", "Cookie", "app1-username=diane; app1-token="+canary("token")))
 		note(s.Ask(
-			"GET",
-			service,
-			"/me",
-			"Authorization",
-			"Bearer "+secret,
-			"X-Request-Id",
-			secret,
-			"Referer",
-			"https://x/?"+secret,
-			"User-Agent",
-			secret,
+			"GET", service, "/me", "Authorization", "Bearer "+secret, "X-Request-Id", secret,
+			"Referer", "https://x/?"+secret, "User-Agent", secret,
 		))
 
 		note(s.Ask("GET", service, "/me", "Cookie", "a="+secret+"; a="+secret))
@@ -166,13 +154,8 @@ func TestNoSecretIsShown(t *testing.T) {
 	paths := []string{"/me", "/three", "/three", "/three", "/three", "/admins"}
 	for _, text := range []string{secret, jwt} {
 		paths = append(
-			paths,
-			"/files/"+text,
-			"/files/x/"+text+"/y?"+text,
-			"/down/"+text,
-			"/down/x?"+text,
-			"/nothing/"+text,
-			"/"+text,
+			paths, "/files/"+text, "/files/x/"+text+"/y?"+text, "/down/"+text, "/down/x?"+text,
+			"/nothing/"+text, "/"+text,
 		)
 	}
 

@@ -31,8 +31,7 @@ func certificate(certFile, keyFile string) (*tls.Certificate, error) {
 		if _, err := os.Stat(f.file); errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf(
 				"%s: %s does not exist; correct the path, or remove tls.cert and tls.key for a self-signed certificate",
-				f.key,
-				f.file,
+				f.key, f.file,
 			)
 		}
 	}

@@ -99,9 +99,7 @@ func makeDataDir(path string) error {
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o002 != 0 {
 		return fmt.Errorf(
 			"data directory %s can be written by other users (mode %04o): chmod 700 %s",
-			path,
-			info.Mode().Perm(),
-			path,
+			path, info.Mode().Perm(), path,
 		)
 	}
 

@@ -103,16 +103,10 @@ services:
 
 			for _, s := range nodes {
 				until(t, "no session to be accepted", func() bool {
-					return ask(
-						s,
-						"/open",
-					) == 503 && ask(s, "/counted") == 503
+					return ask(s, "/open") == 503 && ask(s, "/counted") == 503
 				})
 				if a := s.Send(
-					http.DefaultClient,
-					"GET",
-					s.Admin()+"/readyz",
-					"",
+					http.DefaultClient, "GET", s.Admin()+"/readyz", "",
 				); a.Status != 503 || a.Header.Get("Retry-After") == "" {
 					t.Errorf("readyz: %d, Retry-After %q; want 503, seconds", a.Status, a.Header.Get("Retry-After"))
 				}

@@ -189,9 +189,7 @@ func listenFault(conf *config.Config, listen string, err error) error {
 
 	return fmt.Errorf(
 		"listen on %s: %w; stop the process that uses it, or change %s",
-		listen,
-		err,
-		strings.Join(settings, " and "),
+		listen, err, strings.Join(settings, " and "),
 	)
 }
 

@@ -41,10 +41,7 @@ func newMetrics(version string, k *core) *metrics {
 	}, []string{"version"})
 	info.WithLabelValues(version).Set(1)
 	m.registry.MustRegister(
-		m.requests,
-		m.duration,
-		info,
-		collectors.NewGoCollector(),
+		m.requests, m.duration, info, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 
@@ -97,32 +94,25 @@ var (
 	databaseUp = prometheus.NewDesc(
 		"jeton_database_up",
 		"1 while the database answers this node, else 0: then every request that needs it is answered 503.",
-		nil,
-		nil,
+		nil, nil,
 	)
 	databaseAge = prometheus.NewDesc(
 		"jeton_database_heard_age_seconds",
 		"Age of this node's lease, and so of its cache; +Inf while it has no lease and may not use its cache.",
-		nil,
-		nil,
+		nil, nil,
 	)
 	databaseConns = prometheus.NewDesc(
 		"jeton_database_connections",
 		"Connections of this node's pool, by state. Two more, for the node protocol, are not counted.",
-		[]string{"state"},
-		nil,
+		[]string{"state"}, nil,
 	)
 	databaseMost = prometheus.NewDesc(
-		"jeton_database_connections_max",
-		"Connections that the pool may have: database.connections.",
-		nil,
+		"jeton_database_connections_max", "Connections that the pool may have: database.connections.", nil,
 		nil,
 	)
 	databaseWaited = prometheus.NewDesc(
 		"jeton_database_connection_waits_total",
-		"How often a statement had to wait for a connection of the pool.",
-		nil,
-		nil,
+		"How often a statement had to wait for a connection of the pool.", nil, nil,
 	)
 )
 

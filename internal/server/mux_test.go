@@ -169,10 +169,7 @@ func TestUnknownErrorsAreNotSent(t *testing.T) {
 	}
 
 	log := out.String()
-	if !strings.Contains(
-		log,
-		"disk I/O error",
-	) || !strings.Contains(
+	if !strings.Contains(log, "disk I/O error") || !strings.Contains(
 		log,
 		resp.Header.Get(jeton.HeaderRequestID),
 	) || strings.Contains(log, "jtn_s_secret") || strings.Contains(log, "canary") {
@@ -202,8 +199,7 @@ func TestOperatorRoutesOnANetworkListener(t *testing.T) {
 		t.Run(row.Pattern, func(t *testing.T) {
 			method, path, _ := strings.Cut(row.Pattern, " ")
 			r, _ := http.NewRequestWithContext(
-				t.Context(),
-				method,
+				t.Context(), method,
 				s.URL+strings.NewReplacer("{name}", "diane", "{request}", "x").Replace(path),
 				strings.NewReader("{}"),
 			)
@@ -219,9 +215,7 @@ func TestOperatorRoutesOnANetworkListener(t *testing.T) {
 				!row.Access.NeedsOperator() {
 				t.Errorf(
 					"%d %s, access %s, want 403 forbidden",
-					resp.StatusCode,
-					resp.Header.Get(jeton.HeaderError),
-					row.Access,
+					resp.StatusCode, resp.Header.Get(jeton.HeaderError), row.Access,
 				)
 			}
 		})

@@ -86,12 +86,8 @@ func newPast(t *testing.T, database string) *past {
 	revoke := func(token string) {
 		t.Helper()
 		a := s.Post(
-			"/oauth2/revoke",
-			"token",
-			token,
-			"client_assertion",
-			p.key.Assertion("", p.key.Claims(p.issuer, p.now())),
-			"client_assertion_type",
+			"/oauth2/revoke", "token", token, "client_assertion",
+			p.key.Assertion("", p.key.Claims(p.issuer, p.now())), "client_assertion_type",
 			"urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
 		)
 		if a.Status != http.StatusOK {
@@ -142,11 +138,7 @@ func (p *past) spend(s *jetontest.Server, left, code string) {
 	if a.Left() != left || a.Code() != code {
 		p.t.Errorf(
 			"the counted token is answered %d, %q left, %q; want %q left and %q",
-			a.Status,
-			a.Left(),
-			a.Code(),
-			left,
-			code,
+			a.Status, a.Left(), a.Code(), left, code,
 		)
 	}
 }

@@ -176,10 +176,7 @@ func TestReload(t *testing.T) {
 			t.Errorf("at the new port: %d %q, want second", a.Status, a.Body)
 		}
 		if err := s.Reload(strings.Replace(
-			easy+shop()+second,
-			"plain_http: true",
-			"tls: {cert: pubkey.pem, key: private.pem}",
-			1,
+			easy+shop()+second, "plain_http: true", "tls: {cert: pubkey.pem, key: private.pem}", 1,
 		)); err == nil || !strings.Contains(err.Error(), "TLS cannot be switched") {
 			t.Errorf("TLS switched on: %v, want a fault that says it cannot be", err)
 		}
@@ -212,24 +209,18 @@ func TestReload(t *testing.T) {
 
 		alice := s.Enter("shop", "Alice", "alice_pw")
 		if err := s.Reload(easy + fmt.Sprintf(
-			users,
-			"b",
-			false,
+			users, "b", false,
 		) + shop()); err != nil || s.Ask("GET", "shop", "/me", "Cookie", alice).Status != 200 {
 			t.Errorf("changed groups: %v, %d; want nil, 200", err, s.Ask("GET", "shop", "/me", "Cookie", alice).Status)
 		}
 		if err := s.Reload(easy + fmt.Sprintf(
-			users,
-			"b",
-			true,
+			users, "b", true,
 		) + shop()); err != nil || s.Ask("GET", "shop", "/me", "Cookie", alice).Code() != "bad_credential" {
 			t.Errorf("disabled: %v", err)
 		}
 
 		if err := s.Reload(easy + shop()); err != nil || s.TryEnter(
-			"shop",
-			"Alice",
-			"alice_pw",
+			"shop", "Alice", "alice_pw",
 		).Status != 401 || ask("/me") != 200 {
 			t.Errorf("removed: %v", err)
 		}

@@ -40,18 +40,10 @@ func (f *front) logRequest(w *web.Reply, r *http.Request, d *mux) {
 	took := f.now().Sub(w.Start)
 
 	f.log.LogAttrs(
-		context.Background(),
-		slog.LevelInfo,
-		"request",
-		slog.String("source", web.AddressText(w.Source)),
-		slog.String("outcome", outcome),
-		slog.Int("status", w.Status()),
-		slog.String("method", r.Method),
-		slog.String("path", secret.RedactPath(r.URL.Path)),
-		slog.String("service", service),
-		slog.String("route", route),
-		slog.String("actor", actor),
-		slog.Int64("bytes", w.Bytes()),
+		context.Background(), slog.LevelInfo, "request", slog.String("source", web.AddressText(w.Source)),
+		slog.String("outcome", outcome), slog.Int("status", w.Status()), slog.String("method", r.Method),
+		slog.String("path", secret.RedactPath(r.URL.Path)), slog.String("service", service),
+		slog.String("route", route), slog.String("actor", actor), slog.Int64("bytes", w.Bytes()),
 		slog.Float64("duration_ms", float64(took)/float64(time.Millisecond)),
 		slog.String("request_id", w.ID),
 	)

@@ -239,9 +239,7 @@ func TestARestoreKeepsTheOldDatabase(t *testing.T) {
 	// Again, over a damaged database with its log, after a restore that was killed.
 	if err := errors.Join(
 		os.WriteFile(
-			db,
-			bytes.Repeat([]byte("damage"), 5000),
-			0o600,
+			db, bytes.Repeat([]byte("damage"), 5000), 0o600,
 		), os.WriteFile(db+"-wal", []byte("its log"), 0o600),
 		os.WriteFile(db+".restoring", []byte("half"), 0o600), os.WriteFile(db+".restoring-wal", []byte("half"), 0o600),
 	); err != nil {

@@ -184,11 +184,7 @@ func TestOddRequests(t *testing.T) {
 
 	t.Run("plain HTTP to a TLS port", func(t *testing.T) {
 		if got := say(
-			t,
-			s,
-			"shop",
-			"GET /open HTTP/1.1\r\n"+host+"\r\n",
-			true,
+			t, s, "shop", "GET /open HTTP/1.1\r\n"+host+"\r\n", true,
 		); !strings.HasPrefix(got, "400 Bad Request") || strings.HasSuffix(got, "open") {
 			t.Errorf("response = %q", got)
 		}
@@ -268,13 +264,7 @@ func TestHeadOnEverything(t *testing.T) {
 				head.Header.Get("Content-Type") != get.Header.Get("Content-Type") {
 				t.Errorf(
 					"%s, logged in %t: HEAD %d %s %q, GET %d %s",
-					path,
-					cookie != "",
-					head.Status,
-					head.Code(),
-					head.Body,
-					get.Status,
-					get.Code(),
+					path, cookie != "", head.Status, head.Code(), head.Body, get.Status, get.Code(),
 				)
 			}
 		}
@@ -307,11 +297,7 @@ func TestAdminListener(t *testing.T) {
 				header = []string{"Host", tc.host}
 			}
 			if a := s.Send(
-				http.DefaultClient,
-				tc.method,
-				s.Admin()+tc.path,
-				"",
-				header...,
+				http.DefaultClient, tc.method, s.Admin()+tc.path, "", header...,
 			); a.Status != tc.status || a.Request() == "" {
 				t.Errorf("%d %.80q, want %d", a.Status, a.Body, tc.status)
 			}

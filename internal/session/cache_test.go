@@ -209,9 +209,7 @@ func TestLastUsesAreWritten(t *testing.T) {
 	if len(b.m.touched) != 0 || len(b.table.unwritten()) != n {
 		t.Errorf(
 			"%d last uses written and %d waiting, want all %d waiting",
-			len(b.m.touched),
-			len(b.table.unwritten()),
-			n,
+			len(b.m.touched), len(b.table.unwritten()), n,
 		)
 	}
 
@@ -222,9 +220,7 @@ func TestLastUsesAreWritten(t *testing.T) {
 	if len(b.m.touched) != n || len(b.table.unwritten()) != 0 {
 		t.Errorf(
 			"%d last uses written and %d waiting, want all %d written",
-			len(b.m.touched),
-			len(b.table.unwritten()),
-			n,
+			len(b.m.touched), len(b.table.unwritten()), n,
 		)
 	}
 	if got := b.m.touched[lives[0].Login]; !got.Equal(noon.Add(2 * time.Minute)) {

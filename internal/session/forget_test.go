@@ -175,14 +175,7 @@ func TestTheTableAgreesWithAModel(t *testing.T) {
 			case l.Name != r.Name || l.ID != r.ID || l.User != r.User || l.from() != r.Source:
 				t.Fatalf(
 					"step %d: session %d is %s of %s from %s, want %s of %s from %s",
-					step,
-					n,
-					l.ID,
-					l.Name,
-					l.from(),
-					r.ID,
-					r.Name,
-					r.Source,
+					step, n, l.ID, l.Name, l.from(), r.ID, r.Name, r.Source,
 				)
 			}
 		}
@@ -258,10 +251,7 @@ func TestNoReaderGetsAnEntryThatWasDroppedBefore(t *testing.T) {
 				// The last step may still run; those before it are done.
 				v := int64(0)
 				if l.User != int64(n%users) || func() bool {
-					_, err := fmt.Sscan(
-						l.Name,
-						&v,
-					)
+					_, err := fmt.Sscan(l.Name, &v)
 					return err != nil || v < least-1
 				}() {
 					t.Errorf("session %d is of user %d in version %s, want at least %d", n, l.User, l.Name, least-1)

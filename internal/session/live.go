@@ -98,10 +98,7 @@ func (l *Live) Budgets() (*count.Key, []policy.Budget) { return &l.Key, nil }
 func (l *Live) Describe() (which, window string) {
 	which = fmt.Sprintf(
 		"session %s of user %s, started %s from %s",
-		l.ID,
-		l.Name,
-		l.Created.UTC().Format(policy.TimeFormat),
-		l.from(),
+		l.ID, l.Name, l.Created.UTC().Format(policy.TimeFormat), l.from(),
 	)
 
 	return which, fmt.Sprintf("expires %s, idle at most %v", l.Expires().UTC().Format(policy.TimeFormat), l.Idle)

@@ -440,8 +440,7 @@ func TestEndedIsEnded(t *testing.T) {
 				if _, err := b.find(t, s); !errors.Is(err, jeton.ErrBadCredential) {
 					t.Errorf(
 						"sequence %d: Find after the end, once readers were done = %v, want ErrBadCredential",
-						i,
-						err,
+						i, err,
 					)
 				}
 			}

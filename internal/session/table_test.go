@@ -93,10 +93,7 @@ func TestAnEntryIs48BytesAndNothingInTheTablePointsAnywhere(t *testing.T) {
 		if tc.row.Size() != tc.size || !flat(tc.row) {
 			t.Errorf(
 				"%v takes %d bytes and is flat: %t, want %d bytes without pointers",
-				tc.row,
-				tc.row.Size(),
-				flat(tc.row),
-				tc.size,
+				tc.row, tc.row.Size(), flat(tc.row), tc.size,
 			)
 		}
 	}
@@ -254,10 +251,7 @@ func TestTheTableIsBounded(t *testing.T) {
 			if entries > max(most, 8) || entries < most*9/10 || odd > max(most/oddShare, 1) {
 				t.Errorf(
 					"there is room for %d and there are %d odd ones, want %d and a %dth of it",
-					entries,
-					odd,
-					most,
-					oddShare,
+					entries, odd, most, oddShare,
 				)
 			}
 

@@ -51,9 +51,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 		if steps != 1 || err != nil || time.Since(first) != time.Second {
 			t.Errorf(
 				"%d steps in %v and %v after the context has ended, want one in a second and none",
-				steps,
-				time.Since(first),
-				err,
+				steps, time.Since(first), err,
 			)
 		}
 	})

@@ -66,11 +66,8 @@ func startFutureTokens(t *testing.T, replace ...string) futureTokens {
 
 	c, l := newTestClock(start), &lines{}
 	s := jetontest.Start(
-		t,
-		strings.NewReplacer(replace...).Replace(string(yaml)),
-		jetontest.Clock(c.now),
-		jetontest.DataDir(dir),
-		jetontest.Log(l, slog.LevelInfo),
+		t, strings.NewReplacer(replace...).Replace(string(yaml)), jetontest.Clock(c.now),
+		jetontest.DataDir(dir), jetontest.Log(l, slog.LevelInfo),
 	)
 
 	return futureTokens{
@@ -213,8 +210,7 @@ func TestTokenEveryFiveSeconds(t *testing.T) {
 		if got != "eewwwwwx" {
 			t.Errorf(
 				"requests every 5 s from %v into a second: %s, want early twice, valid five times, then expired",
-				fraction,
-				got,
+				fraction, got,
 			)
 		}
 	}

@@ -54,10 +54,7 @@ func send(t *testing.T, s *jetontest.Server, method, path, body string, header .
 	if len(got) != 1 || got[0] != "*" || a.Header.Get("Access-Control-Allow-Credentials") != "" {
 		t.Errorf(
 			"%s %s: Access-Control-Allow-Origin %q, -Credentials %q, want * and none",
-			method,
-			path,
-			got,
-			a.Header.Get("Access-Control-Allow-Credentials"),
+			method, path, got, a.Header.Get("Access-Control-Allow-Credentials"),
 		)
 	}
 
@@ -83,12 +80,8 @@ func transcript(t *testing.T, s *jetontest.Server, lines ...line) {
 		pattern := regexp.QuoteMeta(l.want)
 
 		pattern = strings.NewReplacer(
-			"UUID",
-			`[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`,
-			"TIME",
-			`20\d\d-\d\d-\d\d \d\d:\d\d:\d\d`,
-			"ANY",
-			".*",
+			"UUID", `[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`,
+			"TIME", `20\d\d-\d\d-\d\d \d\d:\d\d:\d\d`, "ANY", ".*",
 		).Replace(pattern)
 		if a.Status != l.status || !regexp.MustCompile(`^`+pattern+`\n$`).MatchString(a.Body) {
 			t.Errorf("%s: %s %s = %d %s want %d %s", l.name, l.method, l.path, a.Status, a.Body, l.status, l.want)
@@ -260,15 +253,8 @@ func TestClassicOpen(t *testing.T) {
 
 	// A browser sends a preflight request.
 	a := send(
-		t,
-		s,
-		"OPTIONS",
-		"/users",
-		"",
-		"Origin",
-		"https://elsewhere.example",
-		"Access-Control-Request-Method",
-		"POST",
+		t, s, "OPTIONS", "/users", "", "Origin", "https://elsewhere.example",
+		"Access-Control-Request-Method", "POST",
 	)
 	if a.Status != http.StatusNoContent || !strings.Contains(a.Header.Get("Access-Control-Allow-Methods"), "POST") {
 		t.Errorf("OPTIONS = %d %s, want 204 and POST among the methods", a.Status, a.Header)
@@ -506,9 +492,7 @@ func TestClassicSessions(t *testing.T) {
 
 		now := time.Now()
 		s := startClassic(
-			t,
-			jetontest.DataDir(dir),
-			authType("session_db_auth"),
+			t, jetontest.DataDir(dir), authType("session_db_auth"),
 			jetontest.Clock(func() time.Time { mu.Lock(); defer mu.Unlock(); return now }),
 		)
 
@@ -529,10 +513,7 @@ func TestClassicRefusesInvalidConfiguration(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := jetontest.TryStart(
-				t,
-				classic(t),
-				jetontest.Env("API_PORT", "0"),
-				jetontest.Env(tc.variable, tc.value),
+				t, classic(t), jetontest.Env("API_PORT", "0"), jetontest.Env(tc.variable, tc.value),
 			)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("start with %s=%s = %v, want an error with %q", tc.variable, tc.value, err, tc.want)

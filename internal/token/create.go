@@ -139,8 +139,7 @@ func (r *Record) note() string {
 	}
 
 	return clip(strings.Join(append(
-		parts,
-		"valid from "+r.Window.Opens.UTC().Format(policy.TimeFormat),
+		parts, "valid from "+r.Window.Opens.UTC().Format(policy.TimeFormat),
 		"expires "+r.Window.Closes.UTC().Format(policy.TimeFormat),
 	), ", "))
 }

@@ -43,8 +43,7 @@ func newPersonalBench(t *testing.T, options ...jetontest.Option) *bench {
 	b := &bench{t: t}
 	b.now.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMilli())
 	b.Server = jetontest.Start(
-		t,
-		personalConf,
+		t, personalConf,
 		append(options, jetontest.Clock(func() time.Time { return time.UnixMilli(b.now.Load()) }))...,
 	)
 	b.AddUser("diane", "correct horse battery")
@@ -227,10 +226,7 @@ func TestAChildIsNeverWiderThanItsParent(t *testing.T) {
 			tc.change(&w)
 			var made api.MadeToken
 			if err := b.Control(
-				"POST",
-				"/api/v1/tokens",
-				w,
-				&made,
+				"POST", "/api/v1/tokens", w, &made,
 			); !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) {
 				t.Errorf("%v, want %v", err, tc.want)
 			}
@@ -276,10 +272,7 @@ func TestTheEndOfAParentEndsItsChildren(t *testing.T) {
 				var fresh api.MadeToken
 				b.MustControl("POST", "/api/v1/tokens/"+parent.Accessor+"/rotate", nil, &fresh)
 				if a := b.ask(
-					"GET",
-					"app",
-					"/who",
-					fresh.Secret,
+					"GET", "app", "/who", fresh.Secret,
 				); a.Status != 200 || fresh.Accessor != parent.Accessor {
 					t.Errorf("the new secret: %d", a.Status)
 				}
@@ -308,9 +301,7 @@ func TestTheEndOfAParentEndsItsChildren(t *testing.T) {
 			again := &bench{t: t}
 			again.now.Store(b.now.Load())
 			again.Server = jetontest.Start(
-				t,
-				personalConf,
-				jetontest.DataDir(dir),
+				t, personalConf, jetontest.DataDir(dir),
 				jetontest.Clock(func() time.Time { return time.UnixMilli(again.now.Load()) }),
 			)
 

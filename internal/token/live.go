@@ -65,17 +65,12 @@ func (l *Live) Budgets() (*count.Key, []policy.Budget) { return &l.Key, l.own }
 func (l *Live) Describe() (which, window string) {
 	which = fmt.Sprintf(
 		"%s token %s of %s %s for %v, issued %s",
-		l.Format,
-		l.Accessor,
-		l.Owner.Kind,
-		l.Owner.Name,
-		l.Audience,
+		l.Format, l.Accessor, l.Owner.Kind, l.Owner.Name, l.Audience,
 		l.Created.UTC().Format(policy.TimeFormat),
 	)
 
 	return which, fmt.Sprintf(
-		"valid from %s, expires %s",
-		l.Window.Opens.UTC().Format(policy.TimeFormat),
+		"valid from %s, expires %s", l.Window.Opens.UTC().Format(policy.TimeFormat),
 		l.Window.Closes.UTC().Format(policy.TimeFormat),
 	)
 }

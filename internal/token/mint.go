@@ -233,9 +233,7 @@ func (t *Tokens) Inspect(
 	if !may(l) {
 		return Inspection{Live: l}, refused(
 			"token %s of %s is for %v: the caller may not look it up, or its owner may not log in there",
-			l.Accessor,
-			l.Owner.Name,
-			l.Audience,
+			l.Accessor, l.Owner.Name, l.Audience,
 		)
 	}
 

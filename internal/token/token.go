@@ -212,11 +212,6 @@ func (t *Tokens) refuseEnded(ctx context.Context, h secret.Hash) error {
 
 	return refused(
 		"token %s %q of %s ended at %s: %s by %s",
-		e.Accessor,
-		e.Name,
-		e.Owner,
-		e.At.Format(policy.TimeFormat),
-		e.Action,
-		by,
+		e.Accessor, e.Name, e.Owner, e.At.Format(policy.TimeFormat), e.Action, by,
 	)
 }

@@ -68,12 +68,7 @@ func TestParseBasic(t *testing.T) {
 			if user != tc.user || password != tc.password || (err == nil) != tc.ok {
 				t.Errorf(
 					"ParseBasic = %q, %q, %v, want %q, %q, ok: %t",
-					user,
-					password,
-					err,
-					tc.user,
-					tc.password,
-					tc.ok,
+					user, password, err, tc.user, tc.password, tc.ok,
 				)
 			}
 

@@ -195,10 +195,8 @@ func TestLog(t *testing.T) {
 
 			w, _ := reply()
 			web.Log(
-				w,
-				slog.New(slog.NewTextHandler(&out, nil)),
-				httptest.NewRequest("GET", "/x?password=canary", nil),
-				tc.err,
+				w, slog.New(slog.NewTextHandler(&out, nil)),
+				httptest.NewRequest("GET", "/x?password=canary", nil), tc.err,
 			)
 
 			text := out.String()

@@ -72,9 +72,7 @@ func TestARestoreRestoresEverything(t *testing.T) {
 		}
 
 		exec(
-			t,
-			to,
-			"UPDATE meta SET value = '7' WHERE name = 'epoch'",
+			t, to, "UPDATE meta SET value = '7' WHERE name = 'epoch'",
 			fmt.Sprintf("DELETE FROM audit WHERE seq > %d", batch+3),
 		)
 
@@ -92,9 +90,7 @@ func TestARestoreEndsWhatCouldHaveBeenSpentOrRevoked(t *testing.T) {
 	both(t, func(t *testing.T, from, to Side) {
 		fill(t, from, 4)
 		exec(
-			t,
-			from,
-			"UPDATE keys SET retires = 1, closes = 2 WHERE kid LIKE '%00001%'",
+			t, from, "UPDATE keys SET retires = 1, closes = 2 WHERE kid LIKE '%00001%'",
 			fmt.Sprintf("UPDATE keys SET retires = -1, closes = -1, revoked = (1 = 0) WHERE kid LIKE '%%00002%%'"),
 		)
 
@@ -145,11 +141,7 @@ func TestARestoreEndsWhatCouldHaveBeenSpentOrRevoked(t *testing.T) {
 				action != audit.Restore {
 				t.Errorf(
 					"%d keys are good, %d kept for ever, %d as they were; restored at %s; the record says %q",
-					good,
-					forever,
-					early,
-					restored,
-					action,
+					good, forever, early, restored, action,
 				)
 			}
 
@@ -206,9 +198,7 @@ func TestARestoreOverOtherDataIsRefused(t *testing.T) {
 			fill(t, from, 5)
 			fill(t, to, 9)
 			exec(
-				t,
-				to,
-				"UPDATE meta SET value = '30' WHERE name = 'epoch'",
+				t, to, "UPDATE meta SET value = '30' WHERE name = 'epoch'",
 				"INSERT INTO meta (name, value) VALUES ('copying', 'another')",
 			)
 
@@ -235,10 +225,7 @@ func TestARestoreOverOtherDataIsRefused(t *testing.T) {
 			must(
 				t,
 				to.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
-					return statements.Serve(
-						ctx,
-						tx,
-					)
+					return statements.Serve(ctx, tx)
 				}),
 			)
 		})
@@ -286,12 +273,7 @@ func TestAFileThatChangesWhileItIsRestoredIsRefused(t *testing.T) {
 
 	f.from, f.size = bytes.NewReader(other), int64(len(other)-tailSize)
 	if _, err := f.Restore(
-		t.Context(),
-		to,
-		trusting(),
-		false,
-		0,
-		silent,
+		t.Context(), to, trusting(), false, 0, silent,
 	); err == nil || !strings.Contains(err.Error(), "has changed") {
 		t.Errorf("got %v, want a fault that says the file has changed", err)
 	}
@@ -325,9 +307,7 @@ func TestABackupIsASnapshot(t *testing.T) {
 			must(t, err)
 
 			exec(
-				t,
-				to,
-				"UPDATE meta SET value = '7' WHERE name = 'epoch'",
+				t, to, "UPDATE meta SET value = '7' WHERE name = 'epoch'",
 				fmt.Sprintf("DELETE FROM audit WHERE seq > %d", many),
 			)
 

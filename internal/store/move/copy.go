@@ -57,11 +57,7 @@ func copyBy(ctx context.Context, size int, from Source, to Side, report func(Pro
 		// Marked before the first row is written: a server refuses the database if a crash
 		// comes next.
 		if err := to.Step(ctx, func(ctx context.Context, tx statements.Conn) error {
-			return claim(
-				ctx,
-				tx,
-				id,
-			)
+			return claim(ctx, tx, id)
 		}); err != nil {
 			return err
 		}

@@ -112,8 +112,7 @@ func checkMagic(from io.ReaderAt, size int64) error {
 	case v > version:
 		return bad(
 			"version %d, and this program reads up to %d: restore it with the newer jeton that made it",
-			v,
-			version,
+			v, version,
 		)
 	}
 
@@ -190,8 +189,7 @@ func (r *reading) all(ctx context.Context, to receiver) (Summary, error) {
 	if out.Level > Level {
 		return out, bad(
 			"its rows are of level %d and this program supports up to %d: restore it with the newer jeton that made it",
-			out.Level,
-			Level,
+			out.Level, Level,
 		)
 	}
 

@@ -72,60 +72,35 @@ func TestAnIncompleteBackupIsRefused(t *testing.T) {
 		{
 			"newer rows",
 			sealed(changed(t, good, 'H', func(b []byte) []byte {
-				return bytes.Replace(
-					b,
-					[]byte(`"level":3`),
-					[]byte(`"level":4`),
-					1,
-				)
+				return bytes.Replace(b, []byte(`"level":3`), []byte(`"level":4`), 1)
 			})),
 			"newer jeton",
 		},
 		{
 			"a table that is not ours",
 			sealed(changed(t, good, 'T', func(b []byte) []byte {
-				return bytes.Replace(
-					b,
-					[]byte(`"uses"`),
-					[]byte(`"sqlite_schema"`),
-					1,
-				)
+				return bytes.Replace(b, []byte(`"uses"`), []byte(`"sqlite_schema"`), 1)
 			})),
 			"unknown",
 		},
 		{
 			"a table that comes twice",
 			sealed(changed(t, good, 'T', func(b []byte) []byte {
-				return bytes.Replace(
-					b,
-					[]byte(`"sources"`),
-					[]byte(`"logins"`),
-					1,
-				)
+				return bytes.Replace(b, []byte(`"sources"`), []byte(`"logins"`), 1)
 			})),
 			"unknown or repeated",
 		},
 		{
 			"a column that is not ours",
 			sealed(changed(t, good, 'T', func(b []byte) []byte {
-				return bytes.Replace(
-					b,
-					[]byte(`"used"`),
-					[]byte(`"user"`),
-					1,
-				)
+				return bytes.Replace(b, []byte(`"used"`), []byte(`"user"`), 1)
 			})),
 			"other columns",
 		},
 		{
 			"a row too few",
 			sealed(changed(t, good, 'E', func(b []byte) []byte {
-				return bytes.Replace(
-					b,
-					[]byte(`"rows":40`),
-					[]byte(`"rows":41`),
-					1,
-				)
+				return bytes.Replace(b, []byte(`"rows":40`), []byte(`"rows":41`), 1)
 			})),
 			"does not match",
 		},

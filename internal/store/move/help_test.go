@@ -85,12 +85,7 @@ func put(t *testing.T, s Side, name string, rows ...row) {
 	must(
 		t,
 		s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
-			return tableOf(t, name).insert(
-				ctx,
-				s,
-				tx,
-				rows,
-			)
+			return tableOf(t, name).insert(ctx, s, tx, rows)
 		}),
 	)
 }

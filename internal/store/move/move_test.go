@@ -143,10 +143,7 @@ func TestAnInterruptedCopyContinues(t *testing.T) {
 			}
 
 			err = to.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
-				return statements.Serve(
-					ctx,
-					tx,
-				)
+				return statements.Serve(ctx, tx)
 			})
 			wants := error(statements.ErrHalf)
 			if after == 1 && err != nil || after > 1 && !errors.Is(err, wants) {
@@ -163,19 +160,14 @@ func TestAnInterruptedCopyContinues(t *testing.T) {
 		if written+whole.Written != all || whole.Written != 0 {
 			t.Errorf(
 				"%d rows written before and %d in the end, of %d: none has to be written twice",
-				written,
-				whole.Written,
-				all,
+				written, whole.Written, all,
 			)
 		}
 
 		must(
 			t,
 			to.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
-				return statements.Serve(
-					ctx,
-					tx,
-				)
+				return statements.Serve(ctx, tx)
 			}),
 		)
 		if _, err := copyBy(t.Context(), few, from, to, silent); !errors.Is(err, jeton.ErrConflict) {
@@ -195,11 +187,7 @@ func TestADestinationWithOtherDataIsRefused(t *testing.T) {
 		refuse := func(from, to Side, says string) {
 			t.Helper()
 			if _, err := copyBy(
-				t.Context(),
-				few,
-				from,
-				to,
-				silent,
+				t.Context(), few, from, to, silent,
 			); !errors.Is(err, jeton.ErrConflict) || !strings.Contains(err.Error(), says) {
 				t.Errorf("got %v, want ErrConflict with %q", err, says)
 			}
@@ -244,10 +232,7 @@ func TestACopyIsASnapshot(t *testing.T) {
 			_, err := copyBy(t.Context(), few, from, to, func(Progress) {
 				n++
 				exec(
-					t,
-					from,
-					fmt.Sprintf("DELETE FROM users WHERE id = %d", n),
-					"DELETE FROM sessions",
+					t, from, fmt.Sprintf("DELETE FROM users WHERE id = %d", n), "DELETE FROM sessions",
 					"UPDATE meta SET value = '9' WHERE name = 'epoch'",
 				)
 				put(t, from, "audit", sample(tableOf(t, "audit"), 5000+n))

@@ -188,9 +188,7 @@ func TestAStepThatFailsLeavesNothing(t *testing.T) {
 
 	before := tables()
 	if _, err := Migrate(
-		t.Context(),
-		failing,
-		true,
+		t.Context(), failing, true,
 	); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "division by zero") {
 		t.Errorf("a trial of a step that fails = %v, want its name", err)
 	}
@@ -246,10 +244,7 @@ func TestATrialNamesTheStepsAndChangesNothing(t *testing.T) {
 		must(t, err)
 		var tables int
 		if queryRow(
-			t,
-			conn,
-			&tables,
-			"SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace",
+			t, conn, &tables, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace",
 		); !slices.Equal(got, names) || tables > 0 {
 			t.Errorf("a trial returned %v and left %d tables, want %v and none", got, tables, names)
 		}

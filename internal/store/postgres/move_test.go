@@ -27,12 +27,7 @@ func openSide(t *testing.T, url string) *Side {
 func setMeta(t *testing.T, s *Side, name, value string) error {
 	t.Helper()
 	return s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
-		return statements.SetMeta(
-			ctx,
-			tx,
-			name,
-			value,
-		)
+		return statements.SetMeta(ctx, tx, name, value)
 	})
 }
 
@@ -140,8 +135,7 @@ func TestAdvanceContinuesAfterTheLastNumber(t *testing.T) {
 				return err
 			}
 			return tx.QueryRow(
-				ctx,
-				"INSERT INTO revoked (hash, until) VALUES ($1, 1) RETURNING seq",
+				ctx, "INSERT INTO revoked (hash, until) VALUES ($1, 1) RETURNING seq",
 				[]byte(t.Name()+time.Now().String()),
 			).Scan(&n)
 		}); err != nil {

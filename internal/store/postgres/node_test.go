@@ -200,8 +200,7 @@ func TestARevocationWithALostAnswerReachesItsOwnNode(t *testing.T) {
 	if mine.count(sessionEnded("one")) != 1 || others.count(sessionEnded("one")) != 1 {
 		t.Errorf(
 			"its own node received it %d times, another %d times, want once",
-			mine.count(sessionEnded("one")),
-			others.count(sessionEnded("one")),
+			mine.count(sessionEnded("one")), others.count(sessionEnded("one")),
 		)
 	}
 

@@ -194,8 +194,7 @@ func TestAnEmptySchemaBesideAnotherProgramIsUsed(t *testing.T) {
 	must(
 		t,
 		c.Exec(
-			t.Context(),
-			name,
+			t.Context(), name,
 			"CREATE TABLE public.migrations (version INT); CREATE SCHEMA ours AUTHORIZATION jeton",
 		),
 	)

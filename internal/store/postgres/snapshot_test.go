@@ -111,8 +111,7 @@ func TestSnapshotsAgreeWithTheServer(t *testing.T) {
 	execSQL(t, conn, "INSERT INTO seen VALUES (pg_current_xact_id())")
 	rows, err := conn.Query(
 		t.Context(),
-		"SELECT xid::text::bigint, pg_visible_in_snapshot(xid, $1::text::pg_snapshot) FROM seen",
-		text,
+		"SELECT xid::text::bigint, pg_visible_in_snapshot(xid, $1::text::pg_snapshot) FROM seen", text,
 	)
 	must(t, err)
 	n, shown := 0, 0

@@ -58,9 +58,7 @@ SELECT 's'||g, sha256(g::text::bytea), 1, 'shop', 0, 9e15, 0, 0, '' FROM generat
 				return bare.QueryRow(
 					ctx,
 					"UPDATE uses SET used = used + 1 WHERE login = $1 AND budget = $2 AND used < $3 RETURNING used",
-					login,
-					1,
-					int64(1)<<40,
+					login, 1, int64(1)<<40,
 				).Scan(&used)
 			},
 		} {

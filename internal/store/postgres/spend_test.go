@@ -118,9 +118,7 @@ func TestBudgetsAreTakenAllOrNoneInAnyOrder(t *testing.T) {
 		if both.granted.Load() != 13 || both.spent.Load() != 19 || alone.granted.Load() != 32 {
 			t.Errorf(
 				"with both budgets %d were granted and %d refused, with one %d granted; want 13, 19, 32",
-				both.granted.Load(),
-				both.spent.Load(),
-				alone.granted.Load(),
+				both.granted.Load(), both.spent.Load(), alone.granted.Load(),
 			)
 		}
 
@@ -169,10 +167,7 @@ func TestManyHoldersInOppositeOrders(t *testing.T) {
 	if o.granted.Load() != 32*24 {
 		t.Errorf(
 			"%d of %d uses were granted; %d of unknown outcome, %d busy",
-			o.granted.Load(),
-			32*24,
-			o.unknown.Load(),
-			o.busy.Load(),
+			o.granted.Load(), 32*24, o.unknown.Load(), o.busy.Load(),
 		)
 	}
 }

@@ -102,11 +102,8 @@ func TestAClientsTokensEndWithItsGeneration(t *testing.T) {
 				tok, err := db.FindToken(t.Context(), secret.HashOf(accessor))
 				must(t, err)
 				direct(
-					t,
-					db,
-					"INSERT INTO uses (login, budget, used) VALUES ($1, 1, 1), ($2, 1, 1)",
-					-tok.Number,
-					tok.Number,
+					t, db, "INSERT INTO uses (login, budget, used) VALUES ($1, 1, 1), ($2, 1, 1)",
+					-tok.Number, tok.Number,
 				)
 			}
 

@@ -50,9 +50,7 @@ func TestLibcIsTheOneSQLiteAsksFor(t *testing.T) {
 	if got != wants[1] {
 		t.Errorf(
 			"modernc.org/libc is %s; modernc.org/sqlite %s asks for %s",
-			got,
-			modules["modernc.org/sqlite"].Version,
-			wants[1],
+			got, modules["modernc.org/sqlite"].Version, wants[1],
 		)
 	}
 }

@@ -213,9 +213,7 @@ func (s *Side) Advance(ctx context.Context, tx statements.Conn, table, column st
 	// There is no row: no number of the table was given yet, or the table has no count of them.
 	var counted int
 	if err := tx.QueryRow(
-		ctx,
-		"SELECT count(*) FROM sqlite_schema WHERE name = $1 AND sql LIKE '%AUTOINCREMENT%'",
-		table,
+		ctx, "SELECT count(*) FROM sqlite_schema WHERE name = $1 AND sql LIKE '%AUTOINCREMENT%'", table,
 	).Scan(&counted); err != nil || counted == 0 {
 		return err
 	}

@@ -27,12 +27,7 @@ func setMeta(t *testing.T, s *Side, name, value string) {
 	must(
 		t,
 		s.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
-			return statements.SetMeta(
-				ctx,
-				tx,
-				name,
-				value,
-			)
+			return statements.SetMeta(ctx, tx, name, value)
 		}),
 	)
 }

@@ -19,14 +19,8 @@ func TestPlantedBugIsNoticed(t *testing.T) {
 	need.Soak(t)
 
 	cmd := exec.CommandContext(
-		t.Context(),
-		"go",
-		"test",
-		"-count=1",
-		"-timeout=2m",
-		"-tags=planted_unconditional",
-		"-run=^TestKeepsItsContract$/^linearizable$",
-		".",
+		t.Context(), "go", "test", "-count=1", "-timeout=2m", "-tags=planted_unconditional",
+		"-run=^TestKeepsItsContract$/^linearizable$", ".",
 	)
 	// As the server is built, so that the build is shared. The short size is enough.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "JETON_SOAK=0")

@@ -130,8 +130,7 @@ func create(path string) error {
 	if n > 0 && n < 100 {
 		return fmt.Errorf(
 			"open database %s: %d bytes are not a Jeton database; move the file away or restore a backup",
-			path,
-			n,
+			path, n,
 		)
 	}
 
@@ -294,10 +293,7 @@ func advise(err error) error {
 	case lib.SQLITE_FULL:
 		return fmt.Errorf("the disk is full; make room and start again: %w", err)
 	case lib.SQLITE_IOERR:
-		return fmt.Errorf(
-			"disk I/O error; check free space and disk health: %w",
-			err,
-		)
+		return fmt.Errorf("disk I/O error; check free space and disk health: %w", err)
 	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
 		return fmt.Errorf("another process uses the file; stop it first: %w", err)
 	}

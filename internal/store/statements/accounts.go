@@ -30,22 +30,8 @@ func scanAccount(row Row) (account.Account, error) {
 	var groups []byte
 	var created, updated int64
 	if err := row.Scan(
-		&a.ID,
-		&a.Name,
-		&a.Folded,
-		&a.Password,
-		&a.Version,
-		&groups,
-		&a.Disabled,
-		&a.Declared,
-		&created,
-		&updated,
-		&a.UUID,
-		&a.Email,
-		&a.EmailFolded,
-		&a.First,
-		&a.Last,
-		&a.Service,
+		&a.ID, &a.Name, &a.Folded, &a.Password, &a.Version, &groups, &a.Disabled, &a.Declared, &created,
+		&updated, &a.UUID, &a.Email, &a.EmailFolded, &a.First, &a.Last, &a.Service,
 	); err != nil {
 		return a, err
 	}
@@ -89,10 +75,7 @@ func (db *Store) findUser(ctx context.Context, where, value string) (account.Acc
 func (db *Store) KnownSource(ctx context.Context, user int64, network string, since time.Time) (bool, error) {
 	var one int
 	err := db.engine.QueryRow(
-		ctx,
-		"SELECT 1 FROM sources WHERE account = $1 AND source = $2 AND at >= $3",
-		user,
-		network,
+		ctx, "SELECT 1 FROM sources WHERE account = $1 AND source = $2 AND at >= $3", user, network,
 		milli(since),
 	).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -122,23 +105,9 @@ func insertUser(ctx context.Context, tx Conn, a account.Account) (int64, error) 
 
 	var id int64
 	err := tx.QueryRow(
-		ctx,
-		insertInto("users", userColumns)+" ON CONFLICT DO NOTHING RETURNING id",
-		a.Name,
-		a.Folded,
-		a.Password,
-		max(a.Version, 1),
-		list(a.Groups),
-		a.Disabled,
-		a.Declared,
-		milli(a.Created),
-		milli(a.Updated),
-		a.UUID,
-		a.Email,
-		a.EmailFolded,
-		a.First,
-		a.Last,
-		a.Service,
+		ctx, insertInto("users", userColumns)+" ON CONFLICT DO NOTHING RETURNING id", a.Name, a.Folded,
+		a.Password, max(a.Version, 1), list(a.Groups), a.Disabled, a.Declared, milli(a.Created),
+		milli(a.Updated), a.UUID, a.Email, a.EmailFolded, a.First, a.Last, a.Service,
 	).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, jeton.WithDetail(
@@ -207,11 +176,7 @@ func usersChanged(ids ...int64) []change.Change {
 // heldUser returns an account that may be changed, and locks it to the end of the step, so
 // that its logins wait.
 func heldUser(ctx context.Context, tx Conn, name string) (account.Account, error) {
-	a, err := scanAccount(tx.QueryRow(
-		ctx,
-		selectUsers+"WHERE name = $1"+tx.Lock("FOR UPDATE"),
-		name,
-	))
+	a, err := scanAccount(tx.QueryRow(ctx, selectUsers+"WHERE name = $1"+tx.Lock("FOR UPDATE"), name))
 	if err != nil {
 		return a, missing(err)
 	}
@@ -287,10 +252,8 @@ func freeEmail(ctx context.Context, tx Conn, a account.Account) error {
 
 	var one int
 	err := tx.QueryRow(
-		ctx,
-		"SELECT 1 FROM users WHERE email_folded = $1 AND email_folded <> '' AND id <> $2",
-		a.EmailFolded,
-		a.ID,
+		ctx, "SELECT 1 FROM users WHERE email_folded = $1 AND email_folded <> '' AND id <> $2",
+		a.EmailFolded, a.ID,
 	).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
@@ -400,11 +363,7 @@ func (db *Store) PageUsers(ctx context.Context, p account.Page) ([]account.Accou
 		where += fmt.Sprintf(" AND service <> '' AND service = $%d", len(args))
 	}
 
-	rows, err := db.engine.Query(
-		ctx,
-		selectUsers+"WHERE "+where+" ORDER BY id LIMIT $2",
-		args...,
-	)
+	rows, err := db.engine.Query(ctx, selectUsers+"WHERE "+where+" ORDER BY id LIMIT $2", args...)
 	if err != nil {
 		return nil, Unavailable(err)
 	}

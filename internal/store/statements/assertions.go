@@ -18,9 +18,7 @@ func useOnce(ctx context.Context, tx Conn, o token.Once) error {
 	n, err := tx.Exec(
 		ctx,
 		"INSERT INTO assertions (issuer, jti, expires) VALUES ($1, $2, $3) ON CONFLICT (issuer, jti) DO NOTHING",
-		o.Issuer,
-		o.JTI[:],
-		milli(o.Expires),
+		o.Issuer, o.JTI[:], milli(o.Expires),
 	)
 	if err == nil && n == 0 {
 		return token.ErrUsed

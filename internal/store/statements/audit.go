@@ -26,18 +26,8 @@ func appendEvents(ctx context.Context, tx Conn, events ...jeton.Event) error {
 		}
 
 		if _, err := tx.Exec(
-			ctx,
-			add,
-			milli(e.Time),
-			e.Request,
-			e.Actor,
-			e.Action,
-			e.Target,
-			e.Service,
-			e.Outcome,
-			e.Reason,
-			e.Source,
-			checks,
+			ctx, add, milli(e.Time), e.Request, e.Actor, e.Action, e.Target, e.Service, e.Outcome, e.Reason,
+			e.Source, checks,
 		); err != nil {
 			return err
 		}
@@ -150,17 +140,8 @@ func scanEvent(row Row) (jeton.Event, error) {
 	var at int64
 	var checks string
 	if err := row.Scan(
-		&e.Seq,
-		&at,
-		&e.Request,
-		&e.Actor,
-		&e.Action,
-		&e.Target,
-		&e.Service,
-		&e.Outcome,
-		&e.Reason,
-		&e.Source,
-		&checks,
+		&e.Seq, &at, &e.Request, &e.Actor, &e.Action, &e.Target, &e.Service, &e.Outcome, &e.Reason,
+		&e.Source, &checks,
 	); err != nil {
 		return e, err
 	}

@@ -84,9 +84,7 @@ func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil &
 func sameKeys(a, b []client.Key) bool {
 	byID := func(a, b client.Key) int { return strings.Compare(a.ID, b.ID) }
 	return slices.EqualFunc(
-		slices.SortedFunc(slices.Values(a), byID),
-		slices.SortedFunc(slices.Values(b), byID),
-		sameKey,
+		slices.SortedFunc(slices.Values(a), byID), slices.SortedFunc(slices.Values(b), byID), sameKey,
 	)
 }
 

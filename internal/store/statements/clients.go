@@ -40,24 +40,8 @@ func scanClients(rows Rows) ([]client.Client, error) {
 
 		var opens, closes, since sql.NullInt64
 		if err := rows.Scan(
-			&c.ID,
-			&c.Name,
-			&c.Folded,
-			&c.Version,
-			&hash,
-			&services,
-			&scopes,
-			&introspects,
-			&source,
-			&c.Disabled,
-			&c.Declared,
-			&created,
-			&updated,
-			&public,
-			&retired,
-			&opens,
-			&closes,
-			&since,
+			&c.ID, &c.Name, &c.Folded, &c.Version, &hash, &services, &scopes, &introspects, &source,
+			&c.Disabled, &c.Declared, &created, &updated, &public, &retired, &opens, &closes, &since,
 		); err != nil {
 			return nil, err
 		}
@@ -181,20 +165,9 @@ func insertClient(ctx context.Context, tx Conn, c client.Client) error {
 
 	var id int64
 	err = tx.QueryRow(
-		ctx,
-		insertInto("clients", clientColumns)+" ON CONFLICT DO NOTHING RETURNING id",
-		c.Name,
-		c.Folded,
-		max(c.Version, 1),
-		hashOrNone(c.Secret),
-		list(c.Services),
-		list(c.Scopes),
-		list(c.Introspects),
-		source,
-		c.Disabled,
-		c.Declared,
-		milli(c.Created),
-		milli(c.Updated),
+		ctx, insertInto("clients", clientColumns)+" ON CONFLICT DO NOTHING RETURNING id", c.Name, c.Folded,
+		max(c.Version, 1), hashOrNone(c.Secret), list(c.Services), list(c.Scopes), list(c.Introspects),
+		source, c.Disabled, c.Declared, milli(c.Created), milli(c.Updated),
 	).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return jeton.WithDetail(
@@ -255,16 +228,8 @@ func hashOrNone(h *secret.Hash) []byte {
 func insertKey(ctx context.Context, tx Conn, id int64, k client.Key) error {
 	const columns = "client, kid, alg, public, retired, opens, closes, created"
 	n, err := tx.Exec(
-		ctx,
-		insertInto("client_keys", columns)+" ON CONFLICT DO NOTHING",
-		id,
-		k.ID,
-		string(k.Alg),
-		string(k.JWK()),
-		k.Retired,
-		milli(k.Opens),
-		milli(k.Closes),
-		milli(k.Created),
+		ctx, insertInto("client_keys", columns)+" ON CONFLICT DO NOTHING", id, k.ID, string(k.Alg),
+		string(k.JWK()), k.Retired, milli(k.Opens), milli(k.Closes), milli(k.Created),
 	)
 	// DO NOTHING and a count, because an error would abort the transaction on PostgreSQL.
 	if err == nil && n == 0 {
@@ -370,18 +335,8 @@ func updateClient(ctx context.Context, tx Conn, c client.Client, now time.Time) 
 	const set = `UPDATE clients SET version = $2, secret = $3, services = $4, scopes = $5, introspects = $6,
 source = $7, disabled = $8, declared = $9, updated = $10 WHERE id = $1`
 	_, err = tx.Exec(
-		ctx,
-		set,
-		c.ID,
-		c.Version,
-		hashOrNone(c.Secret),
-		list(c.Services),
-		list(c.Scopes),
-		list(c.Introspects),
-		source,
-		c.Disabled,
-		c.Declared,
-		milli(now),
+		ctx, set, c.ID, c.Version, hashOrNone(c.Secret), list(c.Services), list(c.Scopes),
+		list(c.Introspects), source, c.Disabled, c.Declared, milli(now),
 	)
 
 	return err
@@ -473,10 +428,7 @@ func (db *Store) RetireClientKey(ctx context.Context, name, kid string, end bool
 		}
 
 		if _, err := tx.Exec(
-			ctx,
-			"UPDATE client_keys SET retired = TRUE WHERE client = $1 AND kid = $2",
-			c.ID,
-			kid,
+			ctx, "UPDATE client_keys SET retired = TRUE WHERE client = $1 AND kid = $2", c.ID, kid,
 		); err != nil {
 			return nil, err
 		}

@@ -82,9 +82,7 @@ type importStep struct {
 // changed something.
 func (s *importStep) user(ctx context.Context, r account.PreparedRow) (account.ImportResult, error) {
 	a, err := scanAccount(s.tx.QueryRow(
-		ctx,
-		selectUsers+"WHERE folded = $1"+s.tx.Lock("FOR UPDATE"),
-		r.Account.Folded,
+		ctx, selectUsers+"WHERE folded = $1"+s.tx.Lock("FOR UPDATE"), r.Account.Folded,
 	))
 
 	switch {

@@ -33,16 +33,7 @@ func scanKeys(rows Rows) ([]keys.Record, error) {
 		var k keys.Record
 		var created, opens, retires, closes int64
 		if err := rows.Scan(
-			&k.ID,
-			&k.Kind,
-			&k.Alg,
-			&k.Public,
-			&k.Sealed,
-			&created,
-			&opens,
-			&retires,
-			&closes,
-			&k.Revoked,
+			&k.ID, &k.Kind, &k.Alg, &k.Public, &k.Sealed, &created, &opens, &retires, &closes, &k.Revoked,
 		); err != nil {
 			return nil, err
 		}
@@ -81,18 +72,8 @@ func (db *Store) ChangeKeys(
 		set := insertInto("keys", keyColumns) + " ON CONFLICT (kid) DO UPDATE SET " + replaced(keyColumns)
 		for _, k := range put {
 			if _, err := tx.Exec(
-				ctx,
-				set,
-				k.ID,
-				string(k.Kind),
-				string(k.Alg),
-				string(k.Public),
-				k.Sealed,
-				milli(k.Created),
-				milli(k.Opens),
-				milli(k.Retires),
-				milli(k.Closes),
-				k.Revoked,
+				ctx, set, k.ID, string(k.Kind), string(k.Alg), string(k.Public), k.Sealed, milli(k.Created),
+				milli(k.Opens), milli(k.Retires), milli(k.Closes), k.Revoked,
 			); err != nil {
 				return nil, err
 			}

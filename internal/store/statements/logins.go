@@ -12,11 +12,8 @@ import (
 // pastLogins returns when a user logged in at a service after a time, oldest first.
 func pastLogins(ctx context.Context, tx Conn, user int64, service string, after time.Time) ([]time.Time, error) {
 	rows, err := tx.Query(
-		ctx,
-		"SELECT at FROM logins WHERE account = $1 AND service = $2 AND at > $3 ORDER BY at",
-		user,
-		service,
-		milli(after),
+		ctx, "SELECT at FROM logins WHERE account = $1 AND service = $2 AND at > $3 ORDER BY at", user,
+		service, milli(after),
 	)
 	if err != nil {
 		return nil, err
@@ -47,22 +44,15 @@ func insertLogin(
 	remember, at time.Time,
 ) error {
 	if _, err := tx.Exec(
-		ctx,
-		"DELETE FROM logins WHERE account = $1 AND service = $2 AND at <= $3",
-		user,
-		service,
+		ctx, "DELETE FROM logins WHERE account = $1 AND service = $2 AND at <= $3", user, service,
 		milli(remember),
 	); err != nil {
 		return err
 	}
 
 	_, err := tx.Exec(
-		ctx,
-		"INSERT INTO logins (account, service, login, at) VALUES ($1, $2, $3, $4)",
-		user,
-		service,
-		login,
-		milli(at),
+		ctx, "INSERT INTO logins (account, service, login, at) VALUES ($1, $2, $3, $4)", user, service,
+		login, milli(at),
 	)
 
 	return err
@@ -93,9 +83,7 @@ func signIn(ctx context.Context, tx Conn, m *token.Mint) error {
 	// Logins of sessions have positive numbers. Those without a session count down.
 	var login int64
 	if err := tx.QueryRow(
-		ctx,
-		"SELECT COALESCE(MIN(login), 0) FROM logins WHERE account = $1 AND service = $2",
-		user,
+		ctx, "SELECT COALESCE(MIN(login), 0) FROM logins WHERE account = $1 AND service = $2", user,
 		service,
 	).Scan(&login); err != nil {
 		return err

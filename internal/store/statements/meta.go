@@ -67,9 +67,7 @@ func Serve(ctx context.Context, tx Conn) error {
 func Identify(ctx context.Context, tx Conn) error {
 	// Several nodes may do so at once: one of them does.
 	_, err := tx.Exec(
-		ctx,
-		"INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
-		MetaID,
+		ctx, "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", MetaID,
 		rand.Text(),
 	)
 	if err != nil {

@@ -87,9 +87,7 @@ func (db *Store) StartSession(
 func checkUnchanged(ctx context.Context, tx Conn, user, version int64, lock string) error {
 	var one int
 	err := tx.QueryRow(
-		ctx,
-		"SELECT 1 FROM users WHERE id = $1 AND version = $2 AND NOT disabled"+tx.Lock(lock),
-		user,
+		ctx, "SELECT 1 FROM users WHERE id = $1 AND version = $2 AND NOT disabled"+tx.Lock(lock), user,
 		version,
 	).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -111,8 +109,7 @@ func history(ctx context.Context, tx Conn, s session.Start) (policy.History, err
 	open, err := tx.Query(
 		ctx,
 		"SELECT login, expires, used, idle FROM sessions WHERE account = $1 AND service = $2 ORDER BY login",
-		s.User,
-		s.Service,
+		s.User, s.Service,
 	)
 	if err != nil {
 		return h, err
@@ -141,17 +138,8 @@ func insertSession(ctx context.Context, tx Conn, s session.Start) error {
 	var login int64
 
 	err := tx.QueryRow(
-		ctx,
-		insertInto("sessions", sessionColumns)+" RETURNING login",
-		s.ID,
-		s.Hash[:],
-		s.User,
-		s.Service,
-		milli(s.Created),
-		milli(s.Expires),
-		s.Idle.Milliseconds(),
-		milli(s.LastUsed),
-		s.Source,
+		ctx, insertInto("sessions", sessionColumns)+" RETURNING login", s.ID, s.Hash[:], s.User, s.Service,
+		milli(s.Created), milli(s.Expires), s.Idle.Milliseconds(), milli(s.LastUsed), s.Source,
 	).Scan(&login)
 	if err != nil {
 		return err
@@ -238,17 +226,7 @@ func scanSession(row Row) (session.Record, error) {
 	var h, groups []byte
 	var created, expires, idle, used int64
 	if err := row.Scan(
-		&r.Login,
-		&r.ID,
-		&h,
-		&r.User,
-		&r.Service,
-		&created,
-		&expires,
-		&idle,
-		&used,
-		&r.Source,
-		&r.Name,
+		&r.Login, &r.ID, &h, &r.User, &r.Service, &created, &expires, &idle, &used, &r.Source, &r.Name,
 		&groups,
 	); err != nil {
 		return r, err
@@ -346,9 +324,7 @@ func (db *Store) TouchSessions(ctx context.Context, at map[int64]time.Time) erro
 	return db.do(ctx, func(ctx context.Context, tx Conn) error {
 		for _, login := range logins {
 			if _, err := tx.Exec(
-				ctx,
-				"UPDATE sessions SET used = $2 WHERE login = $1 AND used < $2",
-				login,
+				ctx, "UPDATE sessions SET used = $2 WHERE login = $1 AND used < $2", login,
 				milli(at[login]),
 			); err != nil {
 				return err
@@ -413,8 +389,7 @@ func (db *Store) SweepSessions(ctx context.Context, before time.Time, limit int)
 		}
 
 		ended, err := endSessions(
-			ctx,
-			tx,
+			ctx, tx,
 			"login IN (SELECT login FROM sessions WHERE expires < $1 ORDER BY expires"+atMost(limit)+")",
 			milli(before),
 		)
@@ -444,8 +419,7 @@ func (db *Store) BudgetID(ctx context.Context, service, name string) (int64, err
 		if _, err := tx.Exec(
 			ctx,
 			"INSERT INTO budgets (service, name) VALUES ($1, $2) ON CONFLICT (service, name) DO NOTHING",
-			service,
-			name,
+			service, name,
 		); err != nil {
 			return err
 		}

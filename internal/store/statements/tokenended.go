@@ -37,17 +37,8 @@ func (db *Store) FindEnded(ctx context.Context, h secret.Hash) (token.Ended, err
 	var at int64
 
 	err := db.engine.QueryRow(
-		ctx,
-		"SELECT accessor, name, owner, at, actor, action FROM ended_tokens WHERE hash = $1",
-		h[:],
-	).Scan(
-		&e.Accessor,
-		&e.Name,
-		&e.Owner,
-		&at,
-		&e.Actor,
-		&e.Action,
-	)
+		ctx, "SELECT accessor, name, owner, at, actor, action FROM ended_tokens WHERE hash = $1", h[:],
+	).Scan(&e.Accessor, &e.Name, &e.Owner, &at, &e.Actor, &e.Action)
 	if err != nil {
 		return token.Ended{}, Unavailable(missing(err))
 	}

@@ -37,11 +37,8 @@ func (db *Store) ListTokens(ctx context.Context, w token.Which, limit int) ([]to
 // ListVoid implements token.Store.
 func (db *Store) ListVoid(ctx context.Context, after int64, now time.Time, limit int) ([]token.Voided, error) {
 	rows, err := db.engine.Query(
-		ctx,
-		"SELECT seq, hash FROM revoked WHERE seq > $1 AND until > $2 ORDER BY seq LIMIT $3",
-		after,
-		milli(now),
-		limit,
+		ctx, "SELECT seq, hash FROM revoked WHERE seq > $1 AND until > $2 ORDER BY seq LIMIT $3", after,
+		milli(now), limit,
 	)
 	if err != nil {
 		return nil, Unavailable(err)
@@ -77,9 +74,7 @@ func (db *Store) SweepTokens(ctx context.Context, before time.Time, limit int) (
 		}
 
 		ended, err := endTokens(
-			ctx,
-			tx,
-			jeton.Event{},
+			ctx, tx, jeton.Event{},
 			"number IN (SELECT number FROM tokens WHERE expires < $1 ORDER BY expires"+atMost(limit)+")",
 			milli(before),
 		)

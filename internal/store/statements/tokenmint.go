@@ -58,8 +58,7 @@ func hasRoom(ctx context.Context, tx Conn, m token.Mint) error {
 	err := tx.QueryRow(
 		ctx,
 		"SELECT count(*) FROM tokens WHERE account = $1 AND account <> 0 AND kind = 'personal' AND expires > $2",
-		m.Owner.ID,
-		milli(m.Created),
+		m.Owner.ID, milli(m.Created),
 	).Scan(&n)
 	if err == nil && n >= m.Most {
 		return jeton.WithDetail(
@@ -87,10 +86,8 @@ func permitted(ctx context.Context, tx Conn, m *token.Mint) error {
 
 	if m.Login != 0 {
 		err := tx.QueryRow(
-			ctx,
-			"SELECT 1 FROM sessions WHERE login = $1 AND account = $2"+tx.Lock("FOR KEY SHARE"),
-			m.Login,
-			m.Owner.ID,
+			ctx, "SELECT 1 FROM sessions WHERE login = $1 AND account = $2"+tx.Lock("FOR KEY SHARE"),
+			m.Login, m.Owner.ID,
 		).Scan(&one)
 		if errors.Is(err, sql.ErrNoRows) {
 			return jeton.ErrBadCredential
@@ -143,10 +140,8 @@ func stands(ctx context.Context, tx Conn, o token.Owner) error {
 
 	var one int
 	err := tx.QueryRow(
-		ctx,
-		"SELECT 1 FROM clients WHERE id = $1 AND version = $2 AND NOT disabled"+tx.Lock("FOR SHARE"),
-		o.ID,
-		o.Version,
+		ctx, "SELECT 1 FROM clients WHERE id = $1 AND version = $2 AND NOT disabled"+tx.Lock("FOR SHARE"),
+		o.ID, o.Version,
 	).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return jeton.ErrBadCredential

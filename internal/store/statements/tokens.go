@@ -41,26 +41,10 @@ func insertToken(ctx context.Context, tx Conn, r token.Record) error {
 	}
 
 	_, err := tx.Exec(
-		ctx,
-		insertInto("tokens", "account, client, "+tokenColumns),
-		user,
-		client,
-		r.Accessor,
-		r.Hash[:],
-		string(r.Format),
-		string(r.Kind),
-		r.Name,
-		r.Parent,
-		r.Owner.Version,
-		list(r.Audience),
-		list(r.Scopes),
-		texts(r.Limits.Allows),
-		texts(r.Limits.Networks),
-		r.MaxUses,
-		milli(r.Created),
-		milli(r.Window.Opens),
-		milli(r.Window.Closes),
-		r.Source,
+		ctx, insertInto("tokens", "account, client, "+tokenColumns), user, client, r.Accessor, r.Hash[:],
+		string(r.Format), string(r.Kind), r.Name, r.Parent, r.Owner.Version, list(r.Audience),
+		list(r.Scopes), texts(r.Limits.Allows), texts(r.Limits.Networks), r.MaxUses, milli(r.Created),
+		milli(r.Window.Opens), milli(r.Window.Closes), r.Source,
 	)
 
 	return err
@@ -116,29 +100,9 @@ func scanToken(row Row) (token.Record, error) {
 	var client bool
 
 	err := row.Scan(
-		&r.Number,
-		&r.Accessor,
-		&h,
-		&format,
-		&kind,
-		&r.Name,
-		&r.Parent,
-		&r.Owner.Version,
-		&audience,
-		&scopes,
-		&allows,
-		&networks,
-		&r.MaxUses,
-		&created,
-		&opens,
-		&expires,
-		&r.Source,
-		&client,
-		&r.Owner.ID,
-		&r.Owner.Name,
-		&groups,
-		&r.Owner.Service,
-		&r.ParentAccessor,
+		&r.Number, &r.Accessor, &h, &format, &kind, &r.Name, &r.Parent, &r.Owner.Version, &audience,
+		&scopes, &allows, &networks, &r.MaxUses, &created, &opens, &expires, &r.Source, &client,
+		&r.Owner.ID, &r.Owner.Name, &groups, &r.Owner.Service, &r.ParentAccessor,
 	)
 	if err != nil {
 		return r, err
@@ -178,10 +142,7 @@ func decodeToken(r *token.Record, audience, scopes, allows, networks []byte) err
 	r.Limits.Networks, nets = read(networks, netip.ParsePrefix)
 
 	return errors.Join(
-		json.Unmarshal(audience, &r.Audience),
-		json.Unmarshal(scopes, &r.Scopes),
-		rules,
-		nets,
+		json.Unmarshal(audience, &r.Audience), json.Unmarshal(scopes, &r.Scopes), rules, nets,
 	)
 }
 
@@ -262,10 +223,7 @@ func (db *Store) RotateToken(ctx context.Context, r token.Rotation, ev jeton.Eve
 
 		gone = append(gone, tok.Hash)
 		if _, err := tx.Exec(
-			ctx,
-			"UPDATE tokens SET hash = $2 WHERE number = $1",
-			tok.Number,
-			r.Fresh[:],
+			ctx, "UPDATE tokens SET hash = $2 WHERE number = $1", tok.Number, r.Fresh[:],
 		); err != nil {
 			return nil, err
 		}
@@ -294,9 +252,7 @@ func makeVoid(ctx context.Context, tx Conn, v token.Void) (bool, error) {
 	}
 
 	n, err := tx.Exec(
-		ctx,
-		"INSERT INTO revoked (hash, until) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING",
-		v.Hash[:],
+		ctx, "INSERT INTO revoked (hash, until) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING", v.Hash[:],
 		milli(v.Until),
 	)
 

@@ -155,10 +155,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	secrets.searchFolder(t, s.DataDir)
 	t.Logf(
 		"%d secrets looked for in %d bytes of log, %d of commands, %d of metrics, and the data directory: 0 found",
-		len(secrets),
-		len(s.Err.String()),
-		len(printed),
-		len(metrics),
+		len(secrets), len(s.Err.String()), len(printed), len(metrics),
 	)
 }
 

@@ -40,9 +40,7 @@ func TestKillUnderLoad(t *testing.T) {
 		if len(l.faults) > 0 {
 			t.Fatalf(
 				"round %d: %d promises broken:\n%s",
-				round,
-				len(l.faults),
-				strings.Join(l.faults[:min(20, len(l.faults))], "\n"),
+				round, len(l.faults), strings.Join(l.faults[:min(20, len(l.faults))], "\n"),
 			)
 		}
 
@@ -202,12 +200,7 @@ func (w *changedUser) check(t *testing.T, c *Client) {
 	if w.fate == done && !after || w.fate == unknown && !before && !after || w.fate == never && !before {
 		t.Errorf(
 			"%s: change %q with fate %d left this: first password %t, second %t, old login %t",
-			w.name,
-			w.change,
-			w.fate,
-			old,
-			second,
-			open,
+			w.name, w.change, w.fate, old, second, open,
 		)
 	}
 }

@@ -164,14 +164,7 @@ func gitAsks(t *testing.T, h *helping) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			code, out, err := h.run(
-				t,
-				"",
-				"git",
-				"-c",
-				"credential.helper=",
-				"-c",
-				"credential.helper="+tc.helper,
-				"ls-remote",
+				t, "", "git", "-c", "credential.helper=", "-c", "credential.helper="+tc.helper, "ls-remote",
 				tc.url+"/repo.git",
 			)
 			if code != tc.code || !strings.Contains(err, tc.says) {
@@ -253,17 +246,8 @@ func dockerAsks(t *testing.T, h *helping) {
 
 			// No daemon is needed: the Docker client requests the registry itself.
 			code, out, err := h.run(
-				t,
-				"",
-				"JETON_IDENTITY="+tc.as,
-				"DOCKER_HOST=tcp://127.0.0.1:9",
-				"docker",
-				"--config",
-				conf,
-				"manifest",
-				"inspect",
-				"--insecure",
-				h.host()+"/app:1",
+				t, "", "JETON_IDENTITY="+tc.as, "DOCKER_HOST=tcp://127.0.0.1:9", "docker", "--config", conf,
+				"manifest", "inspect", "--insecure", h.host()+"/app:1",
 			)
 			if (code == 0) != tc.valid || tc.valid && !strings.Contains(
 				out,

@@ -80,9 +80,7 @@ func TestKillWhileAssertionsAreExchanged(t *testing.T) {
 		if len(x.faults) > 0 {
 			t.Fatalf(
 				"round %d: %d promises broken:\n%s",
-				round,
-				len(x.faults),
-				strings.Join(x.faults[:min(20, len(x.faults))], "\n"),
+				round, len(x.faults), strings.Join(x.faults[:min(20, len(x.faults))], "\n"),
 			)
 		}
 	}

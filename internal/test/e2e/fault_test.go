@@ -69,10 +69,7 @@ func TestGrantsAreDurable(t *testing.T) {
 	t.Run("faults", func(t *testing.T) {
 		for _, f := range faults() {
 			t.Run(strings.NewReplacer(
-				":",
-				" ",
-				"when=",
-				"",
+				":", " ", "when=", "",
 			).Replace(f.inject)+fmt.Sprintf(" prepared %t", f.prepared), func(t *testing.T) {
 				t.Parallel()
 				r := f.run(t)
@@ -278,10 +275,7 @@ func TestNothingIsGrantedWhileTheDiskDoesNotSync(t *testing.T) {
 		t.Errorf("%d of 40 uses were granted while no sync succeeded", l.grants-before)
 	}
 	if a := c.MustDo(
-		t,
-		http.MethodPost,
-		"/three",
-		l.logins[0].cookies,
+		t, http.MethodPost, "/three", l.logins[0].cookies,
 	); a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
 		t.Errorf("use = %v with Retry-After %q, want 503 with one", a, a.Header.Get("Retry-After"))
 	}

@@ -181,10 +181,7 @@ func TestReloadTakesANewCertificate(t *testing.T) {
 
 	s.Signal(t, syscall.SIGHUP)
 	Wait(t, "the log to report the key", func() bool {
-		return strings.Contains(
-			s.Err.String(),
-			"can be read by other",
-		)
+		return strings.Contains(s.Err.String(), "can be read by other")
 	})
 
 	if serial() != second {
@@ -258,12 +255,7 @@ func TestCommands(t *testing.T) {
 					"added user diane",
 				)
 				contains(
-					t,
-					s.Must(t, "", "user", "list"),
-					"diane",
-					"active",
-					"staff",
-					crashName,
+					t, s.Must(t, "", "user", "list"), "diane", "active", "staff", crashName,
 					"declared in the file",
 				)
 				fails(t, s.Jeton(t, "another password", "user", "add", "Diane", "--password-stdin"), 6, "conflict")
@@ -293,8 +285,7 @@ func TestCommands(t *testing.T) {
 
 			meanwhile(func() {
 				contains(
-					t,
-					s.Must(t, "the second password", "user", "passwd", "diane", "--password-stdin"),
+					t, s.Must(t, "the second password", "user", "passwd", "diane", "--password-stdin"),
 					"set the password",
 				)
 			})
@@ -330,15 +321,8 @@ func TestCommands(t *testing.T) {
 				}
 
 				contains(
-					t,
-					strings.Join(actions, "\n"),
-					"user.add ok",
-					"login ok",
-					"login bad_credential",
-					"user.change ok",
-					"user.password ok",
-					"session.end ok",
-					"request bad_credential",
+					t, strings.Join(actions, "\n"), "user.add ok", "login ok", "login bad_credential",
+					"user.change ok", "user.password ok", "session.end ok", "request bad_credential",
 				)
 				contains(t, s.Must(t, "", "user", "remove", "diane"), "removed user diane")
 			})

@@ -89,12 +89,7 @@ func overspent(each *credential, entries []entry) []string {
 	if counted > mostUses || each.own > 0 && own > each.own {
 		return []string{fmt.Sprintf(
 			"%s: %d of %d, and %d of %d of its own:\n%s",
-			tooMany,
-			counted,
-			mostUses,
-			own,
-			each.own,
-			transcript(each, entries),
+			tooMany, counted, mostUses, own, each.own, transcript(each, entries),
 		)}
 	}
 

@@ -60,9 +60,7 @@ func TestHistoriesOfNodesAreLinearizable(t *testing.T) {
 		if len(breaches) > 0 {
 			t.Fatalf(
 				"JETON_SEED=%d: %d promises broken:\n%s",
-				seed,
-				len(breaches),
-				strings.Join(breaches[:min(5, len(breaches))], "\n"),
+				seed, len(breaches), strings.Join(breaches[:min(5, len(breaches))], "\n"),
 			)
 		}
 

@@ -68,9 +68,7 @@ func TestCredentialsEndedOnOneNodeAreRefusedOnTheOthers(t *testing.T) {
 	if r.refused.Load() < int64(sequences) || r.fault.Load() < int64(sequences/20) {
 		t.Errorf(
 			"%s: only %d refusals, and %d sequences during a fault",
-			nothingHappens,
-			r.refused.Load(),
-			r.fault.Load(),
+			nothingHappens, r.refused.Load(), r.fault.Load(),
 		)
 	}
 

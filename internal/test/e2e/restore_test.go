@@ -47,9 +47,7 @@ func (l *load) start(c *Client) {
 				cookies, _, err := c.Login(crashName, crashPW)
 				for range 3 {
 					if a, derr := c.Do(
-						http.MethodPost,
-						"/three",
-						cookies,
+						http.MethodPost, "/three", cookies,
 					); err == nil && derr == nil && a.Status == http.StatusOK {
 						l.spent.Add(1)
 					}
@@ -138,9 +136,7 @@ func drill(t *testing.T, o Options, shared bool) {
 
 	// With --trust-credentials, the credentials of the backup stay valid.
 	if r := o.Jeton(
-		t,
-		"",
-		append(args, "--trust-credentials")...,
+		t, "", append(args, "--trust-credentials")...,
 	); r.Code != 0 || !strings.Contains(strings.ToLower(r.Out+r.Err), "valid again") {
 		t.Fatalf("restore --trust-credentials: %d %s%s, want a loud warning", r.Code, r.Out, r.Err)
 	}

@@ -22,12 +22,7 @@ func TestACrashAtAnyPointOfTheFirstStart(t *testing.T) {
 				t.Parallel()
 				o := Options{Config: counted, DataDir: filepath.Join(t.TempDir(), "data")}
 				o.Under = append(
-					strace(),
-					"-o",
-					os.DevNull,
-					"-e",
-					"trace="+p.calls,
-					"-e",
+					strace(), "-o", os.DevNull, "-e", "trace="+p.calls, "-e",
 					fmt.Sprintf("inject=%s:signal=KILL:when=%d", p.calls, p.k),
 				)
 				if p.file != "" {
@@ -95,14 +90,8 @@ func TestAFullDiskWhileTheCertificateIsMade(t *testing.T) {
 				t.Parallel()
 				o := Options{Config: counted, DataDir: filepath.Join(t.TempDir(), "data")}
 				o.Under = append(
-					strace(),
-					"-o",
-					os.DevNull,
-					"-e",
-					"trace=write",
-					"-e",
-					fmt.Sprintf("inject=write:error=ENOSPC:when=%d", k),
-					"-P",
+					strace(), "-o", os.DevNull, "-e", "trace=write", "-e",
+					fmt.Sprintf("inject=write:error=ENOSPC:when=%d", k), "-P",
 					filepath.Join(o.DataDir, name),
 				)
 				o.Under = append(o.Under, outlive()...)

@@ -343,9 +343,7 @@ func TestNothingIsLeftOfAClosedCluster(t *testing.T) {
 			}
 
 			socket := ask[string](
-				t,
-				dial(t, c.Superuser("postgres")),
-				`SELECT current_setting('unix_socket_directories')`,
+				t, dial(t, c.Superuser("postgres")), `SELECT current_setting('unix_socket_directories')`,
 			)
 			n := len(socket + "/.s.PGSQL.65535")
 			if n >= 100 {

@@ -167,8 +167,7 @@ func sharedNames(t *testing.T, s Store) {
 	// Each name is tried as both, since each table alone would accept one of the two.
 	for _, name := range []string{"job", "Job", "diane", "DIANE"} {
 		wants(
-			t,
-			"AddClient("+name+")",
+			t, "AddClient("+name+")",
 			s.AddClient(t.Context(), newClient(t, name), event(audit.ClientAdd, "client:"+name)),
 			jeton.ErrConflict,
 		)
@@ -418,9 +417,7 @@ func clientRemoved(t *testing.T, s Store) {
 	if again.ID == old.ID || again.Generation() == old.Generation() || len(again.Keys) != 0 {
 		t.Errorf(
 			"the new client is number %d, generation %s, with keys %+v; want others, and no keys",
-			again.ID,
-			again.Generation(),
-			again.Public().Keys,
+			again.ID, again.Generation(), again.Public().Keys,
 		)
 	}
 

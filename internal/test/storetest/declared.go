@@ -156,10 +156,7 @@ func declaredAdopts(t *testing.T, s Store) {
 		if got := found(t, s, old.Name); got.ID != old.ID || !got.Declared {
 			t.Errorf(
 				"%s is number %d, declared %t, want the old number %d, declared",
-				old.Name,
-				got.ID,
-				got.Declared,
-				old.ID,
+				old.Name, got.ID, got.Declared, old.ID,
 			)
 		}
 	}

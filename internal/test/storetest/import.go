@@ -176,9 +176,7 @@ func importUpdates(t *testing.T, s Store) {
 	}
 
 	same(
-		t,
-		"the verdict of what is so already",
-		verdicts(importAll(t, s, false, row)),
+		t, "the verdict of what is so already", verdicts(importAll(t, s, false, row)),
 		[]account.Verdict{account.Exists},
 	)
 

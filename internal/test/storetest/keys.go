@@ -153,11 +153,7 @@ func keysInTurn(t *testing.T, s Store) {
 	if first.Load() != 1 || n != steps || len(auditLog(t, s)) != steps {
 		t.Errorf(
 			"%d decisions saw no key, and there are %d keys and %d events; want 1, %d and %d",
-			first.Load(),
-			n,
-			len(auditLog(t, s)),
-			steps,
-			steps,
+			first.Load(), n, len(auditLog(t, s)), steps, steps,
 		)
 	}
 }

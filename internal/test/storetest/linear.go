@@ -61,12 +61,7 @@ func Linearizable(t *testing.T, open Open) {
 		history := r.history(
 			t,
 			r.sessions(t, fmt.Sprint(i), func(service, secret string) session.Start {
-				return newLogin(
-					u,
-					service,
-					secret,
-					noon,
-				)
+				return newLogin(u, service, secret, noon)
 			}),
 			uint64(i),
 		)
@@ -205,12 +200,7 @@ func unexplained(history []porcupine.Operation) string {
 
 		for _, call := range part {
 			fmt.Fprintf(
-				&b,
-				"  client %2d, %6d to %6d: %v %v\n",
-				call.ClientId,
-				call.Call,
-				call.Return,
-				call.Input,
+				&b, "  client %2d, %6d to %6d: %v %v\n", call.ClientId, call.Call, call.Return, call.Input,
 				call.Output,
 			)
 		}

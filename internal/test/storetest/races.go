@@ -139,10 +139,7 @@ func loginAgainstLogin(t *testing.T, s Store) {
 		for i := range 12 {
 			wg.Go(func() {
 				err := s.StartSession(t.Context(), newLogin(
-					u,
-					service,
-					fmt.Sprint(round, " ", i),
-					noon,
+					u, service, fmt.Sprint(round, " ", i), noon,
 				), func(h policy.History) ([]int64, error) {
 					// No session ends here, so each login of the history still has its
 					// session.

@@ -60,10 +60,7 @@ func serviceIsKept(t *testing.T, s Store) {
 
 	disabled := true
 	must(t, s.ChangeUser(
-		t.Context(),
-		"carl",
-		account.Change{Disabled: &disabled},
-		noon,
+		t.Context(), "carl", account.Change{Disabled: &disabled}, noon,
 		event(audit.UserChange, "user:carl"),
 	))
 	if got := found(t, s, "carl").Service; got != "shop" {

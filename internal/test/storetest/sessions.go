@@ -309,10 +309,7 @@ func endsArePublished(t *testing.T, s Store) {
 	same(t, "published for logins", published.sessions(), sorted(nil))
 
 	err := s.StartSession(t.Context(), newLogin(
-		diane,
-		"shop",
-		"three",
-		noon,
+		diane, "shop", "three", noon,
 	), func(policy.History) ([]int64, error) { return []int64{one.Login}, nil })
 
 	must(t, err)

@@ -93,10 +93,7 @@ func kept(t *testing.T, what string, got, want token.Record) {
 	want.Number = got.Number
 
 	diff := cmp.Diff(
-		want,
-		got,
-		cmpopts.IgnoreFields(token.Owner{}, "Generation", "Groups"),
-		cmpopts.EquateEmpty(),
+		want, got, cmpopts.IgnoreFields(token.Owner{}, "Generation", "Groups"), cmpopts.EquateEmpty(),
 		cmpopts.EquateComparable(netip.Prefix{}),
 	)
 	if diff != "" {

@@ -98,10 +98,8 @@ func numbersApart(t *testing.T, s Store) {
 
 	for _, r := range tokens {
 		wants(
-			t,
-			"Spend of a token after the logins have ended",
-			errorOf(s.Spend(t.Context(), tokenUse(r, b))),
-			jeton.ErrSpent,
+			t, "Spend of a token after the logins have ended",
+			errorOf(s.Spend(t.Context(), tokenUse(r, b))), jeton.ErrSpent,
 		)
 	}
 
@@ -292,9 +290,7 @@ func tokensSwept(t *testing.T, s Store) {
 
 	for i, r := range old {
 		wants(
-			t,
-			"Spend of a token that was swept away",
-			errorOf(s.Spend(t.Context(), tokenUse(r, b))),
+			t, "Spend of a token that was swept away", errorOf(s.Spend(t.Context(), tokenUse(r, b))),
 			jeton.ErrBadCredential,
 		)
 

@@ -188,9 +188,7 @@ func bothOrNone(t *testing.T, s Store) {
 	err = s.EndTokens(t.Context(), token.Which{Hash: secret.HashOf("tok")}, nil, event(audit.TokenRevoke, "tok"))
 	must(t, err)
 	wants(
-		t,
-		"Spend of a revoked token",
-		errorOf(s.Spend(t.Context(), useBy(u, -tok.Number, shared, own))),
+		t, "Spend of a revoked token", errorOf(s.Spend(t.Context(), useBy(u, -tok.Number, shared, own))),
 		jeton.ErrBadCredential,
 	)
 
