@@ -175,8 +175,9 @@ func (s *Server) open(ctx context.Context) error {
 	}
 
 	s.core.dir.note()
-	s.announce(ctx)
+	// Before the announcement: whoever hears it may reload.
 	s.up.Store(true)
+	s.announce(ctx)
 
 	return nil
 }
