@@ -23,6 +23,7 @@ need git git
 need bash bash
 need initdb postgresql
 need nginx nginx
+need ip iproute2
 need pgbouncer pgbouncer
 need htpasswd apache2-utils
 python requests python3-requests

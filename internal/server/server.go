@@ -175,7 +175,7 @@ func (s *Server) open(ctx context.Context) error {
 	}
 
 	s.core.dir.note()
-	// Before the announcement: whoever hears it may reload.
+	// Before the announcement: a client that reads it may reload.
 	s.up.Store(true)
 	s.announce(ctx)
 

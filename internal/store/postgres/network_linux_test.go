@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/test/need"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,14 +27,17 @@ type island struct {
 	addr string // host and port of the forwarder
 }
 
-// newIsland skips the test where it may not make network namespaces, as in most containers.
+// newIsland needs root, and the right to make network namespaces, which some containers withhold.
 // pgtest.Proxy.Hang is similar.
 func newIsland(t *testing.T, target string) *island {
 	t.Helper()
+	need.Root(t)
+	need.Program(t, "ip")
+
 	n := os.Getpid() % 10000
 	i := &island{name: fmt.Sprintf("jeton%d", n)}
 	if err := ip("netns", "add", i.name); err != nil {
-		t.Skipf("cannot make a network namespace: %v", err)
+		need.Missing(t, fmt.Sprintf("root may not make a network namespace here: %v", err))
 	}
 
 	t.Cleanup(func() { _ = ip("netns", "delete", i.name) })
@@ -46,7 +50,7 @@ func newIsland(t *testing.T, target string) *island {
 		{"-n", i.name, "link", "set", "far", "up"},
 	} {
 		if err := ip(args...); err != nil {
-			t.Skipf("cannot make a link to a network namespace: %v", err)
+			need.Missing(t, fmt.Sprintf("root may not make a link to a network namespace here: %v", err))
 		}
 	}
 
@@ -120,7 +124,7 @@ func (i *island) setLink(t *testing.T, state string) {
 	must(t, ip("-n", i.name, "link", "set", "far", state))
 }
 
-func TestPacketsAreDroppedSilently(t *testing.T) {
+func TestAsRootPacketsAreDroppedSilently(t *testing.T) {
 	c := shared.Cluster(t)
 	name := newDatabase(t, c)
 	island := newIsland(t, c.Addr())

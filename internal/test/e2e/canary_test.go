@@ -14,6 +14,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/jeton-auth/jeton/internal/test/need"
 )
 
 // TestNoSecretIsShown runs a session with secrets that differ from all other text, some of
@@ -279,7 +281,7 @@ func arguments(t *testing.T, pid int) string {
 	t.Helper()
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		t.Skip("no process list on this system")
+		need.Missing(t, "this system has no process list in /proc")
 	}
 
 	text := ""

@@ -8,19 +8,19 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/jeton-auth/jeton/internal/test/need"
 )
 
 // mounted makes a file system in memory of that many bytes, and returns its folder. It
-// needs a process that may mount.
+// needs root, and the right to mount, which some containers withhold.
 func mounted(t *testing.T, size int) string {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("making a small file system takes root")
-	}
+	need.Root(t)
 
 	dir := t.TempDir()
 	if err := syscall.Mount("jeton", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", size)); err != nil {
-		t.Skipf("root may not mount here: %v", err)
+		need.Missing(t, fmt.Sprintf("root may not mount here: %v", err))
 	}
 
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
@@ -45,7 +45,7 @@ func fillUp(t *testing.T, dir string) string {
 	return path
 }
 
-func TestAFullDisk(t *testing.T) {
+func TestAsRootAFullDisk(t *testing.T) {
 	disk := mounted(t, 4<<20)
 	s := Start(t, Options{Config: counted, DataDir: filepath.Join(disk, "data")})
 	c, l := s.Client(t), &ledger{}
@@ -141,13 +141,13 @@ func TestAFullDiskThatIsCleared(t *testing.T) {
 	}
 }
 
-func TestADataFolderThatIsReadOnly(t *testing.T) {
+func TestAsRootADataFolderThatIsReadOnly(t *testing.T) {
 	disk := mounted(t, 4<<20)
 	o := Options{Config: counted, DataDir: filepath.Join(disk, "data")}
 	Start(t, o).Stop(t)
 
 	if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
-		t.Skipf("root may not remount here: %v", err)
+		t.Fatal(err)
 	}
 
 	s := Launch(t, o)

@@ -4,13 +4,15 @@
 // A test that is left out says why, and the reason is added to the file that
 // JETON_LEFT_OUT names, so that 'make test' can list it. Where JETON_CI is set,
 // nothing may be left out: the test fails. In short mode ('make check') tests
-// with external programs and slow ones do not run at all.
+// with external programs and slow ones do not run at all. A test of the repository
+// holds that no other package leaves tests out.
 package need
 
 import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 )
 
@@ -50,10 +52,14 @@ func Optional(tb testing.TB, what string) {
 	tb.Skip(what)
 }
 
-// Root leaves the test out if it does not run as root. CI runs the tests whose names have AsRoot
-// as root, in a step of its own.
+// Root leaves the test out if it does not run as root. The name of such a test has AsRoot: where CI
+// is an ordinary user, it runs the tests of that name as root, in a step of its own.
 func Root(tb testing.TB) {
 	tb.Helper()
+
+	if !strings.Contains(tb.Name(), "AsRoot") {
+		tb.Fatal("the name of a test that needs root must have AsRoot: by it, CI runs the test as root")
+	}
 
 	if os.Geteuid() != 0 {
 		Optional(tb, "the test needs root")
@@ -101,6 +107,12 @@ func Slow(tb testing.TB) {
 	if testing.Short() {
 		tb.Skip("takes many seconds: not in short mode")
 	}
+}
+
+// Elsewhere leaves the test out, because another step of 'make test' runs it; where says which and why.
+func Elsewhere(tb testing.TB, where string) {
+	tb.Helper()
+	tb.Skip(where)
 }
 
 // Soak leaves the test out unless 'make soak' runs it.
