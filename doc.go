@@ -38,6 +38,7 @@
 //	internal/jose      JWT, JWS, JWK
 //	internal/cache     bounded cache that never revives what was invalidated
 //	internal/sweep     deletes expired rows in small batches
+//	internal/palette   colours of the pages, and their contrast
 //
 //	internal/store/statements  SQL shared by both engines
 //	internal/store/sqlite      one machine

@@ -31,9 +31,13 @@ func (c checker) issuer() {
 	c.tls(&s.TLS, s.PlainHTTP)
 
 	c.path(&s.Keyserver)
-	if strings.HasPrefix(s.Keyserver, "/oauth2/") || strings.HasPrefix(s.Keyserver, "/.well-known/") {
+	taken := strings.HasPrefix(s.Keyserver, "/oauth2/") || strings.HasPrefix(s.Keyserver, "/.well-known/")
+	if taken || s.Pages && IsPagePath(s.Keyserver) {
 		c.Invalid(&s.Keyserver, "path", s.Keyserver, "a path such as /getkey; the authorization server uses this one")
 	}
+
+	c.signInSession(&s.Session)
+	c.brand(&s.Brand)
 
 	// The next key must have been published before its turn comes.
 	keys := &s.Keys

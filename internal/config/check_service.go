@@ -57,6 +57,9 @@ func (c checker) service(s *Service) {
 	if err := naming.Service(s.Name); err != nil {
 		c.badName(&s.Name, "service name", s.Name, err)
 	}
+	if s.Name == IssuerName {
+		c.Fault(&s.Name, "%s is the name of the authorization server; choose another", yamlread.Quote(s.Name))
+	}
 
 	c.listen(&s.Listen)
 	c.host(&s.Host, "app.example.org")
@@ -82,6 +85,7 @@ func (c checker) service(s *Service) {
 	}
 
 	c.routes(s)
+	c.pagePathsOf(s)
 }
 
 // login checks the paths that accept a password, and the one that ends a session.

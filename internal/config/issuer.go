@@ -1,18 +1,26 @@
 package config
 
-import "github.com/jeton-auth/jeton/internal/config/yamlread"
+import (
+	"strings"
+
+	"github.com/jeton-auth/jeton/internal/config/yamlread"
+	"github.com/jeton-auth/jeton/internal/web"
+)
 
 // Issuer is the authorization server: it issues access tokens and publishes the keys
 // that verify them.
 type Issuer struct {
-	URL               string     `yaml:"url" required:"true" doc:"Identifier of the authorization server (iss; RFC 8414): https:// and the host that clients use, without a path."`
-	Listen            string     `yaml:"listen" required:"true" doc:"Address and port. It may be a service's; the paths of the authorization server then have precedence."`
-	Host              string     `yaml:"host" absent:"any" doc:"Host name that selects the authorization server on a shared address."`
-	TLS               TLS        `yaml:"tls" doc:"Certificate and key. Without it they are made in the data directory."`
-	PlainHTTP         bool       `yaml:"plain_http" doc:"Serve without TLS. Logged at start-up."`
-	PublishClientKeys bool       `yaml:"publish_client_keys" doc:"Answer GET /oauth2/clients/NAME/jwks.json with the public keys of a client. Anybody can then find out which clients exist."`
-	Keyserver         string     `yaml:"keyserver" absent:"none" doc:"Path that answers GET with ?identity=NAME: the public key of that client, PEM."`
-	Keys              IssuerKeys `yaml:"keys" doc:"The keys that sign tokens."`
+	URL               string        `yaml:"url" required:"true" doc:"Identifier of the authorization server (iss; RFC 8414): https:// and the host that clients use, without a path."`
+	Listen            string        `yaml:"listen" required:"true" doc:"Address and port. It may be a service's; the paths of the authorization server then have precedence."`
+	Host              string        `yaml:"host" absent:"any" doc:"Host name that selects the authorization server on a shared address."`
+	TLS               TLS           `yaml:"tls" doc:"Certificate and key. Without it they are made in the data directory."`
+	PlainHTTP         bool          `yaml:"plain_http" doc:"Serve without TLS. Logged at start-up."`
+	PublishClientKeys bool          `yaml:"publish_client_keys" doc:"Answer GET /oauth2/clients/NAME/jwks.json with the public keys of a client. Anybody can then find out which clients exist."`
+	Keyserver         string        `yaml:"keyserver" absent:"none" doc:"Path that answers GET with ?identity=NAME: the public key of that client, PEM."`
+	Keys              IssuerKeys    `yaml:"keys" doc:"The keys that sign tokens."`
+	Pages             bool          `yaml:"pages" default:"true" doc:"Serve the pages for browsers: sign-in, account and administration. On the address of a service they have precedence over its routes."`
+	Session           SignInSession `yaml:"session" doc:"Terms of sign-in sessions, which start at the pages. The session at a service that follows from one has the terms of the service and ends no later."`
+	Brand             Brand         `yaml:"brand" doc:"The look of the pages."`
 }
 
 // IssuerKeys says how signing keys are rotated.
@@ -27,4 +35,48 @@ func DefaultIssuerKeys() IssuerKeys {
 	var keys IssuerKeys
 	_, _ = yamlread.Read("", []byte("{}"), func(string) (string, bool) { return "", false }, &keys) // cannot fail
 	return keys
+}
+
+// IssuerName is the service of sign-in sessions, and the name of the authorization server in the
+// route table and the audit log. No service has it.
+const IssuerName = "issuer"
+
+// SignInSession is the terms of a session at the authorization server.
+type SignInSession struct {
+	IdleTimeout Duration `yaml:"idle_timeout" default:"1h" min:"1ns" doc:"Unused sign-in sessions end after this time."`
+	Lifetime    Duration `yaml:"lifetime" default:"12h" min:"1ns" doc:"Sign-in sessions end this long after the sign-in, used or not."`
+	MaxSessions int      `yaml:"max_sessions" min:"1" absent:"no limit" doc:"Maximum number of sign-in sessions of one user."`
+	WhenFull    string   `yaml:"when_full" default:"evict_oldest" enum:"evict_oldest,refuse" doc:"What happens at a sign-in when max_sessions is reached."`
+}
+
+// SessionCookie returns the cookie of sign-in sessions.
+func (i *Issuer) SessionCookie() web.Cookie {
+	return web.Cookie{Name: web.DefaultCookie(i.PlainHTTP) + "-" + IssuerName, PlainHTTP: i.PlainHTTP}
+}
+
+// Brand is what the pages show of the organisation.
+type Brand struct {
+	Name       string `yaml:"name" default:"Jeton" doc:"Name of the organisation."`
+	Accent     string `yaml:"accent" default:"'#0f5c55'" doc:"Colour of links and buttons, as in #0f5c55. Its contrast must be at least 4.5:1."`
+	AccentDark string `yaml:"accent_dark" absent:"a lighter accent" doc:"The same on dark screens."`
+	Logo       string `yaml:"logo" absent:"a mark in the accent" doc:"SVG or PNG file of at most 256 KiB. Relative to the data directory."`
+	HelpURL    string `yaml:"help_url" absent:"no link" doc:"Page or mail address (mailto:) where users find help."`
+}
+
+// pagePaths are the paths of the pages. One that ends in a slash is of every path below it, and
+// of the path without the slash.
+var pagePaths = []string{
+	"/sign-in/", "/sign-out/", "/signed-out/", "/setup/", "/link/", "/prove/",
+	"/account/", "/admin/", "/.well-known/change-password", "/.jeton/assets/",
+}
+
+// IsPagePath reports whether a path belongs to the pages.
+func IsPagePath(path string) bool {
+	for _, own := range pagePaths {
+		if strings.HasSuffix(own, "/") && strings.HasPrefix(path+"/", own) || path == own {
+			return true
+		}
+	}
+
+	return false
 }

@@ -87,6 +87,13 @@ func defaults() *config.Config {
 				RotateEvery: config.Duration(30 * 24 * time.Hour),
 				PublishFor:  config.Duration(10 * time.Minute),
 			},
+			Pages: true,
+			Session: config.SignInSession{
+				IdleTimeout: config.Duration(time.Hour),
+				Lifetime:    config.Duration(12 * time.Hour),
+				WhenFull:    "evict_oldest",
+			},
+			Brand: config.Brand{Name: "Jeton", Accent: "#0f5c55", AccentDark: "#65c9c0"},
 		},
 		Services: []config.Service{{
 			Name:   "jeton",

@@ -75,9 +75,12 @@ func (s Service) SessionCookie() web.Cookie {
 	return web.Cookie{Name: s.Session.Cookie, Former: s.Session.FormerCookie, PlainHTTP: s.PlainHTTP}
 }
 
-// CookieNames returns the names of the cookies of all services.
+// CookieNames returns the names of the cookies of all services and of the authorization server.
 func (c *Config) CookieNames() []string {
 	var names []string
+	if c.Issuer != nil {
+		names = append(names, c.Issuer.SessionCookie().Name)
+	}
 
 	for _, s := range c.Services {
 		names = append(names, s.Session.Cookie)

@@ -22,6 +22,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -43,17 +44,18 @@ type Server struct {
 
 // Config is what New needs.
 type Config struct {
-	Issuer  config.Issuer
-	Targets []signin.Target // the services that tokens can be for
-	Logins  *signin.Logins
-	Tokens  *token.Tokens
-	Clients *client.Clients
-	Ring    *keys.Ring
-	Audit   *audit.Log
+	Issuer   config.Issuer
+	Targets  []signin.Target // the services that tokens can be for
+	Logins   *signin.Logins
+	Sessions *session.Sessions
+	Tokens   *token.Tokens
+	Clients  *client.Clients
+	Ring     *keys.Ring
+	Audit    *audit.Log
 }
 
 // Name is the name of the authorization server in the route table and the audit log.
-const Name = "issuer"
+const Name = config.IssuerName
 
 // MaxAge is the longest time that our keys may be cached.
 const MaxAge = 5 * time.Minute
@@ -74,7 +76,12 @@ func New(c Config) (*Server, error) {
 	age := min(MaxAge, c.Issuer.Keys.PublishFor.Std())
 	s.maxAge = "public, max-age=" + strconv.Itoa(int(age.Seconds()))
 	// The gate reads the body, because the credential of a client may be in the form.
-	s.service = &gate.Service{Name: Name, ReadBody: true, Readers: []gate.Reader{reader{s}}}
+	s.service = &gate.Service{
+		Name:     Name,
+		ReadBody: true,
+		Readers:  []gate.Reader{reader{s}, gate.Cookie{Cookie: c.Issuer.SessionCookie(), Sessions: c.Sessions}},
+	}
+
 	var err error
 	s.metadata, err = json.Marshal(s.describe())
 	if err != nil {

@@ -253,13 +253,14 @@ func (s *Server) serviceMux(ctx context.Context, conf *config.Config, service co
 // issuerMux builds the routes of the authorization server.
 func (s *Server) issuerMux(conf *config.Config) (*mux, error) {
 	d, err := oauth.New(oauth.Config{
-		Issuer:  *conf.Issuer,
-		Targets: targets(conf),
-		Logins:  s.core.logins,
-		Tokens:  s.core.tokens,
-		Clients: s.core.clients,
-		Ring:    s.core.keys,
-		Audit:   s.core.audit,
+		Issuer:   *conf.Issuer,
+		Targets:  targets(conf),
+		Logins:   s.core.logins,
+		Sessions: s.core.sessions,
+		Tokens:   s.core.tokens,
+		Clients:  s.core.clients,
+		Ring:     s.core.keys,
+		Audit:    s.core.audit,
 	})
 	if err != nil {
 		return nil, err
