@@ -268,8 +268,25 @@ func (p *user) ask(method, path, form string) int {
 	return a.StatusCode
 }
 
+// slowDatabase is in the log line of a request that the database did not answer in time.
+const slowDatabase = `context deadline exceeded"}`
+
 func (p *user) enter() int {
 	return p.ask(http.MethodPost, "/login", "username=diane&password=dianes_password")
+}
+
+// day returns the statuses of a login, a use, a look, two uses and one too many, a logout and a look.
+func (p *user) day() string {
+	return fmt.Sprint(
+		p.enter(),
+		p.ask("GET", "/limited-info", ""),
+		p.ask("GET", "/whoami", ""),
+		p.ask("GET", "/limited-info", ""),
+		p.ask("GET", "/limited-info", ""),
+		p.ask("GET", "/limited-info", ""),
+		p.ask("POST", "/logout", ""),
+		p.ask("GET", "/whoami", ""),
+	)
 }
 
 // TestTwoNodes runs the README of two-nodes.
@@ -290,19 +307,19 @@ func TestRollingRestartInterruptsNoUser(t *testing.T) {
 	n := newTwoNodes(t)
 	n.follow(t, "ask() ")
 	var done atomic.Bool
-	var rounds atomic.Int64
+	var rounds, slow atomic.Int64
 
 	var work sync.WaitGroup
 	for range 6 {
 		p := n.user(t)
 		work.Go(func() {
 			for !done.Load() && !t.Failed() {
-				got := fmt.Sprint(p.enter(), p.ask(
-					"GET", "/limited-info", "",
-				), p.ask("GET", "/whoami", ""), p.ask("GET", "/limited-info", ""),
-					p.ask(
-						"GET", "/limited-info", "",
-					), p.ask("GET", "/limited-info", ""), p.ask("POST", "/logout", ""), p.ask("GET", "/whoami", ""))
+				got := p.day()
+				if strings.Contains(got, "503") {
+					// On a busy machine the database may not answer in time. Below, the logs have to say so.
+					slow.Add(1)
+					continue
+				}
 				if got != "200 200 200 200 200 403 200 401" {
 					t.Errorf("login, a use, a look, two uses and one too many, logout, a look: %s", got)
 				}
@@ -312,6 +329,7 @@ func TestRollingRestartInterruptsNoUser(t *testing.T) {
 		})
 	}
 
+	nodes := []*e2e.Server{n.nodes[onePort], n.nodes[twoPort]}
 	for _, port := range []string{onePort, twoPort} {
 		before := rounds.Load()
 		e2e.Wait(t, "the users to go on", func() bool { return rounds.Load() > before+12 || t.Failed() })
@@ -325,12 +343,21 @@ func TestRollingRestartInterruptsNoUser(t *testing.T) {
 		}
 
 		n.serve(t, port, "9"+port[1:], "examples/two-nodes/jeton.yaml", "examples/two-nodes/data/"+name)
+		nodes = append(nodes, n.nodes[port])
 	}
 
 	before := rounds.Load()
 	e2e.Wait(t, "the users to go on", func() bool { return rounds.Load() > before+12 || t.Failed() })
 	done.Store(true)
 	work.Wait()
+
+	var excused int64
+	for _, node := range nodes {
+		excused += int64(strings.Count(node.Err.String(), slowDatabase))
+	}
+	if slow.Load() > excused {
+		t.Errorf("%d users got 503, want %d at most, as often as a database was slow in the logs", slow.Load(), excused)
+	}
 }
 
 // TestACountedUseIsNotSentTwice has one of the nodes read requests and exit without a response.
