@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"net/http"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // macSize cuts the HMAC to 128 bits, which no caller can guess. A cursor is no credential:
@@ -39,4 +41,27 @@ func (a *API) readCursor(text, search string) (after int64, err error) {
 	}
 
 	return int64(binary.BigEndian.Uint64(b)), nil
+}
+
+// readPageOf reads how many entries a page has, and the number before which it begins. A cursor is valid only for
+// the list that it was made for: list names it, with its filters.
+func (a *API) readPageOf(r *http.Request, list string) (limit int, before int64, err error) {
+	q := r.URL.Query()
+	limit, err = pageLimit(q.Get("limit"), maxList)
+	if err == nil && q.Get("cursor") != "" {
+		before, err = a.readCursor(q.Get("cursor"), list)
+	}
+
+	return limit, before, err
+}
+
+// linkNext leads to the next page of a list (RFC 8288). next is 0 on the last page.
+func (a *API) linkNext(w *web.Reply, r *http.Request, path string, next int64, list string) {
+	if next == 0 {
+		return
+	}
+
+	q := r.URL.Query()
+	q.Set("cursor", a.cursor(next, list))
+	w.Header().Set("Link", "<"+a.Prefix+path+"?"+q.Encode()+`>; rel="next"`)
 }

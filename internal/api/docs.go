@@ -140,8 +140,13 @@ var docs = map[string]Doc{
 
 	"GET /users/me/sessions": {
 		Summary: "List the calling user's sessions, newest first.",
-		Out:     []OwnSession{},
-		Status:  200,
+		Query: []Param{
+			{"limit", "Sessions per page, 1 to 1000. Default: 1000."},
+			{"cursor", "From the header Link of the previous page."},
+		},
+		Out:    []OwnSession{},
+		Status: 200,
+		Fails:  []int{400},
 	},
 	"DELETE /users/me/sessions": {
 		Summary: "End the calling user's other sessions.",
@@ -158,7 +163,8 @@ var docs = map[string]Doc{
 			{"id", "Only the session with this id."},
 			{"user", "Only sessions of this user."},
 			{"service", "Only sessions at this service."},
-			{"limit", "At most this many. Default: 1000."},
+			{"limit", "Sessions per page, 1 to 1000. Default: 1000."},
+			{"cursor", "From the header Link of the previous page."},
 		},
 		Out:    []jeton.Session{},
 		Status: 200,

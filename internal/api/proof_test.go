@@ -182,6 +182,51 @@ func TestTokensOfAUserAreLimited(t *testing.T) {
 	want(t, "a token in its place", b.as(p, "POST", "/users/me/tokens", body), 201)
 }
 
+// TestListsOfSessionsHavePages follows the header Link, at a service and on the control socket.
+func TestListsOfSessionsHavePages(t *testing.T) {
+	b := start(t)
+	p, other := b.newUser(), b.newUser()
+	login := `{"name":"` + p.Name + `","password":"` + right + `"}`
+	for range 4 {
+		want(t, "a login", b.send("POST", "/auth_session/login", login), 200)
+	}
+
+	var got []jeton.Session
+	pages := 0
+	next := prefix + "/users/me/sessions?limit=2"
+	for next != "" {
+		a := want(t, "a page", b.as(p, "GET", strings.TrimPrefix(next, prefix), ""), 200)
+		got = append(got, decode[[]jeton.Session](t, a)...)
+		pages++
+		next = nextPage(a)
+		if next != "" {
+			want(t, "a cursor of another list", b.as(other, "GET", strings.TrimPrefix(next, prefix), ""), 400)
+		}
+	}
+
+	var all []jeton.Session
+	b.MustControl("GET", "/api/v1/sessions?user="+p.Name, nil, &all)
+	if pages != 3 || len(got) != 5 || fmt.Sprint(ids(got)) != fmt.Sprint(ids(all)) {
+		t.Errorf("%d pages with %v, want 3 with %v", pages, ids(got), ids(all))
+	}
+
+	for _, query := range []string{"limit=0", "limit=1001", "limit=x", "cursor=x"} {
+		want(t, query, b.as(p, "GET", "/users/me/sessions?"+query, ""), 400)
+	}
+}
+
+func ids(list []jeton.Session) (ids []string) {
+	for _, s := range list {
+		ids = append(ids, s.ID)
+	}
+	return ids
+}
+
+// nextPage returns the path in the header Link, or "" on the last page.
+func nextPage(a jetontest.Answer) string {
+	return strings.TrimSuffix(strings.TrimPrefix(a.Header.Get("Link"), "<"), `>; rel="next"`)
+}
+
 func TestListsOfTokensHavePages(t *testing.T) {
 	b := start(t)
 	p, other := b.newUser(), b.newUser()
@@ -202,7 +247,7 @@ func TestListsOfTokensHavePages(t *testing.T) {
 		}
 
 		pages++
-		next = strings.TrimSuffix(strings.TrimPrefix(a.Header.Get("Link"), "<"), `>; rel="next"`)
+		next = nextPage(a)
 		if next != "" {
 			want(t, "a cursor of another list", b.as(other, "GET", strings.TrimPrefix(next, prefix), ""), 400)
 		}

@@ -9,22 +9,38 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// maxList bounds lists that have no pages.
+// maxList is how many entries a page of a list has, unless the request says otherwise.
 const maxList = 1000
 
-// listSessions answers GET /sessions?id=&user=&service=&limit=.
+// listSessions answers GET /sessions?id=&user=&service=&limit=&cursor=.
 func (a *API) listSessions(w *web.Reply, r *http.Request, _ caller) error {
-	limit, err := queryNumber(r, "limit", maxList)
+	page, err := a.pageOfSessions(w, r, "/sessions", readChoice(r))
 	if err != nil {
 		return err
 	}
+	return web.JSON(w, http.StatusOK, page)
+}
 
-	list, err := a.Sessions.List(r.Context(), readChoice(r), limit)
+// pageOfSessions returns a page of sessions, and lets the header Link lead to the next.
+func (a *API) pageOfSessions(
+	w *web.Reply,
+	r *http.Request,
+	path string,
+	which session.Which,
+) (page []jeton.Session, err error) {
+	list := "sessions\x00" + which.ID + "\x00" + which.User + "\x00" + which.Service
+	limit, before, err := a.readPageOf(r, list)
 	if err != nil {
-		return err
+		return nil, err
 	}
 
-	return web.JSON(w, http.StatusOK, list)
+	which.Before = before
+	page, next, err := a.Sessions.List(r.Context(), which, limit)
+	if err == nil {
+		a.linkNext(w, r, path, next, list)
+	}
+
+	return page, err
 }
 
 // Ended is how many sessions a request ended.
@@ -60,9 +76,9 @@ type OwnSession struct {
 	Current bool `json:"current" jsonschema:"Whether the request was sent with it"`
 }
 
-// listOwnSessions answers GET /users/me/sessions.
+// listOwnSessions answers GET /users/me/sessions?limit=&cursor=.
 func (a *API) listOwnSessions(w *web.Reply, r *http.Request, c caller) error {
-	sessions, err := a.Sessions.List(r.Context(), session.Which{User: c.Name}, maxList)
+	sessions, err := a.pageOfSessions(w, r, "/users/me/sessions", session.Which{User: c.Name})
 	if err != nil {
 		return err
 	}

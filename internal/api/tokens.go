@@ -269,31 +269,20 @@ func (a *API) listOwnTokens(w *web.Reply, r *http.Request, c caller) error {
 }
 
 // pageOfTokens answers with a page of tokens, and the header Link leads to the next.
-func (a *API) pageOfTokens(w *web.Reply, r *http.Request, path string, which token.Which) (err error) {
-	q := r.URL.Query()
-	limit, err := pageLimit(q.Get("limit"), maxList)
+func (a *API) pageOfTokens(w *web.Reply, r *http.Request, path string, which token.Which) error {
+	list := "tokens\x00" + which.User + "\x00" + which.Client
+	limit, before, err := a.readPageOf(r, list)
 	if err != nil {
 		return err
 	}
 
-	// A cursor is valid only for the list that it was made for.
-	list := "tokens\x00" + which.User + "\x00" + which.Client
-	if q.Get("cursor") != "" {
-		which.Before, err = a.readCursor(q.Get("cursor"), list)
-		if err != nil {
-			return err
-		}
-	}
-
+	which.Before = before
 	page, next, err := a.Tokens.List(r.Context(), which, limit)
 	if err != nil {
 		return err
 	}
 
-	if next != 0 {
-		q.Set("cursor", a.cursor(next, list))
-		w.Header().Set("Link", "<"+a.Prefix+path+"?"+q.Encode()+`>; rel="next"`)
-	}
+	a.linkNext(w, r, path, next, list)
 
 	return web.JSON(w, http.StatusOK, page)
 }

@@ -172,12 +172,14 @@ func (m *memory) TouchSessions(_ context.Context, at map[int64]time.Time) error 
 	return nil
 }
 
-func (m *memory) ListSessions(_ context.Context, _ Which, limit int) (list []Record, err error) {
+func (m *memory) ListSessions(_ context.Context, w Which, limit int) (list []Record, err error) {
 	unlock, err := m.lock()
 	defer unlock()
 
 	for _, r := range m.sessions {
-		list = append(list, r)
+		if w.Before == 0 || r.Login < w.Before {
+			list = append(list, r)
+		}
 	}
 
 	slices.SortFunc(list, func(a, b Record) int { return int(b.Login - a.Login) })

@@ -67,6 +67,7 @@ type Which struct {
 	User    string
 	Service string
 	Not     string // id of a session to leave; alone it selects none
+	Before  int64  // number of a login, for the next page of ListSessions alone; 0: the first
 }
 
 // Store keeps sessions. Methods are safe for concurrent use, on many nodes.
@@ -317,7 +318,7 @@ func (s *Sessions) Used(l *Live, now time.Time) { s.table.touch(l, now) }
 // End ends the selected sessions and returns how many. Ending none is not an error.
 func (s *Sessions) End(ctx context.Context, w Which, ev jeton.Event) (int, error) {
 	// Refused and not ignored: a caller that names nothing has forgotten something.
-	if (w == Which{Not: w.Not}) {
+	if (w == Which{Not: w.Not, Before: w.Before}) {
 		return 0, jeton.WithDetail(jeton.ErrInvalid, "name a session id, a user or a service")
 	}
 
@@ -353,37 +354,63 @@ func (s *Sessions) invalidate(c change.Change) {
 	}
 }
 
-// List returns the selected sessions that have not expired, newest first.
-func (s *Sessions) List(ctx context.Context, w Which, limit int) ([]jeton.Session, error) {
-	records, err := s.store.ListSessions(ctx, w, limit)
-	if err != nil {
-		return nil, fmt.Errorf("list sessions: %w", err)
+// List returns at most limit of the selected sessions that have not expired, newest first. next is
+// Which.Before of the next page, 0 if this is the last.
+func (s *Sessions) List(ctx context.Context, w Which, limit int) (page []jeton.Session, next int64, err error) {
+	page = []jeton.Session{}
+
+	// Idle sessions are left out and stay in the store until they expire. Without a bound, a million of
+	// them would hold up one request; a page after that many reads is short, and has a next one.
+	const maxReads = 10
+	for range maxReads {
+		records, err := s.store.ListSessions(ctx, w, limit+1)
+		if err != nil {
+			return nil, 0, fmt.Errorf("list sessions: %w", err)
+		}
+
+		for _, r := range records {
+			if len(page) == limit {
+				return page, w.Before, nil
+			}
+
+			w.Before = r.Login
+			if s.open(&r) {
+				page = append(page, public(r))
+			}
+		}
+
+		if len(records) <= limit {
+			return page, 0, nil
+		}
+	}
+
+	return page, w.Before, nil
+}
+
+// open reports whether a session has not expired, and sets its last use to the latest that is known.
+func (s *Sessions) open(r *Record) bool {
+	// The stored last use is up to flushEvery old, and the cache may have a later one.
+	used := s.table.lastUsed(&r.Hash, r.Login)
+	if used > r.LastUsed.UnixMilli() {
+		r.LastUsed = time.UnixMilli(used)
 	}
 
 	now := s.now()
-	list := []jeton.Session{}
-	for _, r := range records {
-		// The stored last use is up to flushEvery old, and the cache may have a later one.
-		used := s.table.lastUsed(&r.Hash, r.Login)
-		if used > r.LastUsed.UnixMilli() {
-			r.LastUsed = time.UnixMilli(used)
-		}
-		if !now.Before(r.Expires) || policy.Idle(r.LastUsed, r.Idle, now) != nil {
-			continue
-		}
 
-		list = append(list, jeton.Session{
-			ID:       r.ID,
-			User:     r.Name,
-			Service:  r.Service,
-			Created:  r.Created,
-			LastUsed: r.LastUsed,
-			Expires:  r.Expires,
-			Source:   r.Source,
-		})
+	return now.Before(r.Expires) && policy.Idle(r.LastUsed, r.Idle, now) == nil
+}
+
+// public returns what callers may see of a session.
+func public(r Record) jeton.Session {
+	return jeton.Session{
+		ID:       r.ID,
+		User:     r.Name,
+		Service:  r.Service,
+		Created:  r.Created,
+		LastUsed: r.LastUsed,
+		Expires:  r.Expires,
+		Source:   r.Source,
 	}
-
-	return list, nil
 }
 
 // AllowLogin lets a user log in at a service again, regardless of its re-login terms.

@@ -183,7 +183,7 @@ func TestAnUnavailableStoreAcceptsNoLoginAndEndsNoSession(t *testing.T) {
 		"Spend": func() error { _, err := b.Spend(t.Context(), &l.Key, budgets); return err },
 		"Left":  func() error { _, err := b.Left(t.Context(), &l.Key, budgets); return err },
 		"End":   func() error { _, err := b.End(t.Context(), Which{ID: s.ID}, jeton.Event{}); return err },
-		"List":  func() error { _, err := b.List(t.Context(), Which{}, 9); return err },
+		"List":  func() error { _, _, err := b.List(t.Context(), Which{}, 9); return err },
 	} {
 		if err := call(); !errors.Is(
 			err,
@@ -368,7 +368,7 @@ func TestListShowsWhatHasNotEnded(t *testing.T) {
 	b.now = noon.Add(10 * time.Minute)
 
 	young := b.start(t)
-	list, err := b.List(t.Context(), Which{}, 9)
+	list, _, err := b.List(t.Context(), Which{}, 9)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,8 +387,50 @@ func TestListShowsWhatHasNotEnded(t *testing.T) {
 	}
 
 	b.now = noon.Add(2 * time.Hour)
-	if list, err := b.List(t.Context(), Which{}, 9); err != nil || list == nil || len(list) != 0 {
-		t.Errorf("List = %v, %v, want an empty list", list, err)
+	if list, next, err := b.List(t.Context(), Which{}, 9); err != nil || list == nil || len(list) != 0 || next != 0 {
+		t.Errorf("List = %v, %d, %v, want an empty list and no next page", list, next, err)
+	}
+}
+
+// TestPagesHaveNoHoles lists sessions between which there are many idle ones.
+func TestPagesHaveNoHoles(t *testing.T) {
+	b := newBench(64 * 64)
+	var used []string
+	for range 5 {
+		s := b.start(t)
+		used = append([]string{s.ID}, used...) // newest first
+		b.Used(b.live(t, s), noon.Add(8*time.Minute))
+
+		for range 4 {
+			b.start(t)
+		}
+	}
+
+	b.now = noon.Add(10 * time.Minute) // the idle timeout
+
+	for _, tc := range []struct {
+		limit int
+		pages int
+	}{{1, 5}, {2, 3}, {5, 1}, {9, 1}} {
+		var got []string
+		pages := 0
+		var which Which
+		for more := true; more && pages < 10; pages++ {
+			page, next, err := b.List(t.Context(), which, tc.limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			for _, s := range page {
+				got = append(got, s.ID)
+			}
+			which.Before, more = next, next != 0
+		}
+
+		// The last page may turn out to be empty: only idle sessions were left.
+		if !slices.Equal(got, used) || pages < tc.pages || pages > tc.pages+1 {
+			t.Errorf("%d pages of %d: %v, want %d with %v", pages, tc.limit, got, tc.pages, used)
+		}
 	}
 }
 

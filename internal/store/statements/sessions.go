@@ -273,7 +273,7 @@ func (db *Store) Left(ctx context.Context, u count.Use) ([]int64, error) {
 // EndSessions implements session.Store.
 func (db *Store) EndSessions(ctx context.Context, w session.Which, ev jeton.Event) (int, error) {
 	// An empty choice would be every session of every user.
-	if (w == session.Which{Not: w.Not}) {
+	if (w == session.Which{Not: w.Not, Before: w.Before}) {
 		return 0, nil
 	}
 
@@ -312,6 +312,11 @@ func chosen(w session.Which) (where string, args []any) {
 			args = append(args, f.value)
 			where += " AND " + fmt.Sprintf(f.clause, len(args))
 		}
+	}
+
+	if w.Before != 0 {
+		args = append(args, w.Before)
+		where += fmt.Sprintf(" AND login < $%d", len(args))
 	}
 
 	return where, args

@@ -204,6 +204,8 @@ func listing(t *testing.T, s Store) {
 		{"one", session.Which{ID: "s_2"}, 10, []string{"s_2"}},
 		{"one that is not the user's", session.Which{ID: "s_2", User: "diane"}, 10, []string{}},
 		{"of an unknown user", session.Which{User: "absent"}, 10, []string{}},
+		{"those before one", session.Which{Before: want.Login}, 2, []string{"s_3", "s_2"}},
+		{"of a user before one", session.Which{User: "diane", Before: want.Login - 1}, 10, []string{"s_1"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) { same(t, "list", ids(t, s, tc.which, tc.limit), tc.want) })
 	}
@@ -211,6 +213,11 @@ func listing(t *testing.T, s Store) {
 	list, err := s.ListSessions(t.Context(), session.Which{ID: "s_4"}, 1)
 	must(t, err)
 	same(t, "the listed session", list, []session.Record{want})
+
+	n, err := s.EndSessions(t.Context(), session.Which{Before: want.Login}, jeton.Event{})
+	if n != 0 || err != nil {
+		t.Errorf("EndSessions by the place in a list = %d, %v, want 0 and no error", n, err)
+	}
 }
 
 // sweeping checks that a sweep deletes expired sessions in steps, with their counts, but
