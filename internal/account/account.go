@@ -12,6 +12,7 @@
 //	accounts.go   finding, verifying, adding and changing users
 //	update.go     a change of several fields in one step, as the API makes it
 //	profile.go    e-mail addresses, names and public ids
+//	contact.go    how users are addressed, cached for the gateway
 //	list.go       pages of users, and searching
 //	import.go     many users with their hashes, in one step
 //	declare.go    the users of the configuration file
@@ -23,6 +24,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
 // Account is a user as the store keeps it.
@@ -99,6 +101,7 @@ type Change struct {
 
 // Store keeps accounts. Methods are safe for concurrent use, on many nodes.
 type Store interface {
+	change.Feed
 	// FindUser returns jeton.ErrNotFound for an unknown name. No user has the name "".
 	FindUser(ctx context.Context, name string) (Account, error)
 	// FindUserEmail returns the user of an address that naming.FoldEmail has folded, or

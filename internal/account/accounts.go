@@ -12,18 +12,20 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/cache"
 	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/password"
 )
 
 // Accounts is the users of one server.
 type Accounts struct {
-	store  Store
-	hasher *password.Pool
-	policy atomic.Pointer[password.Policy]
-	times  *checkTimes
-	now    func() time.Time
-	log    *slog.Logger
+	store    Store
+	hasher   *password.Pool
+	policy   atomic.Pointer[password.Policy]
+	times    *checkTimes
+	contacts *cache.Cache[cachedContact]
+	now      func() time.Time
+	log      *slog.Logger
 }
 
 // Config is what New needs.
@@ -38,13 +40,17 @@ type Config struct {
 // New returns the users of a server.
 func New(c Config) *Accounts {
 	a := &Accounts{
-		store:  c.Store,
-		hasher: c.Hasher,
-		times:  newCheckTimes(),
-		now:    c.Now,
-		log:    c.Log,
+		store:    c.Store,
+		hasher:   c.Hasher,
+		times:    newCheckTimes(),
+		contacts: cache.New[cachedContact](maxContacts, nil),
+		now:      c.Now,
+		log:      c.Log,
 	}
 	a.SetPolicy(c.Policy)
+
+	// Before anything is cached, so that no change is missed.
+	c.Store.Subscribe(a.invalidate)
 
 	return a
 }

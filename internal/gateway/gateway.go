@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/gate"
@@ -19,6 +20,7 @@ import (
 type Gateway struct {
 	conf       config.Service
 	gate       *gate.Gate
+	accounts   *account.Accounts
 	sessions   *session.Sessions
 	counts     *count.Counts
 	tokens     *token.Tokens
@@ -41,6 +43,7 @@ type Config struct {
 	Service  config.Service
 	DataDir  string
 	Gate     *gate.Gate
+	Accounts *account.Accounts
 	Sessions *session.Sessions
 	Counts   *count.Counts
 	Tokens   *token.Tokens
@@ -67,6 +70,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	g := &Gateway{
 		conf:     c.Service,
 		gate:     c.Gate,
+		accounts: c.Accounts,
 		sessions: c.Sessions,
 		counts:   c.Counts,
 		tokens:   c.Tokens,

@@ -8,12 +8,13 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// The headers that give an upstream the identity of the caller. All of them are always set, empty where
-// there is nothing to say, so that none can come from the client.
+// The headers that give an upstream the identity of the caller. None comes from the client: those of the user and
+// the groups are always set, empty for a caller that is not authenticated, and the others are removed where Jeton
+// does not know them.
 const (
 	headerUser   = "Remote-User"
 	headerGroups = "Remote-Groups" // separated by commas
-	headerName   = "Remote-Name"
+	headerName   = "Remote-Name"   // first and last name
 	headerEmail  = "Remote-Email"
 )
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/jose"
@@ -26,12 +27,14 @@ import (
 
 // upstream forwards requests to the upstream of one route.
 type upstream struct {
-	conf    config.Upstream
-	paths   web.Paths // how the upstream reads them
-	url     *url.URL
-	cookies []string // names of those of all services
-	pass    []string // canonical names of headers that are not removed
-	log     *slog.Logger
+	conf     config.Upstream
+	paths    web.Paths // how the upstream reads them
+	url      *url.URL
+	accounts *account.Accounts
+	cookies  []string // names of those of all services
+	pass     []string // canonical names of headers that are not removed
+	proxy    *httputil.ReverseProxy
+	log      *slog.Logger
 }
 
 // upstream returns the handler that forwards requests.
@@ -47,17 +50,18 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 	}
 
 	u := &upstream{
-		conf:    c,
-		paths:   g.conf.Paths.Reading(),
-		url:     target,
-		cookies: g.ours,
-		log:     g.log,
+		conf:     c,
+		paths:    g.conf.Paths.Reading(),
+		url:      target,
+		accounts: g.accounts,
+		cookies:  g.ours,
+		log:      g.log,
 	}
 	for _, name := range c.PassHeaders {
 		u.pass = append(u.pass, http.CanonicalHeaderKey(name))
 	}
 
-	proxy := &httputil.ReverseProxy{
+	u.proxy = &httputil.ReverseProxy{
 		Transport: finalOnly{to},
 		Rewrite:   u.rewrite,
 		ModifyResponse: func(r *http.Response) error {
@@ -69,32 +73,41 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 		ErrorLog:     slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 	}
 
-	return func(w *web.Reply, r *http.Request) error {
-		if gate.From(w).Free() {
-			// A HEAD that took no use gets nothing that a use pays for.
-			w.WriteHeader(http.StatusOK)
-			return nil
-		}
+	return u.serve, nil
+}
 
-		path, err := u.paths.Strip(web.RawPath(r.URL), u.conf.StripPrefix)
-		if err != nil {
-			return err
-		}
-		if !isWebSocket(r) {
-			r.Header.Del("Upgrade")
-		}
-
-		// net/http would guess a type for a response without one, also where the upstream forbids it.
-		w.Header()["Content-Type"] = nil
-
-		ctx, cancel := context.WithCancel(r.Context())
-		defer cancel()
-		defer w.UntilGone(gonePatience, cancel)()
-
-		proxy.ServeHTTP(w, r.WithContext(context.WithValue(ctx, forwardedKey{}, &forwarded{w, ctx, path})))
-
+// serve forwards a request and delivers the response.
+func (u *upstream) serve(w *web.Reply, r *http.Request) error {
+	if gate.From(w).Free() {
+		// A HEAD that took no use gets nothing that a use pays for.
+		w.WriteHeader(http.StatusOK)
 		return nil
-	}, nil
+	}
+
+	path, err := u.paths.Strip(web.RawPath(r.URL), u.conf.StripPrefix)
+	if err != nil {
+		return err
+	}
+
+	contact, err := u.contact(r.Context(), gate.From(w).Principal())
+	if err != nil {
+		return err
+	}
+
+	if !isWebSocket(r) {
+		r.Header.Del("Upgrade")
+	}
+
+	// net/http would guess a type for a response without one, also where the upstream forbids it.
+	w.Header()["Content-Type"] = nil
+
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer w.UntilGone(gonePatience, cancel)()
+
+	u.proxy.ServeHTTP(w, r.WithContext(context.WithValue(ctx, forwardedKey{}, &forwarded{w, ctx, path, contact})))
+
+	return nil
 }
 
 // gonePatience bounds how long an upstream works for a client that sends no more and gets nothing: it may have gone.
@@ -102,9 +115,10 @@ const gonePatience = time.Minute
 
 // forwarded is what the hooks of the proxy find of a request, under forwardedKey.
 type forwarded struct {
-	reply *web.Reply
-	ctx   context.Context // of the request as it arrived
-	path  string          // for the upstream, encoded as it was sent
+	reply   *web.Reply
+	ctx     context.Context // of the request as it arrived
+	path    string          // for the upstream, encoded as it was sent
+	contact account.Contact // of the caller
 }
 
 // forwardedKey is the key of what upstream.go passes on in the context of a request.
@@ -140,7 +154,7 @@ func (u *upstream) rewrite(pr *httputil.ProxyRequest) {
 
 	if in, ok := pr.In.Context().Value(forwardedKey{}).(*forwarded); ok {
 		u.address(pr, in.path)
-		identify(pr.Out.Header, in.reply)
+		identify(pr.Out.Header, gate.From(in.reply).Principal(), in.contact)
 		forward(pr.Out.Header, in.reply)
 	}
 }
@@ -164,14 +178,26 @@ func (u *upstream) address(pr *httputil.ProxyRequest, path string) {
 	}
 }
 
-// identify sets the headers with the identity of the caller.
-func identify(h http.Header, w *web.Reply) {
-	who := gate.From(w).Principal()
+// contact returns how a caller is addressed: only users are.
+func (u *upstream) contact(ctx context.Context, who jeton.Principal) (account.Contact, error) {
+	if who.Kind != jeton.KindUser {
+		return account.Contact{}, nil
+	}
+	return u.accounts.Contact(ctx, who.Name)
+}
 
+// identify sets the headers with the identity of the caller, and removes those that are not known.
+func identify(h http.Header, who jeton.Principal, contact account.Contact) {
 	h.Set(headerUser, who.Name)
-	h.Set(headerName, who.Name)
 	h.Set(headerGroups, strings.Join(who.Groups, ","))
-	h.Set(headerEmail, "")
+
+	for name, value := range map[string]string{headerName: contact.Name, headerEmail: contact.Email} {
+		if value == "" {
+			h.Del(name)
+		} else {
+			h.Set(name, value)
+		}
+	}
 }
 
 // forward sets the headers with the client's address and the address that it sent the request to.

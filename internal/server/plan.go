@@ -222,6 +222,7 @@ func (s *Server) serviceMux(ctx context.Context, conf *config.Config, service co
 		Service:  service,
 		DataDir:  s.c.DataDir,
 		Gate:     s.core.gate,
+		Accounts: s.core.accounts,
 		Sessions: s.core.sessions,
 		Counts:   s.core.counts,
 		Tokens:   s.core.tokens,
