@@ -55,6 +55,7 @@ var layers = map[string]int{
 	"internal/test/e2e":   11,
 
 	"internal/config/yamlread": 1,
+	"internal/test/browser":    11,
 
 	// The counts of the shape tests need nothing of the product.
 	"internal/test/need":          1,

@@ -14,11 +14,15 @@ import (
 // create it with O_EXCL, or use os.CreateTemp.
 func TestNewFilesAreCreatedExclusively(t *testing.T) {
 	allowed := map[string]string{
-		"internal/store/sqlite/sqlite.go": "opens the database, and checks its mode",
-		"internal/test/need/need.go":      "appends to a list of a test run",
-		"internal/test/pgtest/cluster.go": "writes into the folder of a test",
-		"internal/test/pgtest/install.go": "writes into the folder of a test",
-		"jetontest/jetontest.go":          "writes into the folder of a test",
+		"internal/store/sqlite/sqlite.go":      "opens the database, and checks its mode",
+		"internal/test/browser/certificate.go": "writes into the folder of a test",
+		"internal/test/browser/judge.go":       "writes screenshots into a folder for them",
+		"internal/test/browser/node.go":        "writes into a folder that it has made",
+		"internal/test/need/need.go":           "appends to a list of a test run",
+		"internal/test/need/node.go":           "writes into a folder that it has made",
+		"internal/test/pgtest/cluster.go":      "writes into the folder of a test",
+		"internal/test/pgtest/install.go":      "writes into the folder of a test",
+		"jetontest/jetontest.go":               "writes into the folder of a test",
 	}
 
 	err := filepath.WalkDir(".", func(path string, e fs.DirEntry, err error) error {

@@ -11,6 +11,10 @@ missing=""
 need() { # need COMMAND PACKAGE
 	command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
 }
+browsers=""
+browser() { # browser PACKAGE, which has the name of its command
+	command -v "$1" >/dev/null 2>&1 || browsers="$browsers $1"
+}
 python() { # python MODULE PACKAGE
 	/usr/bin/python3 -c "import $1" >/dev/null 2>&1 || missing="$missing $2"
 }
@@ -26,6 +30,8 @@ need nginx nginx
 need ip iproute2
 need pgbouncer pgbouncer
 need htpasswd apache2-utils
+browser chromium
+browser firefox-esr
 python requests python3-requests
 python passlib python3-passlib
 python werkzeug python3-werkzeug
@@ -57,15 +63,15 @@ docker_client() {
 		echo "cannot install the docker client; its test is left out" >&2
 }
 
-if [ -z "$missing" ]; then
+if [ -z "$missing$browsers" ]; then
 	docker_client
 	exit 0
 fi
 if ! command -v apt-get >/dev/null 2>&1 || { [ -n "$as_root" ] && ! sudo -n true 2>/dev/null; }; then
-	not_installed $missing
+	not_installed $missing $browsers
 	exit 0
 fi
-echo "installing:$missing"
+echo "installing:$missing$browsers"
 
 # The tests start their own servers: the system's must not be set up or started. An
 # existing file belongs to the administrator and stays.
@@ -82,11 +88,14 @@ if printf '#!/bin/sh\nexit 101\n' | write $policy 755; then
 fi
 
 $as_root apt-get update -qq || echo "apt-get update failed; trying with the lists that are there" >&2
-if ! install $missing; then
+if [ -n "$missing" ] && ! install $missing; then
 	for package in $missing; do # one bad package must not keep the others out
 		install "$package" || not_installed "$package"
 	done
 fi
+for package in $browsers; do # without the services of a desktop that they recommend
+	install --no-install-recommends "$package" || not_installed "$package"
+done
 
 for service in nginx pgbouncer; do
 	case $missing in

@@ -3,7 +3,6 @@ package e2e
 import (
 	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -107,9 +106,4 @@ func (a Answer) token() string {
 	}
 
 	return out.Token
-}
-
-func sum(b []byte) []byte {
-	h := sha256.Sum256(b)
-	return h[:8]
 }

@@ -3,7 +3,6 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,7 +104,7 @@ func TestPyJWTAuthenticatesAndVerifiesTokens(t *testing.T) {
 // authenticate with each kind of key, introspect and revoke tokens, and verify ours.
 func TestLibrariesOfNode(t *testing.T) {
 	t.Parallel()
-	modules, node := nodeModules(t)
+	modules, node := need.NodeModules(t, "testdata/npm")
 	s := Start(t, Options{Config: issuing})
 	keys := registered(t, s)
 	fields := strings.Fields(s.Must(t, "", append([]string{
@@ -142,84 +141,6 @@ func TestLibrariesOfNode(t *testing.T) {
 	if code != 0 || !strings.HasSuffix(p.Out.String(), "done\n") {
 		t.Errorf("node ended with code %d:\n%s%s", code, p.Out, p.Err)
 	}
-}
-
-// nodeModules returns a folder with the packages that testdata/npm/package-lock.json pins,
-// and the command that runs them. The folder is installed once and kept in the user's cache.
-// npm uses the registry of its configuration.
-func nodeModules(t *testing.T) (folder string, node []string) {
-	t.Helper()
-	node = []string{"node"}
-	old, err := exec.Command("node", "-p", "parseInt(process.versions.node) < 20").Output()
-	if err != nil {
-		need.Missing(t, "node is not there")
-	}
-
-	if strings.TrimSpace(string(old)) == "true" { // Debian's has what the libraries need, and asks to be asked
-		node = append(node, "--experimental-global-webcrypto")
-	}
-	need.Program(t, "npm")
-
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = os.TempDir()
-	}
-
-	lock, err := os.ReadFile("testdata/npm/package-lock.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	place := filepath.Join(cache, "jeton-e2e", fmt.Sprintf("npm-%x", sum(lock)))
-	modules := filepath.Join(place, "node_modules")
-	if _, err := os.Stat(modules); err == nil {
-		return modules, node
-	}
-
-	if err := install(place); err != nil {
-		need.Missing(t, err.Error())
-	}
-
-	return modules, node
-}
-
-// install installs the packages elsewhere and then moves the folder to its place.
-func install(place string) error {
-	if err := os.MkdirAll(filepath.Dir(place), 0o700); err != nil {
-		return err
-	}
-
-	dir, err := os.MkdirTemp(filepath.Dir(place), "new-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		b, err := os.ReadFile(filepath.Join("testdata", "npm", name))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, name), b, 0o600)
-		}
-		if err != nil {
-			return err
-		}
-	}
-
-	cmd := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	cmd.Dir = dir
-
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("npm ci: %w\n%s", err, out)
-	}
-
-	if err := os.Rename(dir, place); err != nil && !errors.Is(err, fs.ErrExist) {
-		_, there := os.Stat(place)
-		if there != nil {
-			return err
-		}
-	}
-
-	return nil
 }
 
 // TestTenRotationsUnderLoad makes new signing keys ten times, at once, while tokens are got,

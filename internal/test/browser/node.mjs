@@ -1,0 +1,60 @@
+// Drives Firefox for the tests in Go. Each line of standard input is a command: the body of an async
+// function, which runs with the page of a tab and arguments. Each line of standard output is its result,
+// or what a tab has seen. Firefox starts with the first tab and ends with standard input.
+import { createInterface } from 'node:readline'
+import { HtmlValidate } from 'html-validate'
+import puppeteer from 'puppeteer-core'
+
+const pages = new Map()
+let browser
+
+const write = (line) => process.stdout.write(JSON.stringify(line) + '\n')
+
+// open opens a tab in a browser context of its own, and reports what it sees.
+async function open(tab, program, watcher, marker) {
+  browser ??= puppeteer.launch({
+    browser: 'firefox',
+    executablePath: program,
+    headless: true,
+    acceptInsecureCerts: true,
+    timeout: 0, // the tests have limits of their own
+    // Names of the tests lead to this machine, as *.localhost does by itself.
+    extraPrefsFirefox: { 'network.dns.localDomains': process.env.HOSTS },
+  })
+
+  const context = await (await browser).createBrowserContext()
+  const page = await context.newPage()
+  page.setDefaultTimeout(0)
+  const notice = (kind, text) => write({ tab, notice: { kind, text } })
+  page.on('request', (request) => notice('request', request.url()))
+  page.on('pageerror', (error) => notice('error', String(error)))
+  page.on('console', (message) => {
+    if (message.text().startsWith(marker)) notice('violation', message.text().slice(marker.length))
+  })
+  await page.evaluateOnNewDocument(watcher)
+  pages.set(tab, page)
+}
+
+// validate returns what html-validate finds in a document.
+async function validate(markup, config) {
+  const report = await new HtmlValidate(config).validateString(markup)
+  return report.results.flatMap((r) => r.messages).map((m) => `${m.line}:${m.column} ${m.ruleId}: ${m.message}`)
+}
+
+const AsyncFunction = open.constructor
+
+async function run({ id, tab, body, args }) {
+  try {
+    const step = new AsyncFunction('page', 'args', 'open', 'validate', body)
+    write({ id, value: (await step(pages.get(tab), args ?? [], open, validate)) ?? null })
+  } catch (error) {
+    write({ id, error: String(error?.message ?? error) || 'unknown error' })
+  }
+}
+
+const lines = createInterface({ input: process.stdin })
+lines.on('line', (line) => run(JSON.parse(line)))
+lines.on('close', async () => {
+  await (await browser)?.close()
+  process.exit(0)
+})

@@ -1,0 +1,99 @@
+package need
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// NodeModules returns a folder with the packages of npm that package-lock.json in the folder lock pins,
+// and the command that runs Node. The packages are installed once and kept in the user's cache. npm
+// uses the registry of its configuration.
+func NodeModules(tb testing.TB, lock string) (folder string, node []string) {
+	tb.Helper()
+	External(tb)
+
+	node = []string{"node"}
+	old, err := exec.Command("node", "-p", "parseInt(process.versions.node) < 20").Output()
+	if err != nil {
+		Missing(tb, "node is not there")
+	}
+
+	if strings.TrimSpace(string(old)) == "true" { // Debian's has what the libraries need, and asks to be asked
+		node = append(node, "--experimental-global-webcrypto")
+	}
+	Program(tb, "npm")
+
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+
+	pinned, err := os.ReadFile(filepath.Join(lock, "package-lock.json"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+
+	sum := sha256.Sum256(pinned)
+	place := filepath.Join(cache, "jeton-e2e", fmt.Sprintf("npm-%x", sum[:8]))
+	modules := filepath.Join(place, "node_modules")
+	if _, err := os.Stat(modules); err == nil {
+		return modules, node
+	}
+
+	err = installModules(lock, place)
+	if err != nil {
+		Missing(tb, err.Error())
+	}
+
+	return modules, node
+}
+
+// installModules installs the packages elsewhere and then moves the folder to its place.
+func installModules(lock, place string) error {
+	err := os.MkdirAll(filepath.Dir(place), 0o700)
+	if err != nil {
+		return err
+	}
+
+	dir, err := os.MkdirTemp(filepath.Dir(place), "new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		b, err := os.ReadFile(filepath.Join(lock, name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), b, 0o600)
+		}
+		if err != nil {
+			return err
+		}
+	}
+
+	cmd := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	cmd.Dir = dir
+
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("npm ci: %w\n%s", err, out)
+	}
+
+	// Another test binary may have been faster.
+	err = os.Rename(dir, place)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		_, there := os.Stat(place)
+		if there != nil {
+			return err
+		}
+	}
+
+	return nil
+}
