@@ -68,12 +68,16 @@ type User struct {
 // Session describes a session. The id is public; the secret of its cookie is not part of it.
 type Session struct {
 	ID       string    `json:"id"`
+	Parent   string    `json:"parent,omitempty"` // id of the sign-in session that it ends with
 	User     string    `json:"user"`
 	Service  string    `json:"service"`
 	Created  time.Time `json:"created_at"`
 	LastUsed time.Time `json:"last_used_at"` // written lazily: may be seconds old
 	Expires  time.Time `json:"expires_at"`
-	Source   string    `json:"source"` // address that logged in
+	Source   string    `json:"source"`             // address that logged in
+	Agent    string    `json:"agent,omitempty"`    // User-Agent of the login
+	AMR      []string  `json:"amr,omitempty"`      // how the user was proved (RFC 8176): pwd, link, …
+	Proved   time.Time `json:"proved_at,omitzero"` // last proof by password; absent: never
 }
 
 // Event is one entry of the audit log. None of its fields has a secret.

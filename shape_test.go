@@ -42,6 +42,7 @@ var layers = map[string]int{
 	"internal/client":     3,
 	"internal/keys":       3,
 	"internal/session":    4,
+	"internal/ticket":     4,
 	"internal/token":      4,
 	"internal/signin":     5,
 	"internal/gate":       6,

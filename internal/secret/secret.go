@@ -3,7 +3,7 @@
 // A secret is the prefix jtn_, a letter for its kind, 256 random bits, and a checksum. The
 // prefix lets scanners find leaked ones. The checksum distinguishes a typing error from a revoked
 // token; it protects nothing. Only the SHA-256 of a secret is stored. Whose a secret is, and
-// what it permits, is for packages session, token and client.
+// what it permits, is for packages session, token, ticket and client.
 //
 // # The forms of a secret
 //
@@ -11,6 +11,7 @@
 //	jtn_a_ + 43 + 6 digits of base62      an opaque access token
 //	jtn_p_ + 43 + 6 digits of base62      a personal access token
 //	jtn_c_ + 43 + 6 digits of base62      the secret of a client
+//	jtn_t_ + 43 + 6 digits of base62      a ticket, which is taken once
 //
 // Handles (ID) are public: s_ names a session and t_ a token. Mask and RedactPath, in mask.go, keep
 // secrets that callers misplace out of logs.
@@ -42,6 +43,7 @@ const (
 	Access   Kind = 'a' // an opaque access token
 	Client   Kind = 'c' // what a client proves itself with
 	Personal Kind = 'p' // a personal access token
+	Ticket   Kind = 't' // a one-time secret
 )
 
 // Hash is the SHA-256 of a secret: what is stored, and what it is looked up by.

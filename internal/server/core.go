@@ -25,6 +25,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/sweep"
+	"github.com/jeton-auth/jeton/internal/ticket"
 	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
 
@@ -42,6 +43,7 @@ type core struct {
 	counts       *count.Counts
 	keys         *keys.Ring
 	tokens       *token.Tokens
+	tickets      *ticket.Tickets
 	audit        *audit.Log
 	gate         *gate.Gate
 	logins       *signin.Logins
@@ -121,8 +123,15 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 	return k.openLogins(ctx, c, conf)
 }
 
-// openTokens opens the signing keys and the tokens.
+// openTokens opens the signing keys, the tokens and the tickets.
 func (k *core) openTokens(ctx context.Context, c Config, conf *config.Config) (err error) {
+	k.tickets = ticket.New(ticket.Config{
+		Store: k.db,
+		Now:   c.Now,
+		Log:   c.Log,
+		Clock: sweep.NewClock(k.db),
+	})
+
 	k.secret, err = loadSecret(ctx, conf, k.dir, k.db)
 	if err != nil {
 		return err
@@ -204,6 +213,7 @@ func (k *core) run(ctx context.Context, log *slog.Logger) {
 		"sessions": k.sessions.Run,
 		"keys":     k.keys.Run,
 		"tokens":   k.tokens.Run,
+		"tickets":  k.tickets.Run,
 		"hasher":   k.hasher.Run,
 	} {
 		wg.Go(func() {

@@ -19,6 +19,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/postgres"
 	"github.com/jeton-auth/jeton/internal/store/sqlite"
 	"github.com/jeton-auth/jeton/internal/sweep"
+	"github.com/jeton-auth/jeton/internal/ticket"
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
@@ -32,6 +33,7 @@ type store interface {
 	audit.Store
 	sweep.Store
 	keys.Store
+	ticket.Store
 	move.Source // for backups
 	// Restored returns when the store was last restored, or the zero time.
 	Restored(ctx context.Context) (time.Time, error)

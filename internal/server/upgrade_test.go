@@ -121,8 +121,8 @@ func (o *older) applied(t *testing.T) (n int) {
 
 // onOlder runs a test with the database of the previous version, of each engine.
 func onOlder(t *testing.T, run func(t *testing.T, o *older)) {
-	t.Run("sqlite", func(t *testing.T) { run(t, newOlder(t, "", 6)) })
-	t.Run("postgres", func(t *testing.T) { run(t, newOlder(t, shared.Database(t), 2)) })
+	t.Run("sqlite", func(t *testing.T) { run(t, newOlder(t, "", 7)) })
+	t.Run("postgres", func(t *testing.T) { run(t, newOlder(t, shared.Database(t), 3)) })
 }
 
 func TestCommandsLeaveAnOlderSchemaAsItIs(t *testing.T) {
@@ -171,7 +171,7 @@ func TestABackupOfAnOlderSchemaCanBeRestored(t *testing.T) {
 			t.Errorf("after a backup the database has schema %d, want still %d", got, o.schema)
 		}
 
-		to := newOlder(t, "", 6) // is set aside
+		to := newOlder(t, "", 7) // is set aside
 		_, err = server.Restore(t.Context(), to.conf, server.Restoring{Path: path, Report: func(server.Progress) {}})
 		if err != nil {
 			t.Fatalf("Restore = %v", err)

@@ -157,6 +157,8 @@ func (m *memory) EndSessions(_ context.Context, w Which, _ jeton.Event) (int, er
 	return len(ended), nil
 }
 
+func (m *memory) ProveSession(context.Context, string, time.Time, jeton.Event) error { return m.fail }
+
 func (m *memory) TouchSessions(_ context.Context, at map[int64]time.Time) error {
 	unlock, err := m.lock()
 	defer unlock()

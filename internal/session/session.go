@@ -6,6 +6,9 @@
 // never accepted again. If the store does not answer, the result is jeton.ErrUnavailable:
 // no user is logged out and no request is let in.
 //
+// A session at a service may be the child of a sign-in session at the issuer: it ends with it, in
+// the same transaction, and never expires later.
+//
 // Package signin checks passwords, and package count spends uses. The package never sees an
 // HTTP request.
 package session
@@ -18,6 +21,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -44,6 +48,12 @@ type Record struct {
 	Idle     time.Duration
 	LastUsed time.Time
 	Source   string
+	Parent   int64     // login of the sign-in session that it ends with, or 0
+	Methods  string    // how the user was proved at the login: values of RFC 8176, separated by spaces
+	Proved   time.Time // when the user was last proved by a password; zero: never
+	Agent    string    // User-Agent of the login, printable, at most maxAgent bytes
+
+	ParentID string // public id of the parent; only ListSessions sets it
 
 	// The owner, as of when the record was read.
 	Name   string
@@ -64,20 +74,33 @@ type Start struct {
 // and lists all.
 type Which struct {
 	ID      string
+	Login   int64
 	User    string
 	Service string
-	Not     string // id of a session to leave; alone it selects none
+	Parent  int64  // login of a sign-in session, whose children are selected
+	Not     string // id of a session to leave, with its family; alone it selects none
 	Before  int64  // number of a login, for the next page of ListSessions alone; 0: the first
+
+	// Family selects, with an ID, the whole family of the session that the other fields select: the
+	// sign-in session and all its children.
+	Family bool
+}
+
+// Selects reports whether w names sessions to end: without a field that does, or with Family and no
+// ID, it names none.
+func (w Which) Selects() bool {
+	return w != Which{Not: w.Not, Before: w.Before, Family: w.Family} && (w.ID != "" || !w.Family)
 }
 
 // Store keeps sessions. Methods are safe for concurrent use, on many nodes.
 type Store interface {
 	change.Feed
 	// StartSession is one atomic step. It returns jeton.ErrBadCredential unless the owner
-	// exists, is enabled, and its credential still has the version that was proved. It calls
-	// judge with what the owner did at the service before. If judge returns no error, it ends
-	// the sessions that judge names, adds this one, and adds the event; otherwise it changes
-	// nothing. Without Siblings the history has no open sessions.
+	// exists, is enabled, and its credential still has the version that was proved; nor unless a
+	// Parent is a session of the owner that has no parent itself and expires no earlier than this
+	// one. It calls judge with what the owner did at the service before. If judge returns no
+	// error, it ends the sessions that judge names with their children, adds this one, and adds
+	// the event; otherwise it changes nothing. Without Siblings the history has no open sessions.
 	//
 	// judge runs inside the transaction, so that of two logins at once the second sees the
 	// first. It holds up other writes, may be called again after a rollback, may modify the
@@ -85,9 +108,12 @@ type Store interface {
 	StartSession(ctx context.Context, s Start, judge func(policy.History) (evict []int64, err error)) error
 	// FindSession returns jeton.ErrNotFound for a hash it does not hold.
 	FindSession(ctx context.Context, h secret.Hash) (Record, error)
-	// EndSessions ends the selected sessions, adds the event if it ended any, and returns how
-	// many it ended.
+	// EndSessions ends the selected sessions and their children in one step, adds the event if it
+	// ended any, and returns how many it ended. It ends none if w.Selects reports false.
 	EndSessions(ctx context.Context, w Which, ev jeton.Event) (int, error)
+	// ProveSession stores when the user of a session was proved again, and adds the event. It
+	// returns jeton.ErrNotFound if there is no such session.
+	ProveSession(ctx context.Context, id string, at time.Time, ev jeton.Event) error
 	// TouchSessions stores last uses, by login. A crash may lose them.
 	TouchSessions(ctx context.Context, at map[int64]time.Time) error
 	// ListSessions returns at most limit of the selected sessions, newest first.
@@ -151,6 +177,11 @@ type Owner struct {
 
 	Network  string // of the login; remembered as known for the owner
 	Replaces int64  // login that this one replaces, or 0
+
+	Parent  int64     // login of the sign-in session that the new one ends with, or 0
+	Methods string    // how the owner was proved: values of RFC 8176, separated by spaces
+	Proved  time.Time // when by a password; zero: not by one
+	Agent   string    // User-Agent of the request, as it was sent
 }
 
 // Started is a new session. Only the caller has its secret.
@@ -162,7 +193,9 @@ type Started struct {
 }
 
 // Start starts a session of the owner at a service under the terms, always with a new secret.
-// The event gets the session's id as its target and is added in the same transaction.
+// The event gets the session's id as its target and is added in the same transaction. With a
+// Parent the session expires no later than that, and Start returns jeton.ErrBadCredential if the
+// parent has ended, expired, or been idle for too long.
 func (s *Sessions) Start(
 	ctx context.Context,
 	o Owner,
@@ -171,6 +204,11 @@ func (s *Sessions) Start(
 	ev jeton.Event,
 ) (Started, error) {
 	now := s.now()
+	ends, err := s.ends(ctx, o, now, t.Lifetime)
+	if err != nil {
+		return Started{}, err
+	}
+
 	text, err := secret.NewSession(s.rand)
 	if err != nil {
 		return Started{}, err
@@ -190,10 +228,14 @@ func (s *Sessions) Start(
 			User:     o.ID,
 			Service:  service,
 			Created:  now,
-			Expires:  now.Add(t.Lifetime),
+			Expires:  ends,
 			Idle:     t.Idle,
 			LastUsed: now,
 			Source:   ev.Source,
+			Parent:   o.Parent,
+			Methods:  o.Methods,
+			Proved:   o.Proved,
+			Agent:    cleanAgent(o.Agent),
 			Name:     o.Name,
 			Groups:   o.Groups,
 		},
@@ -318,7 +360,7 @@ func (s *Sessions) Used(l *Live, now time.Time) { s.table.touch(l, now) }
 // End ends the selected sessions and returns how many. Ending none is not an error.
 func (s *Sessions) End(ctx context.Context, w Which, ev jeton.Event) (int, error) {
 	// Refused and not ignored: a caller that names nothing has forgotten something.
-	if (w == Which{Not: w.Not, Before: w.Before}) {
+	if !w.Selects() {
 		return 0, jeton.WithDetail(jeton.ErrInvalid, "name a session id, a user or a service")
 	}
 
@@ -404,12 +446,16 @@ func (s *Sessions) open(r *Record) bool {
 func public(r Record) jeton.Session {
 	return jeton.Session{
 		ID:       r.ID,
+		Parent:   r.ParentID,
 		User:     r.Name,
 		Service:  r.Service,
 		Created:  r.Created,
 		LastUsed: r.LastUsed,
 		Expires:  r.Expires,
 		Source:   r.Source,
+		Agent:    r.Agent,
+		AMR:      strings.Fields(r.Methods),
+		Proved:   r.Proved,
 	}
 }
 

@@ -168,18 +168,18 @@ func TestASessionIsFoundAsItWasRead(t *testing.T) {
 				}
 
 				got := Record{
-					l.Login,
-					l.ID,
-					l.hash,
-					l.User,
-					l.Service,
-					l.Created,
-					r.Expires,
-					l.Idle,
-					l.LastUsed(),
-					l.from(),
-					l.Name,
-					l.Groups,
+					Login:    l.Login,
+					ID:       l.ID,
+					Hash:     l.hash,
+					User:     l.User,
+					Service:  l.Service,
+					Created:  l.Created,
+					Expires:  r.Expires,
+					Idle:     l.Idle,
+					LastUsed: l.LastUsed(),
+					Source:   l.from(),
+					Name:     l.Name,
+					Groups:   l.Groups,
 				}
 				if !got.Created.Equal(r.Created) || !got.LastUsed.Equal(r.LastUsed) ||
 					!tc.odd && !l.Expires().Equal(r.Expires) {

@@ -73,7 +73,7 @@ func (t loggingTx) Exec(ctx context.Context, text string, args ...any) (int64, e
 
 // growing names the tables that grow, and their aliases.
 var growing = []string{
-	"sessions", "tokens", "uses", "logins", "sources", "assertions", "revoked", "ended_tokens",
+	"sessions", "tokens", "uses", "logins", "sources", "assertions", "revoked", "ended_tokens", "tickets",
 	"s", "t",
 }
 

@@ -22,6 +22,12 @@ func (db *DB) SweepTokens(ctx context.Context, before time.Time, limit int) (int
 	return n, db.copied(ctx, n, err)
 }
 
+// SweepTickets implements ticket.Store.
+func (db *DB) SweepTickets(ctx context.Context, before time.Time, limit int) (int, error) {
+	n, err := db.Store.SweepTickets(ctx, before, limit)
+	return n, db.copied(ctx, n, err)
+}
+
 // Forget implements audit.Store.
 func (db *DB) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
 	n, err := db.Store.Forget(ctx, before, limit)

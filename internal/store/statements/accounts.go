@@ -270,12 +270,17 @@ func freeEmail(ctx context.Context, tx Conn, a account.Account) error {
 }
 
 // endTokensOfUser voids the tokens that were issued for the credential of a user as it was,
-// and with all set ends the personal tokens, too.
+// deletes the user's tickets, and with all set ends the personal tokens, too.
 func endTokensOfUser(ctx context.Context, tx Conn, a account.Account, all bool, ev jeton.Event) error {
 	if _, err := makeVoid(ctx, tx, token.Void{
 		Hash:  secret.HashOf(a.Generation()),
 		Until: ev.Time.Add(policy.KeepRevocations),
 	}); err != nil {
+		return err
+	}
+
+	// A link that signs the user in is of the old credential, too.
+	if _, err := tx.Exec(ctx, "DELETE FROM tickets WHERE account = $1", a.ID); err != nil {
 		return err
 	}
 

@@ -10,12 +10,14 @@ const (
 		"uuid, email, email_folded, first_name, last_name, service"
 	clientColumns = "name, folded, version, secret, services, scopes, introspects, source, " +
 		"disabled, declared, created, updated"
-	sessionColumns = "id, hash, account, service, created, expires, idle, used, source"
-	tokenColumns   = "accessor, hash, format, kind, name, parent, version, audience, scopes, " +
+	sessionColumns = "id, hash, account, service, created, expires, idle, used, source, " +
+		"parent, methods, proved, agent"
+	tokenColumns = "accessor, hash, format, kind, name, parent, version, audience, scopes, " +
 		"allows, networks, max_uses, created, opens, expires, source"
-	keyColumns   = "kid, kind, alg, public, sealed, created, opens, retires, closes, revoked"
-	endedColumns = "hash, accessor, name, owner, at, actor, action"
-	auditColumns = "at, request, actor, action, target, service, outcome, reason, source, checks"
+	ticketColumns = "hash, purpose, account, login, service, data, expires, used"
+	keyColumns    = "kid, kind, alg, public, sealed, created, opens, retires, closes, revoked"
+	endedColumns  = "hash, accessor, name, owner, at, actor, action"
+	auditColumns  = "at, request, actor, action, target, service, outcome, reason, source, checks"
 )
 
 // insertInto returns "INSERT INTO table (a, b) VALUES ($1, $2)".

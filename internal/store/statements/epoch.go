@@ -29,7 +29,7 @@ type Renewed struct {
 	Keys     int64 `json:"keys_revoked"`
 }
 
-// Renew begins a new epoch inside a step. Unless the credentials are trusted, no session,
+// Renew begins a new epoch inside a step. No ticket is left. Unless the credentials are trusted, no session,
 // token or count is left, and no key checks what it has signed: each could have been
 // spent, ended or revoked in the lost time.
 func Renew(ctx context.Context, tx Conn, r Renewal) (Renewed, error) {
@@ -42,6 +42,12 @@ func Renew(ctx context.Context, tx Conn, r Renewal) (Renewed, error) {
 	out := Renewed{Epoch: max(epoch, r.After) + 1}
 	if err := SetMeta(ctx, tx, MetaEpoch, strconv.FormatInt(out.Epoch, 10)); err != nil {
 		return out, err
+	}
+
+	// Also when the credentials are trusted: one that was taken in the lost time would be valid again,
+	// and of no ticket is that known.
+	if _, err := tx.Exec(ctx, "DELETE FROM tickets"); err != nil {
+		return out, fmt.Errorf("end tickets: %w", err)
 	}
 
 	if !r.Trust {

@@ -18,11 +18,13 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
-// sessionFields is what scanSession reads, of a session s and its owner u.
+// sessionFields is what scanSession reads, of a session s and its owner u, before the id of the
+// parent.
 var sessionFields = of("s", "login, "+sessionColumns) + ", u.name, u.groups"
 
-// FindSession is the most frequent statement: an engine may prepare it.
-var FindSession = "SELECT " + sessionFields + ` FROM sessions s JOIN users u ON u.id = s.account
+// FindSession is the most frequent statement: an engine may prepare it. It does not look for the
+// parent.
+var FindSession = "SELECT " + sessionFields + `, '' FROM sessions s JOIN users u ON u.id = s.account
 WHERE s.hash = $1 AND NOT u.disabled`
 
 // LookAlive finds no row when the holder has ended, so that it does not look unused. It is the
@@ -45,6 +47,10 @@ func (db *Store) StartSession(
 			return nil, err
 		}
 
+		if err := holdParent(ctx, tx, s); err != nil {
+			return nil, err
+		}
+
 		h, err := history(ctx, tx, s)
 		if err != nil {
 			return nil, err
@@ -53,6 +59,9 @@ func (db *Store) StartSession(
 		evict, err := judge(h)
 		if err != nil {
 			return nil, err
+		}
+		if s.Parent != 0 && slices.Contains(evict, s.Parent) {
+			return nil, jeton.ErrBadCredential
 		}
 
 		var ended []secret.Hash
@@ -89,6 +98,27 @@ func checkUnchanged(ctx context.Context, tx Conn, user, version int64, lock stri
 	err := tx.QueryRow(
 		ctx, "SELECT 1 FROM users WHERE id = $1 AND version = $2 AND NOT disabled"+tx.Lock(lock), user,
 		version,
+	).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return jeton.ErrBadCredential
+	}
+
+	return err
+}
+
+// holdParent returns jeton.ErrBadCredential unless the parent of a session, if it has one, may have
+// it. A step that ends the parent waits, and then finds the child.
+func holdParent(ctx context.Context, tx Conn, s session.Start) error {
+	if s.Parent == 0 {
+		return nil
+	}
+
+	var one int
+	err := tx.QueryRow(
+		ctx,
+		"SELECT 1 FROM sessions WHERE login = $1 AND account = $2 AND parent = 0 AND expires >= $3"+
+			tx.Lock("FOR KEY SHARE"),
+		s.Parent, s.User, milli(s.Expires),
 	).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return jeton.ErrBadCredential
@@ -139,7 +169,8 @@ func insertSession(ctx context.Context, tx Conn, s session.Start) error {
 
 	err := tx.QueryRow(
 		ctx, insertInto("sessions", sessionColumns)+" RETURNING login", s.ID, s.Hash[:], s.User, s.Service,
-		milli(s.Created), milli(s.Expires), s.Idle.Milliseconds(), milli(s.LastUsed), s.Source,
+		milli(s.Created), milli(s.Expires), s.Idle.Milliseconds(), milli(s.LastUsed), s.Source, s.Parent, s.Methods,
+		milli(s.Proved), s.Agent,
 	).Scan(&login)
 	if err != nil {
 		return err
@@ -156,62 +187,6 @@ ON CONFLICT (account, source) DO UPDATE SET at = excluded.at`
 	return err
 }
 
-// endSessions removes the sessions that where chooses, with their counts, and returns
-// their hashes. A use that is being taken at this moment finds no session and fails.
-func endSessions(ctx context.Context, tx Conn, where string, args ...any) ([]secret.Hash, error) {
-	rows, err := tx.Query(ctx, "DELETE FROM sessions WHERE "+where+" RETURNING hash, login", args...)
-	if err != nil {
-		return nil, err
-	}
-
-	list, err := scanEnded(rows)
-	if err != nil {
-		return nil, err
-	}
-
-	return list.hashes, removeUses(ctx, tx, list.numbers)
-}
-
-// endedRows names deleted sessions by hash and login, or deleted tokens by hash and number.
-type endedRows struct {
-	hashes  []secret.Hash
-	numbers []int64
-}
-
-// scanEnded reads the hash and the number of each deleted row: the caches need the first,
-// the counts the second.
-func scanEnded(rows Rows) (endedRows, error) {
-	defer rows.Close()
-
-	var list endedRows
-
-	for rows.Next() {
-		var b []byte
-		var number int64
-		if err := rows.Scan(&b, &number); err != nil {
-			return endedRows{}, err
-		}
-
-		h, err := hash(b)
-		if err != nil {
-			return endedRows{}, err
-		}
-
-		list.hashes = append(list.hashes, h)
-		list.numbers = append(list.numbers, number)
-	}
-
-	return list, rows.Err()
-}
-
-// hash reads a stored hash.
-func hash(b []byte) (h secret.Hash, err error) {
-	if len(b) != len(h) {
-		return h, fmt.Errorf("stored hash of %d bytes, want %d", len(b), len(h))
-	}
-	return secret.Hash(b), nil
-}
-
 // FindSession implements session.Store.
 func (db *Store) FindSession(ctx context.Context, h secret.Hash) (session.Record, error) {
 	r, err := scanSession(db.engine.QueryRow(ctx, FindSession, h[:]))
@@ -224,10 +199,10 @@ func (db *Store) FindSession(ctx context.Context, h secret.Hash) (session.Record
 func scanSession(row Row) (session.Record, error) {
 	var r session.Record
 	var h, groups []byte
-	var created, expires, idle, used int64
+	var created, expires, idle, used, proved int64
 	if err := row.Scan(
-		&r.Login, &r.ID, &h, &r.User, &r.Service, &created, &expires, &idle, &used, &r.Source, &r.Name,
-		&groups,
+		&r.Login, &r.ID, &h, &r.User, &r.Service, &created, &expires, &idle, &used, &r.Source, &r.Parent,
+		&r.Methods, &proved, &r.Agent, &r.Name, &groups, &r.ParentID,
 	); err != nil {
 		return r, err
 	}
@@ -235,6 +210,7 @@ func scanSession(row Row) (session.Record, error) {
 	r.Created = time.UnixMilli(created)
 	r.Expires = time.UnixMilli(expires)
 	r.LastUsed = time.UnixMilli(used)
+	r.Proved = known(proved)
 	r.Idle = time.Duration(idle) * time.Millisecond
 	var err error
 	r.Hash, err = hash(h)
@@ -270,56 +246,19 @@ func (db *Store) Left(ctx context.Context, u count.Use) ([]int64, error) {
 	return left, nil
 }
 
-// EndSessions implements session.Store.
-func (db *Store) EndSessions(ctx context.Context, w session.Which, ev jeton.Event) (int, error) {
-	// An empty choice would be every session of every user.
-	if (w == session.Which{Not: w.Not, Before: w.Before}) {
-		return 0, nil
-	}
-
-	var n int
-
-	where, args := chosen(w)
-	run := func(ctx context.Context, tx Conn) ([]change.Change, error) {
-		ended, err := endSessions(ctx, tx, where, args...)
-		n = len(ended)
-		if err != nil || n == 0 {
-			return nothingLeft(), err
+// ProveSession implements session.Store.
+func (db *Store) ProveSession(ctx context.Context, id string, at time.Time, ev jeton.Event) error {
+	return db.do(ctx, func(ctx context.Context, tx Conn) error {
+		n, err := tx.Exec(ctx, "UPDATE sessions SET proved = $2 WHERE id = $1", id, milli(at))
+		if err == nil && n == 0 {
+			err = jeton.ErrNotFound
+		}
+		if err != nil {
+			return err
 		}
 
-		return sessionsEnded(ended), appendEvents(ctx, tx, ev)
-	}
-
-	// One session is one row; a user or a service may have many.
-	if err := db.engine.Do(ctx, Step{Long: w.ID == "", Run: run}); err != nil {
-		return 0, err
-	}
-
-	return n, nil
-}
-
-// chosen phrases a session.Which. It names only the fields that are set, so that the
-// database finds an index for them and a logout does not read the whole table.
-func chosen(w session.Which) (where string, args []any) {
-	where = "TRUE"
-	for _, f := range []struct{ value, clause string }{
-		{w.ID, "id = $%d"},
-		{w.User, `account = (SELECT id FROM users WHERE name = $%d)`},
-		{w.Service, "service = $%d"},
-		{w.Not, "id <> $%d"},
-	} {
-		if f.value != "" {
-			args = append(args, f.value)
-			where += " AND " + fmt.Sprintf(f.clause, len(args))
-		}
-	}
-
-	if w.Before != 0 {
-		args = append(args, w.Before)
-		where += fmt.Sprintf(" AND login < $%d", len(args))
-	}
-
-	return where, args
+		return appendEvents(ctx, tx, ev)
+	})
 }
 
 // TouchSessions implements session.Store. In the order of their numbers, neighbours
@@ -343,11 +282,11 @@ func (db *Store) TouchSessions(ctx context.Context, at map[int64]time.Time) erro
 // ListSessions implements session.Store.
 func (db *Store) ListSessions(ctx context.Context, w session.Which, limit int) ([]session.Record, error) {
 	where, args := chosen(w)
-	list := "SELECT " + sessionFields + " FROM (SELECT * FROM sessions WHERE " + where +
+	list := "SELECT " + sessionFields + ", COALESCE(p.id, '') FROM (SELECT * FROM sessions WHERE " + where +
 		" ORDER BY login DESC LIMIT " + fmt.Sprintf(
 		"$%d",
 		len(args)+1,
-	) + ") s JOIN users u ON u.id = s.account ORDER BY s.login DESC"
+	) + ") s JOIN users u ON u.id = s.account LEFT JOIN sessions p ON p.login = s.parent ORDER BY s.login DESC"
 
 	rows, err := db.engine.Query(ctx, list, append(args, limit)...)
 	if err != nil {
@@ -393,13 +332,14 @@ func (db *Store) SweepSessions(ctx context.Context, before time.Time, limit int)
 			return err
 		}
 
-		ended, err := endSessions(
+		// Children expire with their parents at the latest, and are swept by themselves.
+		ended, err := removeSessions(
 			ctx, tx,
 			"login IN (SELECT login FROM sessions WHERE expires < $1 ORDER BY expires"+atMost(limit)+")",
 			milli(before),
 		)
 
-		n = len(ended)
+		n = len(ended.numbers)
 
 		return err
 	})

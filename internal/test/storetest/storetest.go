@@ -25,6 +25,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/sweep"
+	"github.com/jeton-auth/jeton/internal/ticket"
 	"github.com/jeton-auth/jeton/internal/token"
 
 	"github.com/google/go-cmp/cmp"
@@ -40,6 +41,7 @@ type Store interface {
 	audit.Store
 	sweep.Store
 	keys.Store
+	ticket.Store
 	Close() error
 }
 

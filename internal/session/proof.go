@@ -1,0 +1,71 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/secret"
+)
+
+// Prove stores that the user of a session was proved again by a password at a time, and adds the
+// event, which gets the session as its target. It returns jeton.ErrBadCredential if the session has
+// ended meanwhile, as a change of the password ends it.
+func (s *Sessions) Prove(ctx context.Context, id string, at time.Time, ev jeton.Event) error {
+	ev.Target = "session:" + id
+
+	err := s.store.ProveSession(ctx, id, at, ev)
+	if errors.Is(err, jeton.ErrNotFound) {
+		return jeton.ErrBadCredential
+	}
+	if err != nil {
+		return fmt.Errorf("prove user of session: %w", err)
+	}
+
+	return nil
+}
+
+// Proved returns when the user of a session was last proved by a password, or the zero time. It
+// asks the store, so that a proof on one node counts on all. It returns jeton.ErrBadCredential if
+// there is no such session.
+func (s *Sessions) Proved(ctx context.Context, id string) (time.Time, error) {
+	// An empty choice would select every session.
+	if id == "" {
+		return time.Time{}, jeton.ErrBadCredential
+	}
+
+	list, err := s.store.ListSessions(ctx, Which{ID: id}, 1)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("find session: %w", err)
+	}
+	if len(list) == 0 {
+		return time.Time{}, jeton.ErrBadCredential
+	}
+
+	return list[0].Proved, nil
+}
+
+// maxAgent limits the stored User-Agent, in bytes.
+const maxAgent = 200
+
+// cleanAgent returns a User-Agent as it is stored and shown: printable, without secrets, and at most
+// maxAgent bytes.
+func cleanAgent(text string) string {
+	text = secret.Mask(strings.ToValidUTF8(text, ""))
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, text)
+
+	if len(text) > maxAgent {
+		text = strings.ToValidUTF8(text[:maxAgent], "")
+	}
+
+	return text
+}

@@ -1,0 +1,216 @@
+// Package ticket issues and takes one-time secrets.
+//
+// A ticket is for one purpose and a short time: an authorization code, a sign-in link, the setup of
+// the first administrator. Of any number of concurrent callers on all nodes, exactly one takes it,
+// durably before the call returns. Only the SHA-256 of its secret is stored. A ticket for a user
+// ends with a change of the user's credential, and one that is bound to a session with the session.
+// A backup and a copy of a database have no tickets: no restore makes a used one valid again.
+//
+// What a ticket permits is for its callers, in packages oauth, gateway, pages and api, which also
+// write the audit events. The package never sees an HTTP request.
+//
+// # Example
+//
+//	text, err := tickets.Issue(ctx, ticket.Ticket{
+//		Purpose: ticket.Code,
+//		Subject: user,
+//		Login:   signIn.Login,
+//		Service: "shop",
+//		Data:    data,
+//		Expires: now.Add(time.Minute),
+//	})
+//
+//	// Later, perhaps on another node.
+//	t, err := tickets.Take(ctx, ticket.Code, text.Reveal())
+package ticket
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/sweep"
+)
+
+// Purpose is what a ticket is for. A ticket of one purpose is unknown for every other.
+type Purpose string
+
+// The purposes.
+const (
+	Code   Purpose = "code"    // authorization code (RFC 6749, section 4.1)
+	Setup  Purpose = "setup"   // to add the first administrator
+	SignIn Purpose = "sign-in" // link that signs a user in
+)
+
+const (
+	// MaxData limits the data of a ticket, in bytes.
+	MaxData = 4 << 10
+	// MaxLifetime limits how long a ticket is valid.
+	MaxLifetime = 30 * 24 * time.Hour
+
+	// sweepGrace is how long an expired ticket is kept, for nodes whose clocks differ.
+	sweepGrace = time.Hour
+)
+
+// Ticket is a ticket as stored, without its secret.
+type Ticket struct {
+	Purpose Purpose
+	Subject int64  // number of the user that it is for; 0: none
+	Login   int64  // number of the login of the session that it is bound to; 0: none
+	Service string // that it is for; "": none
+	Data    []byte // of the caller, at most MaxData bytes
+	Expires time.Time
+}
+
+// Store keeps tickets. Methods are safe for concurrent use, on many nodes.
+type Store interface {
+	// AddTicket stores a ticket under the hash of its secret.
+	AddTicket(ctx context.Context, h secret.Hash, t Ticket) error
+	// FindTicket returns a ticket that is valid at a time. It returns jeton.ErrSpent with the
+	// ticket if it was taken, and jeton.ErrNotFound if it is unknown, has another purpose, has
+	// expired, or if its user or session no longer exists or is disabled.
+	FindTicket(ctx context.Context, p Purpose, h secret.Hash, now time.Time) (Ticket, error)
+	// TakeTicket is FindTicket, and marks the ticket as taken: of concurrent callers, one
+	// succeeds.
+	TakeTicket(ctx context.Context, p Purpose, h secret.Hash, now time.Time) (Ticket, error)
+	// EndTickets deletes the tickets of a purpose for a user that were not taken, with 0 those
+	// for no user.
+	EndTickets(ctx context.Context, p Purpose, subject int64) error
+	// SweepTickets deletes at most limit tickets that expired before the given time, and returns
+	// how many it deleted.
+	SweepTickets(ctx context.Context, before time.Time, limit int) (int, error)
+}
+
+// Tickets issues and takes the tickets of a server. It is safe for concurrent use.
+type Tickets struct {
+	store Store
+	now   func() time.Time
+	rand  io.Reader
+	log   *slog.Logger
+	clock *sweep.Clock
+}
+
+// Config is what New needs.
+type Config struct {
+	Store Store
+	Now   func() time.Time
+	Log   *slog.Logger
+	Rand  io.Reader    // nil: crypto/rand
+	Clock *sweep.Clock // that expired tickets are deleted by; nil: Now
+}
+
+// New returns the tickets of a server. Run deletes expired ones.
+func New(c Config) *Tickets {
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+
+	return &Tickets{
+		store: c.Store,
+		now:   c.Now,
+		rand:  c.Rand,
+		log:   c.Log,
+		clock: c.Clock,
+	}
+}
+
+// Issue stores a new ticket and returns its secret, which only the caller has. It returns
+// jeton.ErrTooLarge for more than MaxData bytes of data.
+func (t *Tickets) Issue(ctx context.Context, in Ticket) (jeton.Secret, error) {
+	if len(in.Data) > MaxData {
+		return jeton.Secret{}, jeton.WithDetail(
+			jeton.ErrTooLarge,
+			fmt.Sprintf("data of a ticket has %d bytes, want at most %d", len(in.Data), MaxData),
+		)
+	}
+
+	valid := in.Expires.Sub(t.now())
+	if in.Purpose == "" || valid <= 0 || valid > MaxLifetime {
+		return jeton.Secret{}, fmt.Errorf(
+			"invalid ticket: purpose %q for %v, want a purpose and at most %v", in.Purpose, valid, MaxLifetime,
+		)
+	}
+
+	text, err := secret.New(secret.Ticket, t.rand)
+	if err != nil {
+		return jeton.Secret{}, err
+	}
+	if err := t.store.AddTicket(ctx, secret.HashOf(text.Reveal()), in); err != nil {
+		return jeton.Secret{}, fmt.Errorf("issue ticket: %w", err)
+	}
+
+	return text, nil
+}
+
+// Look returns the ticket of a secret and does not use it up: for a page that asks before it acts.
+// The errors are those of Take.
+func (t *Tickets) Look(ctx context.Context, p Purpose, text string) (Ticket, error) {
+	return t.find(ctx, p, text, t.store.FindTicket)
+}
+
+// Take uses a ticket up and returns it. A second call returns jeton.ErrSpent with the ticket, so
+// that the caller can end what came of the first. An unknown or expired ticket, one of another
+// purpose, and one whose user or session has ended is jeton.ErrBadCredential, also if it was taken.
+func (t *Tickets) Take(ctx context.Context, p Purpose, text string) (Ticket, error) {
+	return t.find(ctx, p, text, t.store.TakeTicket)
+}
+
+// find calls a method of the store with the hash of a secret.
+func (t *Tickets) find(
+	ctx context.Context,
+	p Purpose,
+	text string,
+	method func(context.Context, Purpose, secret.Hash, time.Time) (Ticket, error),
+) (Ticket, error) {
+	// What cannot be a secret of a ticket costs no query.
+	if !secret.Is(secret.Ticket, text) {
+		return Ticket{}, jeton.ErrBadCredential
+	}
+
+	found, err := method(ctx, p, secret.HashOf(text), t.now())
+	switch {
+	case errors.Is(err, jeton.ErrNotFound):
+		return Ticket{}, jeton.ErrBadCredential
+	case err != nil:
+		return found, fmt.Errorf("%s ticket: %w", p, err)
+	}
+
+	return found, nil
+}
+
+// End deletes the tickets of a purpose for a user that were not taken, such as before a new one is
+// issued. With subject 0 it deletes those for no user. Deleting none is not an error.
+func (t *Tickets) End(ctx context.Context, p Purpose, subject int64) error {
+	if err := t.store.EndTickets(ctx, p, subject); err != nil {
+		return fmt.Errorf("end tickets: %w", err)
+	}
+	return nil
+}
+
+// Run deletes expired tickets until ctx ends.
+func (t *Tickets) Run(ctx context.Context) error {
+	sweep.Loop(ctx, sweep.Interval, t.sweep)
+	return nil
+}
+
+// sweep deletes tickets that expired more than sweepGrace ago. A deleted ticket is unknown, so a
+// sweep makes none valid.
+func (t *Tickets) sweep(ctx context.Context) {
+	err := sweep.Run(ctx, func(ctx context.Context, limit int) (int, error) {
+		before, err := t.clock.Before(ctx, t.now(), sweepGrace)
+		if err != nil {
+			return 0, err
+		}
+
+		return t.store.SweepTickets(ctx, before, limit)
+	})
+	if err != nil {
+		t.log.Warn("delete expired tickets", "error", err)
+	}
+}
