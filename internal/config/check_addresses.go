@@ -172,9 +172,25 @@ func (c checker) sharedAddresses() {
 	}
 }
 
+// ownHosts checks that no other service on the address has one of the host names of a service.
+func (c checker) ownHosts(taken map[string]*string, s *Service) {
+	fields := []*string{&s.Host}
+	for i := range s.Hosts {
+		fields = append(fields, &s.Hosts[i])
+	}
+
+	listed := make(map[string]bool)
+	for _, field := range fields {
+		name := web.Hostname(*field)
+		if !listed[name] { // twice at one service does no harm
+			c.unique(taken, name, field)
+		}
+		listed[name] = true
+	}
+}
+
 // sharedAddress checks the services at these indexes, which share one address.
 func (c checker) sharedAddress(group []int) {
-	// Hosts are compared without case, as DNS does and browsers send them.
 	hosts := make(map[string]*string)
 	for k, i := range group {
 		s := &c.conf.Services[i]
@@ -183,7 +199,7 @@ func (c checker) sharedAddress(group []int) {
 			other = group[1]
 		}
 
-		c.unique(hosts, strings.ToLower(s.Host), &s.Host)
+		c.ownHosts(hosts, s)
 		if s.Host == "" {
 			c.Fault(&s.Host, "missing; services[%d] listens on %s, too, so each needs a host", other, s.Listen)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jeton-auth/jeton/internal/config/yamlread"
 	"github.com/jeton-auth/jeton/internal/palette"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // signInSession checks that the terms of sign-in sessions fit together.
@@ -122,14 +123,14 @@ func (i *Issuer) sharesHost(s *Service) bool {
 		return i.Host == s.Host
 	}
 
-	hosts := []string{strings.ToLower(i.Host)}
+	hosts := []string{web.Hostname(i.Host)}
 	u, err := url.Parse(i.URL)
 	if err == nil {
-		hosts = append(hosts, strings.ToLower(u.Hostname()))
+		hosts = append(hosts, web.Hostname(u.Host))
 	}
 
 	for _, host := range append([]string{s.Host}, s.Hosts...) {
-		if slices.Contains(hosts, strings.ToLower(host)) {
+		if slices.Contains(hosts, web.Hostname(host)) {
 			return true
 		}
 	}

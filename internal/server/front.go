@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
@@ -40,15 +39,6 @@ type front struct {
 // both, with the authorization server first on its own paths.
 type site struct{ service, issuer *mux }
 
-// hostname returns a Host header without its port, in lower case.
-func hostname(host string) string {
-	name, _, err := net.SplitHostPort(host)
-	if err == nil {
-		host = name
-	}
-	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-}
-
 // mux returns the mux of a path: the authorization server's for its own paths, even where a
 // route of the service would match them as well.
 func (s *site) mux(path string) *mux {
@@ -65,11 +55,11 @@ func (f *front) add(host string, d *mux) {
 		if f.byHost == nil {
 			f.byHost = map[string]*site{}
 		}
-		if f.byHost[hostname(host)] == nil {
-			f.byHost[hostname(host)] = &site{}
+		if f.byHost[web.Hostname(host)] == nil {
+			f.byHost[web.Hostname(host)] = &site{}
 		}
 
-		named := f.byHost[hostname(host)]
+		named := f.byHost[web.Hostname(host)]
 		s = &named
 	}
 
@@ -138,7 +128,7 @@ func (f *front) mux(w *web.Reply, r *http.Request) (*mux, error) {
 		return nil, jeton.ErrMethod // not for services behind a gateway
 	}
 
-	name := hostname(w.Origin.Host)
+	name := web.Hostname(w.Origin.Host)
 	s := f.byHost[name]
 	if s == nil && f.accepts(name) {
 		s = f.only
@@ -151,7 +141,7 @@ func (f *front) mux(w *web.Reply, r *http.Request) (*mux, error) {
 	// Many proxies pass the client's X-Forwarded-Host beside a Host that they have checked. The client must not
 	// get from a service that the proxy lets it reach to another one.
 	chosen := s.mux(r.URL.Path)
-	sent := f.byHost[hostname(r.Host)]
+	sent := f.byHost[web.Hostname(r.Host)]
 	if sent != nil && sent.mux(r.URL.Path) != chosen {
 		const fix = "Host and X-Forwarded-Host name two services; let the proxy set or remove X-Forwarded-Host"
 		return nil, jeton.WithDetail(jeton.ErrMisdirected, fix)
@@ -178,7 +168,7 @@ func (f *front) accept(name string) {
 	if f.names == nil {
 		f.names = map[string]bool{}
 	}
-	f.names[hostname(name)] = true
+	f.names[web.Hostname(name)] = true
 }
 
 // requestID returns the id of a trusted proxy, else a new one.

@@ -222,27 +222,6 @@ func TestOperatorRoutesOnANetworkListener(t *testing.T) {
 	}
 }
 
-func TestHostname(t *testing.T) {
-	for host, want := range map[string]string{
-		"":                       "",
-		"localhost":              "localhost",
-		"LOCALHOST:80":           "localhost",
-		"localhost.":             "localhost",
-		"127.0.0.1:1":            "127.0.0.1",
-		"[::1]:1":                "::1",
-		"[::1]":                  "::1",
-		"::1":                    "::1",
-		"evil.example":           "evil.example",
-		"localhost.evil.example": "localhost.evil.example",
-		"localhost:80:90":        "localhost:80:90",
-	} {
-		got := hostname(host)
-		if got != want {
-			t.Errorf("hostname(%q) = %q, want %q", host, got, want)
-		}
-	}
-}
-
 func TestListenKey(t *testing.T) {
 	if listenKey("localhost:0", "a") == listenKey("localhost:0", "b") {
 		t.Error("two listeners share port 0")

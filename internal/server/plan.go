@@ -169,7 +169,7 @@ func (at endpoint) serve(f *front, d *mux) {
 		}
 	}
 
-	bound := hostname(at.listen)
+	bound := web.Hostname(at.listen)
 	f.accept(bound)
 
 	addr, err := netip.ParseAddr(bound)

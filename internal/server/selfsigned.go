@@ -22,6 +22,7 @@ import (
 
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/secretfile"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 const (
@@ -305,7 +306,7 @@ func (at endpoint) names() []string {
 	list = append(list, bound, "localhost", "127.0.0.1", "::1")
 
 	for i, h := range list {
-		list[i] = hostname(h)
+		list[i] = web.Hostname(h)
 	}
 
 	return slices.DeleteFunc(list, func(h string) bool {

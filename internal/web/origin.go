@@ -109,20 +109,19 @@ func isPrefix(text string) bool {
 	return err == nil && strings.HasPrefix(text, "/") && u.Path == text && len(text) <= maxPrefix && isPlain(text)
 }
 
-// splitPort returns a host in lower case and without its port, and the port, or the one of the scheme.
+// splitPort returns a host as Hostname does, but an IPv6 address with brackets, and the port, or the one of the scheme.
 func splitPort(host, scheme string) (name, port string) {
-	name, port, err := net.SplitHostPort(host)
-	if err != nil {
-		name, port = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), ""
-	}
-	if port == "" {
+	_, port, err := net.SplitHostPort(host)
+	if err != nil || port == "" {
 		port = defaultPort(scheme)
 	}
+
+	name = Hostname(host)
 	if strings.Contains(name, ":") {
 		name = "[" + name + "]"
 	}
 
-	return strings.ToLower(name), port
+	return name, port
 }
 
 func defaultPort(scheme string) string {
