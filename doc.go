@@ -15,6 +15,7 @@
 //	internal/gateway   protected services: login, logout, routes with their access, upstreams
 //	internal/oauth     authorization server: tokens, introspection, revocation
 //	internal/api       the REST API, on the control socket and over HTTPS (its types are here, in this package)
+//	internal/pages     what a browser shows: sign-in, account, administration
 //	internal/teaching  what the teaching servers did, as adapters around the others
 //
 //	internal/gate      reads the credential, checks terms, spends a use, explains

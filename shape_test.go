@@ -49,6 +49,7 @@ var layers = map[string]int{
 	"internal/api":        7,
 	"internal/gateway":    7,
 	"internal/oauth":      7,
+	"internal/pages":      7,
 	"internal/teaching":   8, // around the endpoints
 	"internal/server":     9,
 	"jetontest":           10, // it starts servers

@@ -27,6 +27,7 @@ type mux struct {
 	log      *slog.Logger
 	metrics  *metrics
 	routes   []web.Route
+	refuse   web.Refuser // of requests without a route
 	throttle *logThrottle
 }
 
@@ -41,6 +42,10 @@ func newMux(d mux, routes []web.Route) (*mux, error) {
 	d.throttle = &logThrottle{}
 	if d.service == nil {
 		d.service = &gate.Service{Name: d.name}
+	}
+
+	if d.refuse == nil {
+		d.refuse = web.Fail
 	}
 
 	for _, route := range routes {
@@ -245,12 +250,12 @@ func (d *mux) fallback(hw http.ResponseWriter, r *http.Request) {
 	allowed := d.methods(r)
 	switch {
 	case len(allowed) == 0:
-		web.Fail(w, r, jeton.ErrNotFound)
+		d.refuse(w, r, jeton.ErrNotFound)
 	case r.Method == http.MethodOptions:
 		d.options(w, r)
 	default:
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		web.Fail(w, r, jeton.ErrMethod)
+		d.refuse(w, r, jeton.ErrMethod)
 	}
 }
 

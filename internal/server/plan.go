@@ -251,7 +251,7 @@ func (s *Server) serviceMux(ctx context.Context, conf *config.Config, service co
 	}, append(t.Wrap(g.Routes()), routes...))
 }
 
-// issuerMux builds the routes of the authorization server.
+// issuerMux builds the routes of the authorization server, with its pages.
 func (s *Server) issuerMux(conf *config.Config) (*mux, error) {
 	d, err := oauth.New(oauth.Config{
 		Issuer:   *conf.Issuer,
@@ -267,12 +267,25 @@ func (s *Server) issuerMux(conf *config.Config) (*mux, error) {
 		return nil, err
 	}
 
-	return newMux(mux{
+	m := mux{
 		name:    oauth.Name,
 		service: d.Service(),
 		owns:    d.Owns,
 		gate:    s.core.gate,
 		log:     s.c.Log,
 		metrics: s.metrics,
-	}, d.Routes())
+	}
+	if !conf.Issuer.Pages {
+		return newMux(m, d.Routes())
+	}
+
+	p, err := s.pages(conf, d.Service())
+	if err != nil {
+		return nil, err
+	}
+
+	m.owns = func(path string) bool { return d.Owns(path) || p.Owns(path) }
+	m.refuse = p.Fail
+
+	return newMux(m, append(d.Routes(), p.Routes()...))
 }

@@ -1,0 +1,107 @@
+package pages
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// failure is the view of sign-in/error: a page for an error.
+type failure struct {
+	Title   Text
+	Text    Text
+	Detail  string // of the server, in English
+	Request string
+	Links   []Link
+}
+
+// Fail answers an error with a page that says what happened and what to do. A page that needs a session sends a user
+// without one to sign in, and back afterwards. It is the Refuse of every route.
+func (p *Pages) Fail(w *web.Reply, r *http.Request, err error) {
+	if web.Navigation(r) == web.Program {
+		challenge.Set(w, r, err)
+		web.Fail(w, r, err)
+
+		return
+	}
+
+	read := r.Method == http.MethodGet || r.Method == http.MethodHead
+	switch jeton.Outcome(err) {
+	case jeton.ErrNoCredential, jeton.ErrBadCredential, jeton.ErrExpired:
+		if read {
+			web.Mark(w, err)
+			_ = see(w, signInPath(r.URL))
+
+			return
+		}
+	case jeton.ErrProof:
+		to := r.URL
+		if !read {
+			to = &url.URL{Path: r.URL.Path} // the form again, not what was sent
+		}
+		web.Mark(w, err)
+		_ = see(w, "/prove?"+url.Values{toParam: {to.RequestURI()}}.Encode())
+
+		return
+	}
+
+	p.failed(w, r, err)
+}
+
+// failed shows the page of an error.
+func (p *Pages) failed(w *web.Reply, r *http.Request, err error) {
+	challenge.Set(w, r, err)
+	problem := web.Mark(w, err)
+
+	view := failure{
+		Title:   text("error." + problem.Code),
+		Text:    text("error." + problem.Code + ".do"),
+		Detail:  problem.Detail,
+		Request: w.ID,
+		Links:   []Link{{Text: text("error.start"), URL: "/account"}},
+	}
+	if problem.Status == http.StatusUnauthorized {
+		view.Links = []Link{{Text: text("error.sign-in"), URL: "/sign-in"}}
+	}
+
+	if p.show(w, r, problem.Status, "sign-in/error", view) != nil {
+		web.Fail(w, r, err) // without the page there is still the refusal
+	}
+}
+
+// challenge is what a refused browser may prove itself with (RFC 9110, section 11.6.1).
+var challenge = web.Challenge{Realm: "issuer", Login: "/sign-in"}
+
+// again shows the page of a form again with a note about an error, and returns the error, which is logged like any
+// other. The view has what was typed, without secrets.
+func (p *Pages) again(w *web.Reply, r *http.Request, name string, view any, err error) error {
+	challenge.Set(w, r, err)
+	problem := web.Mark(w, err)
+	if shown := p.show(w, r, problem.Status, name, view); shown != nil {
+		return shown
+	}
+
+	return err
+}
+
+// noteOf returns the note about an error, for a page that is shown again.
+func (p *Pages) noteOf(w *web.Reply, err error) *Note {
+	code := web.Problem(err).Code
+	n := &Note{
+		Kind:    Bad,
+		Text:    text("error." + code),
+		More:    text("error." + code + ".do"),
+		Detail:  jeton.Detail(err),
+		Request: w.ID,
+		Focus:   true,
+	}
+
+	wait, ok := jeton.RetryAfter(err)
+	if ok {
+		n.More = text("error.wait", p.Now().Add(wait), wait)
+	}
+
+	return n
+}

@@ -1,0 +1,161 @@
+package pages
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+//go:embed templates
+var templateFiles embed.FS
+
+// layout is the template of a whole page; frame.html has it, and parts.html what pages are made of.
+const layout = "layout"
+
+// The folders of templates. Each has a frame of its own.
+const (
+	sectionSignIn  = "sign-in"
+	sectionAccount = "account"
+	sectionAdmin   = "admin"
+)
+
+// frame is what the layout shows around a view.
+type frame struct {
+	Lang      string
+	Brand     config.Brand
+	Assets    assets
+	Section   string // folder of the template
+	Sections  []Link // account and administration, for users who have both
+	Nav       []Link // pages of the section
+	User      string // name of the user who is signed in, or ""
+	Done      *Note
+	Languages []languageLink
+	View      any
+}
+
+// languageLink leads to the same page in another language.
+type languageLink struct {
+	Code string
+	Name string
+	URL  string
+}
+
+// parse parses every template for every language.
+func (p *Pages) parse() (map[string]map[string]*template.Template, error) {
+	base, err := template.New("").Funcs(p.languages[0].functions(p.Now)).
+		ParseFS(templateFiles, "templates/*.html")
+	if err != nil {
+		return nil, err
+	}
+
+	files, err := fs.Glob(templateFiles, "templates/*/*.html")
+	if err != nil {
+		return nil, err
+	}
+
+	all := map[string]map[string]*template.Template{}
+	for _, l := range p.languages {
+		all[l.code] = map[string]*template.Template{}
+		for _, file := range files {
+			t, err := base.Clone()
+			if err == nil {
+				t, err = t.Funcs(l.functions(p.Now)).ParseFS(templateFiles, file)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", file, err)
+			}
+
+			name := strings.TrimSuffix(strings.TrimPrefix(file, "templates/"), ".html")
+			all[l.code][name] = t
+		}
+	}
+
+	return all, nil
+}
+
+// show writes a page: the template of a name, such as account/sessions, with its view model. Handlers call it last, or
+// return its error. It must be called before anything is written.
+func (p *Pages) show(w *web.Reply, r *http.Request, status int, name string, view any) error {
+	l := p.language(r)
+	body, err := p.render(l, name, p.frame(w, r, l, name, view))
+	if err != nil {
+		return err
+	}
+
+	p.keepLanguage(w, r)
+	setHeaders(w.Header())
+
+	h := w.Header()
+	h.Set("Content-Language", l.code)
+	w.WriteHeader(status)
+
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body)
+	}
+
+	return nil
+}
+
+// render executes a template. Nothing is written before it has succeeded, so that a failure can still become a 500.
+func (p *Pages) render(l *language, name string, f frame) ([]byte, error) {
+	t := p.templates[l.code][name]
+	if t == nil {
+		return nil, fmt.Errorf("no template %s", name)
+	}
+
+	var b bytes.Buffer
+	if err := t.ExecuteTemplate(&b, layout, f); err != nil {
+		return nil, fmt.Errorf("template %s: %w", name, err)
+	}
+
+	return b.Bytes(), nil
+}
+
+// frame returns what the layout shows around a view.
+func (p *Pages) frame(w *web.Reply, r *http.Request, l *language, name string, view any) frame {
+	who := gate.From(w).Principal()
+	f := frame{
+		Lang:      l.code,
+		Brand:     p.Issuer.Brand,
+		Assets:    p.assets,
+		Section:   path.Dir(name),
+		User:      who.Name,
+		Done:      done(r.URL.Query().Get("done")),
+		Languages: p.languageLinks(r, l),
+		View:      view,
+	}
+
+	f.navigate(r.URL.Path, who)
+
+	return f
+}
+
+// languageLinks returns links to the page that is shown in the other languages. A page that answers a form is asked for
+// again with GET.
+func (p *Pages) languageLinks(r *http.Request, shown *language) []languageLink {
+	var list []languageLink
+	for _, l := range p.languages {
+		if l == shown {
+			continue
+		}
+
+		query := r.URL.Query()
+		query.Set("lang", l.code)
+		query.Del("done")
+
+		to := url.URL{Path: r.URL.Path, RawQuery: query.Encode()}
+		list = append(list, languageLink{Code: l.code, Name: l.name, URL: to.String()})
+	}
+
+	return list
+}

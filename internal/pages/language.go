@@ -1,0 +1,131 @@
+package pages
+
+import (
+	"html/template"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/jeton-auth/jeton/internal/web"
+
+	textlanguage "golang.org/x/text/language"
+)
+
+// languageCookie keeps the language that a user has chosen.
+const languageCookie = "jeton-lang"
+
+// languageLifetime is how long the choice is kept.
+const languageLifetime = 365 * 24 * time.Hour
+
+// language is a language of the pages.
+type language struct {
+	code      string // BCP 47
+	name      string // in itself
+	thousands string
+	months    [12]string
+	messages  map[string]message
+}
+
+// readLanguages reads the catalogues. The first language is for users of none of them.
+func readLanguages() ([]*language, error) {
+	list := []*language{
+		{
+			code:      "en",
+			name:      "English",
+			thousands: ",",
+			months: [12]string{
+				"January", "February", "March", "April", "May", "June",
+				"July", "August", "September", "October", "November", "December",
+			},
+		},
+		{
+			code:      "de",
+			name:      "Deutsch",
+			thousands: ".",
+			months: [12]string{
+				"Januar", "Februar", "März", "April", "Mai", "Juni",
+				"Juli", "August", "September", "Oktober", "November", "Dezember",
+			},
+		},
+	}
+
+	for _, l := range list {
+		var err error
+		l.messages, err = readMessages(l.code)
+		if err != nil {
+			return nil, err
+		}
+	}
+
+	return list, nil
+}
+
+// maxLanguages bounds a list of languages that is read, in bytes.
+const maxLanguages = 200
+
+// language returns the language of a page: the one that the request asks for, else the one that the user has chosen
+// before, else the one that the browser prefers.
+func (p *Pages) language(r *http.Request) *language {
+	query := r.URL.Query()
+	chosen, _ := web.FindCookie(r.Header, languageCookie)
+
+	for _, list := range []string{
+		query.Get("lang"),
+		strings.ReplaceAll(query.Get("ui_locales"), " ", ","), // OpenID Connect Core 1.0, section 3.1.2.1
+		chosen,
+		r.Header.Get("Accept-Language"),
+	} {
+		l := p.match(list)
+		if l != nil {
+			return l
+		}
+	}
+
+	return p.languages[0]
+}
+
+// match returns the language of ours that suits a list (RFC 9110, section 12.5.4), or nil.
+func (p *Pages) match(list string) *language {
+	if list == "" || len(list) > maxLanguages {
+		return nil
+	}
+
+	tags, _, err := textlanguage.ParseAcceptLanguage(list)
+	if err != nil {
+		return nil
+	}
+
+	// By base language alone: Austrian German is served in German, and no language by a related one.
+	for _, tag := range tags {
+		base, _ := tag.Base()
+		for _, l := range p.languages {
+			if l.code == base.String() {
+				return l
+			}
+		}
+	}
+
+	return nil
+}
+
+// keepLanguage keeps the language that a link of ours has chosen.
+func (p *Pages) keepLanguage(w http.ResponseWriter, r *http.Request) {
+	lang := r.URL.Query().Get("lang")
+	for _, l := range p.languages {
+		if l.code == lang {
+			p.langCookie.Set(w, lang, languageLifetime)
+		}
+	}
+}
+
+// functions returns the functions of templates in a language.
+func (l *language) functions(now func() time.Time) template.FuncMap {
+	return template.FuncMap{
+		"t":      l.translate,
+		"when":   l.when,
+		"ago":    func(at time.Time) (template.HTML, error) { return l.ago(at, now()) },
+		"until":  func(at time.Time) (template.HTML, error) { return l.until(at, now()) },
+		"span":   l.span,
+		"number": func(n int64) string { return l.number(n) },
+	}
+}

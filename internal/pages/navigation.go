@@ -1,0 +1,90 @@
+package pages
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/jeton-auth/jeton"
+)
+
+// accountNav is the pages of an account, in the order of the navigation.
+var accountNav = []Link{
+	{Text: text("nav.profile"), URL: "/account"},
+	{Text: text("nav.sessions"), URL: "/account/sessions"},
+	{Text: text("nav.tokens"), URL: "/account/tokens"},
+	{Text: text("nav.security"), URL: "/account/security"},
+	{Text: text("nav.activity"), URL: "/account/activity"},
+}
+
+// adminNav is the pages of administrators, in the order of the navigation.
+var adminNav = []Link{
+	{Text: text("nav.overview"), URL: "/admin"},
+	{Text: text("nav.users"), URL: "/admin/users"},
+	{Text: text("nav.admin-sessions"), URL: "/admin/sessions"},
+	{Text: text("nav.admin-tokens"), URL: "/admin/tokens"},
+	{Text: text("nav.clients"), URL: "/admin/clients"},
+	{Text: text("nav.services"), URL: "/admin/services"},
+	{Text: text("nav.keys"), URL: "/admin/keys"},
+	{Text: text("nav.audit"), URL: "/admin/audit"},
+	{Text: text("nav.explain"), URL: "/admin/explain"},
+}
+
+// navigate sets the navigation of a page for a user.
+func (f *frame) navigate(path string, who jeton.Principal) {
+	switch f.Section {
+	case sectionAccount:
+		f.Nav = mark(accountNav, path)
+	case sectionAdmin:
+		f.Nav = mark(adminNav, path)
+	default:
+		return
+	}
+
+	if isAdmin(who) {
+		f.Sections = []Link{
+			{Text: text("nav.account"), URL: "/account", Current: f.Section == sectionAccount},
+			{Text: text("nav.admin"), URL: "/admin", Current: f.Section == sectionAdmin},
+		}
+	}
+}
+
+// isAdmin reports whether the pages of administrators are for a user. What the user may do there is for package api.
+func isAdmin(who jeton.Principal) bool {
+	return who.Kind == jeton.KindUser && slices.Contains(who.Groups, AdminGroup)
+}
+
+// mark returns links of which the one of a page is marked: the longest that the path begins with.
+func mark(nav []Link, path string) []Link {
+	list := slices.Clone(nav)
+	best := -1
+
+	for i, link := range list {
+		below := path == link.URL || strings.HasPrefix(path, link.URL+"/")
+		if below && (best < 0 || len(link.URL) > len(list[best].URL)) {
+			best = i
+		}
+	}
+
+	if best >= 0 {
+		list[best].Current = true
+	}
+
+	return list
+}
+
+// doneNotes are what a page says after a change, by the key in its address: ?done=signed-out. No free text of an
+// address is ever shown.
+var doneNotes = map[string]Text{
+	"setup":  text("done.setup"),
+	"proved": text("done.proved"),
+}
+
+// done returns the note of a key, or nil.
+func done(key string) *Note {
+	t, ok := doneNotes[key]
+	if !ok {
+		return nil
+	}
+
+	return &Note{Kind: Good, Text: t}
+}

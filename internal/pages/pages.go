@@ -1,0 +1,189 @@
+// Package pages is what a browser shows at the authorization server: sign-in, account and administration.
+//
+// Every page is rendered here, without a script that it needs, with strict headers, in the language of the user. No
+// page contains a secret of a session, and a secret that is created is in one response only.
+//
+// Package signin proves users, session keeps sessions, and api has the rules for everything that a page changes: pages
+// call it through Caller. Package oauth sends users here and takes them back.
+//
+// # A new page
+//
+//   - A view model: a struct with what the page shows, made by a method that needs no browser to be tested.
+//   - A handler that builds it and calls show, and a row in the routes of its part.
+//   - A template in templates/sign-in, account or admin; the folder chooses the frame. It defines title and main, and
+//     perhaps lead. Every word comes from the catalogues: {{t "key" args}}.
+//   - The keys in messages, in every language. Tests name keys that are missing or not used, and bare words.
+//   - A row in the list of samples in samples_test.go, with the view filled and empty: the tests render it.
+//
+// # Files
+//
+//	pages.go               routes, what the package needs
+//	frame.go, navigation.go  from a view model to a page
+//	views.go               parts of view models: notes, fields, meters, pagers
+//	catalogue.go, language.go, spans.go  messages, times and numbers in a language
+//	headers.go, assets.go  headers of every page; the style sheet, script and logo
+//	fail.go                what a page says of an error
+//	signin.go, continue.go, signout.go, prove.go, setup.go, link.go  pages before an account
+//	account.go, admin.go   pages of an account, and of administrators
+package pages
+
+import (
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/signin"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// AdminGroup is the group whose members see the pages of administrators.
+const AdminGroup = "admin"
+
+// Caller calls the REST API on behalf of the browser that sent r, with its session.
+type Caller interface {
+	// Call sends a request to the API, such as GET /api/v1/me, with in as its body unless nil, and reads the
+	// response into out unless nil. A refusal is returned as the outcome that the API gave.
+	Call(w *web.Reply, r *http.Request, method, target string, in, out any) error
+}
+
+// Config is what New needs.
+type Config struct {
+	Issuer   config.Issuer
+	Services []Service
+	Logo     []byte // file of issuer.brand.logo; nil: none
+
+	Service  *gate.Service // of the authorization server, which reads its session cookie
+	Logins   *signin.Logins
+	Sessions *session.Sessions
+	Accounts *account.Accounts
+	API      Caller
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Service is a service that pages name.
+type Service struct {
+	Name string
+	URL  string // where browsers reach it, or ""
+}
+
+// Pages is the pages. It is safe for concurrent use.
+type Pages struct {
+	Config
+	assets     assets
+	languages  []*language
+	templates  map[string]map[string]*template.Template // by language and name
+	cookie     web.Cookie
+	langCookie web.Cookie
+}
+
+// New returns the pages for a configuration that has been checked.
+func New(c Config) (*Pages, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+
+	p := &Pages{
+		Config:     c,
+		cookie:     c.Issuer.SessionCookie(),
+		langCookie: web.Cookie{Name: languageCookie, PlainHTTP: c.Issuer.PlainHTTP},
+	}
+
+	var err error
+	p.assets, err = newAssets(c.Issuer.Brand, c.Logo)
+	if err != nil {
+		return nil, fmt.Errorf("issuer.brand: %w", err)
+	}
+
+	p.languages, err = readLanguages()
+	if err != nil {
+		return nil, err
+	}
+
+	p.templates, err = p.parse()
+	if err != nil {
+		return nil, err
+	}
+
+	return p, nil
+}
+
+// Owns reports whether a path belongs to the pages where their address is shared with services.
+func (p *Pages) Owns(path string) bool { return config.IsPagePath(path) }
+
+// Routes returns the routes of the pages.
+func (p *Pages) Routes() []web.Route {
+	routes := []web.Route{
+		{Pattern: "GET /{$}", Access: policy.Open, Handle: p.start},
+		{Pattern: "GET /.well-known/change-password", Access: policy.Open, Handle: p.changePassword},
+		{Pattern: "GET " + assetsPath + "{hash}/{name}", Access: policy.Open, Handle: p.asset},
+	}
+	routes = append(routes, p.signInRoutes()...)
+	routes = append(routes, p.accountRoutes()...)
+	routes = append(routes, p.adminRoutes()...)
+
+	for i := range routes {
+		if routes[i].Refuse == nil {
+			routes[i].Refuse = p.Fail
+		}
+	}
+
+	return routes
+}
+
+// start answers GET /: the page that users come for is their account.
+func (p *Pages) start(w *web.Reply, _ *http.Request) error { return see(w, "/account") }
+
+// changePassword answers GET /.well-known/change-password, where password managers send users (W3C, A Well-Known URL
+// for Changing Passwords).
+func (p *Pages) changePassword(w *web.Reply, _ *http.Request) error {
+	w.Header().Set("Location", "/account/security")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusFound)
+
+	return nil
+}
+
+// see sends a browser to another page of ours with GET. The path is one that this package has made.
+func see(w *web.Reply, path string) error {
+	w.Header().Set("Location", path)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusSeeOther)
+
+	return nil
+}
+
+// live returns the session that a request shows if it can be used now, or nil. It records nothing, and does not keep an
+// idle session alive.
+func (p *Pages) live(w *web.Reply, r *http.Request) (*session.Live, error) {
+	live, err := gate.ShownSession(w, r, p.Service)
+	if live != nil && live.Check(w.Start) == nil {
+		return live, nil
+	}
+
+	outcome := jeton.Outcome(err)
+	if err != nil && (outcome == nil || outcome == jeton.ErrUnavailable) {
+		return nil, err // the store is down: nothing is known about the session
+	}
+
+	return nil, nil
+}
+
+// service returns a service of the configuration by its name.
+func (p *Pages) service(name string) (Service, bool) {
+	for _, s := range p.Services {
+		if s.Name == name {
+			return s, true
+		}
+	}
+
+	return Service{}, false
+}

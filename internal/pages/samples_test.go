@@ -1,0 +1,100 @@
+package pages
+
+import (
+	"maps"
+	"time"
+)
+
+// noon is the time at which the pages of these tests are made.
+var noon = time.Date(2026, time.November, 30, 12, 0, 0, 0, time.UTC)
+
+// samples are view models by template: of each at least one that is full, with an error where there can be one, and one
+// that is empty.
+func samples() map[string][]any {
+	all := map[string][]any{}
+	maps.Copy(all, signInSamples())
+	maps.Copy(all, accountSamples())
+	maps.Copy(all, adminSamples())
+
+	return all
+}
+
+// hostile is text of a user that is markup if it is not escaped.
+const hostile = `"><b onclick='x'>&amp;</b>{{.}}`
+
+func signInSamples() map[string][]any {
+	note := &Note{
+		Kind:    Bad,
+		Text:    text("error.wait", noon, 90*time.Second),
+		More:    text("sign-in.wrong.do"),
+		Detail:  hostile,
+		Request: "r1",
+		Link:    &Link{Text: text("error.sign-in"), URL: "/sign-in"},
+		Focus:   true,
+	}
+	field := Field{Name: "username", Label: text("sign-in.name")}
+	full := Field{
+		Name:         "password",
+		Label:        text("sign-in.password"),
+		Hint:         text("sign-in.wrong"),
+		Error:        text("sign-in.wrong"),
+		Value:        hostile,
+		Type:         "password",
+		Autocomplete: "current-password webauthn",
+		InputMode:    "text",
+		Rules:        "minlength: 15;",
+		Required:     true,
+		ReadOnly:     true,
+		Invalid:      true,
+		NoCapitals:   true,
+		NoteBelongs:  true,
+		MaxLength:    100,
+	}
+
+	return map[string][]any{
+		"sign-in/sign-in": {
+			signInView{Action: "/sign-in", Name: field, Password: Field{Name: "password", Label: text("sign-in.password")}},
+			signInView{
+				Action:   "/sign-in?client_id=reports",
+				Service:  "reports",
+				Note:     note,
+				Name:     field,
+				Password: full,
+				Lifetime: 12 * time.Hour,
+				Idle:     time.Hour,
+			},
+		},
+		"sign-in/choose": {
+			chooseView{Name: "diane", Initial: "d", Continue: "/account", Other: "/sign-in?other=1"},
+			chooseView{
+				Service:  "reports",
+				Name:     hostile,
+				Initial:  "<",
+				Continue: "/sign-in/continue?client_id=reports",
+				Other:    "/sign-in?client_id=reports&other=1",
+			},
+		},
+		"sign-in/continue": {
+			goOnView{URL: "/account"},
+			goOnView{URL: "/oauth2/authorize?client_id=reports&state=x", Service: "reports"},
+		},
+		"sign-in/sign-out": {
+			signOutView{Name: "diane"},
+			signOutView{Name: hostile, Services: []string{"reports", "wiki"}},
+		},
+		"sign-in/signed-out": {
+			signedOutView{},
+			signedOutView{Services: []Service{{Name: "reports"}, {Name: "wiki", URL: "https://wiki.example"}}},
+		},
+		"sign-in/error": {
+			failure{Title: text("error.not_found"), Text: text("error.not_found.do")},
+			failure{
+				Title:   text("error.forbidden"),
+				Text:    text("error.forbidden.do"),
+				Detail:  hostile,
+				Request: "r1",
+				Links:   []Link{{Text: text("error.start"), URL: "/account"}},
+			},
+		},
+	}
+}
