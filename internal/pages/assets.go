@@ -24,8 +24,9 @@ var assetFiles embed.FS
 const assetsPath = "/.jeton/assets/"
 
 // markSVG is the mark of the pages, with its colour, as the icon of a tab.
-const markSVG = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="none" stroke="%s" stroke-width="2.4">` +
-	`<circle cx="12" cy="12" r="10"/><circle cx="12" cy="12" r="5"/></svg>`
+const markSVG = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24">` +
+	`<g fill="none" stroke="%s" stroke-width="2.4">` +
+	`<circle cx="12" cy="12" r="10"/><circle cx="12" cy="12" r="5"/></g></svg>`
 
 // MaxLogo bounds the file of a logo, in bytes.
 const MaxLogo = 256 << 10

@@ -79,8 +79,8 @@ var challenge = web.Challenge{Realm: "issuer", Login: "/sign-in"}
 func (p *Pages) again(w *web.Reply, r *http.Request, name string, view any, err error) error {
 	challenge.Set(w, r, err)
 	problem := web.Mark(w, err)
-	if shown := p.show(w, r, problem.Status, name, view); shown != nil {
-		return shown
+	if err := p.show(w, r, problem.Status, name, view); err != nil {
+		return err
 	}
 
 	return err

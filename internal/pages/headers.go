@@ -5,8 +5,8 @@ import "net/http"
 // policyCSP is the Content-Security-Policy of every page. Scripts and styles come from files of ours alone; images may
 // also be drawn in the style sheet. Chromium applies form-action to where a form is redirected, too, so a sign-in ends
 // at a page of ours that leads on (continue.go).
-const policyCSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
-	"base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+const policyCSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
+	"connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 
 // setHeaders sets the headers of every page.
 func setHeaders(h http.Header) {

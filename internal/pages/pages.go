@@ -23,7 +23,7 @@
 //	catalogue.go, language.go, spans.go  messages, times and numbers in a language
 //	headers.go, assets.go  headers of every page; the style sheet, script and logo
 //	fail.go                what a page says of an error
-//	signin.go, continue.go, signout.go, prove.go, setup.go, link.go  pages before an account
+//	signin.go, continue.go, signout.go  pages before an account
 //	account.go, admin.go   pages of an account, and of administrators
 package pages
 

@@ -53,7 +53,7 @@ func signInSamples() map[string][]any {
 
 	return map[string][]any{
 		"sign-in/sign-in": {
-			signInView{Action: "/sign-in", Name: field, Password: Field{Name: "password", Label: text("sign-in.password")}},
+			signInView{Action: "/sign-in", Name: field, Password: full},
 			signInView{
 				Action:   "/sign-in?client_id=reports",
 				Service:  "reports",
@@ -65,7 +65,7 @@ func signInSamples() map[string][]any {
 			},
 		},
 		"sign-in/choose": {
-			chooseView{Name: "diane", Initial: "d", Continue: "/account", Other: "/sign-in?other=1"},
+			chooseView{Name: "diane", Continue: "/account", Other: "/sign-in?other=1"},
 			chooseView{
 				Service:  "reports",
 				Name:     hostile,
