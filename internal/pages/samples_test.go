@@ -33,6 +33,7 @@ func signInSamples() map[string][]any {
 		Focus:   true,
 	}
 	field := Field{Name: "username", Label: text("sign-in.name")}
+	secret := Field{Name: "password", Label: text("sign-in.password"), Type: "password"}
 	full := Field{
 		Name:         "password",
 		Label:        text("sign-in.password"),
@@ -53,7 +54,7 @@ func signInSamples() map[string][]any {
 
 	return map[string][]any{
 		"sign-in/sign-in": {
-			signInView{Action: "/sign-in", Name: field, Password: full},
+			signInView{Action: "/sign-in", Name: field, Password: secret},
 			signInView{
 				Action:   "/sign-in?client_id=reports",
 				Service:  "reports",
