@@ -11,7 +11,9 @@ import (
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/ticket"
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
@@ -45,6 +47,28 @@ func (a *alternating) EndSessions(ctx context.Context, w session.Which, ev jeton
 
 func (a *alternating) SweepSessions(ctx context.Context, before time.Time, limit int) (int, error) {
 	return a.node().SweepSessions(ctx, before, limit)
+}
+
+func (a *alternating) AddTicket(ctx context.Context, h secret.Hash, t ticket.Ticket) error {
+	return a.node().AddTicket(ctx, h, t)
+}
+
+func (a *alternating) TakeTicket(
+	ctx context.Context,
+	p ticket.Purpose,
+	h secret.Hash,
+	now time.Time,
+) (ticket.Ticket, error) {
+	return a.node().TakeTicket(ctx, p, h, now)
+}
+
+func (a *alternating) FindTicket(
+	ctx context.Context,
+	p ticket.Purpose,
+	h secret.Hash,
+	now time.Time,
+) (ticket.Ticket, error) {
+	return a.node().FindTicket(ctx, p, h, now)
 }
 
 func (a *alternating) Spend(ctx context.Context, u count.Use) ([]int64, error) {

@@ -27,6 +27,8 @@ func Races(t *testing.T, open Open) {
 		{"of concurrent logins, no more succeed than the decision allows", loginAgainstLogin},
 		{"an end finds every login that returned before it", endAgainstLogin},
 		{"no child outlives its parent or the disabling of its owner", childAgainstEnd},
+		{"of a sign-in session that ends while children start, none is left", startAgainstEndOfParent},
+		{"of sixty-four concurrent takes of a ticket, one succeeds", ticketAtOnce},
 		{"of concurrent adds with one name, one succeeds", namesAtOnce},
 		{"revocations are never listed before an earlier one", revokedInOrder},
 		{"reading the audit log page by page misses no event", pagesMissNothing},

@@ -1,8 +1,8 @@
 // Package storetest is the contract of a store, as tests.
 //
 // Every store runs all of it; no part is optional. It checks what the comments of the Store
-// interfaces promise: those of account, audit, client, count, keys, session and token. It uses
-// a store only through these interfaces. The tests of each store check how it behaves when its
+// interfaces promise: those of account, audit, client, count, keys, session, ticket and token. It
+// uses a store only through these interfaces. The tests of each store check how it behaves when its
 // disk or its database fails.
 package storetest
 
@@ -56,6 +56,8 @@ func Run(t *testing.T, open Open) {
 	}{
 		{"starting sessions", Starting},
 		{"keeping sessions", Keeping},
+		{"sign-in sessions", Families},
+		{"tickets", Tickets},
 		{"uses", Uses},
 		{"accounts", Accounts},
 		{"declared accounts", Declared},
@@ -328,6 +330,22 @@ func Closed(t *testing.T, open Open) {
 			_, err := s.EndSessions(ctx, session.Which{ID: r.ID}, event(audit.Logout, ""))
 			return err
 		}},
+		{"ProveSession", func(ctx context.Context) error {
+			return s.ProveSession(ctx, r.ID, noon, event("", ""))
+		}},
+		{"AddTicket", func(ctx context.Context) error {
+			return s.AddTicket(ctx, r.Hash, newTicket(ticket.Code))
+		}},
+		{"FindTicket", func(ctx context.Context) error {
+			_, err := s.FindTicket(ctx, ticket.Code, r.Hash, noon)
+			return err
+		}},
+		{"TakeTicket", func(ctx context.Context) error {
+			_, err := s.TakeTicket(ctx, ticket.Code, r.Hash, noon)
+			return err
+		}},
+		{"EndTickets", func(ctx context.Context) error { return s.EndTickets(ctx, ticket.Code, 0) }},
+		{"SweepTickets", func(ctx context.Context) error { _, err := s.SweepTickets(ctx, noon, 9); return err }},
 		{"TouchSessions", func(ctx context.Context) error {
 			return s.TouchSessions(ctx, map[int64]time.Time{r.Login: noon})
 		}},

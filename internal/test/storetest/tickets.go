@@ -1,0 +1,273 @@
+package storetest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/ticket"
+)
+
+// Tickets is the contract of ticket.Store.
+func Tickets(t *testing.T, open Open) {
+	t.Run("what is not valid is not found", func(t *testing.T) { validTickets(t, open) })
+	each(t, open, []test{
+		{"a ticket is taken as it was added, and looked at without using it up", ticketIsKept},
+		{"a ticket that was taken is spent until it expires", ticketTwice},
+		{"ending deletes those of one purpose and user that were not taken", endingTickets},
+		{"a sweep deletes expired tickets, up to a limit", sweepingTickets},
+	})
+}
+
+// newTicket returns a ticket of a minute.
+func newTicket(p ticket.Purpose) ticket.Ticket {
+	return ticket.Ticket{
+		Purpose: p,
+		Service: "shop",
+		Data:    []byte("\x00\xff data"),
+		Expires: noon.Add(time.Minute),
+	}
+}
+
+// added adds a ticket and returns its hash.
+func added(t *testing.T, s Store, text string, in ticket.Ticket) secret.Hash {
+	t.Helper()
+	h := secret.HashOf(text)
+	must(t, s.AddTicket(t.Context(), h, in))
+	return h
+}
+
+func ticketIsKept(t *testing.T, s Store) {
+	diane := user(t, s, "diane")
+
+	for _, size := range []int{0, 1, ticket.MaxData} {
+		want := newTicket(ticket.Code)
+		want.Subject = diane.ID
+		want.Login = signedIn(t, s, diane, fmt.Sprint("top ", size)).Login
+		want.Data = bytes.Repeat([]byte{0xff}, size)
+		h := added(t, s, fmt.Sprint(size), want)
+
+		for range 2 {
+			got, err := s.FindTicket(t.Context(), ticket.Code, h, noon)
+			must(t, err)
+			sameTicket(t, "FindTicket", got, want)
+		}
+
+		got, err := s.TakeTicket(t.Context(), ticket.Code, h, noon)
+		must(t, err)
+		sameTicket(t, "TakeTicket", got, want)
+	}
+
+	bare := ticket.Ticket{Purpose: ticket.Setup, Expires: noon.Add(time.Minute)}
+	got, err := s.TakeTicket(t.Context(), ticket.Setup, added(t, s, "bare", bare), noon)
+	must(t, err)
+	sameTicket(t, "TakeTicket of one without data", got, bare)
+}
+
+// sameTicket compares tickets; no data and data of no bytes are the same.
+func sameTicket(t *testing.T, what string, got, want ticket.Ticket) {
+	t.Helper()
+	got.Data, want.Data = append([]byte{}, got.Data...), append([]byte{}, want.Data...)
+	same(t, what, got, want)
+}
+
+// validTickets checks each reason for which a ticket is not found, taken or not.
+func validTickets(t *testing.T, open Open) {
+	for _, tc := range []struct {
+		name   string
+		change func(t *testing.T, s Store)
+		p      ticket.Purpose
+		text   string
+		now    time.Time
+		want   error
+	}{
+		{"nothing happened", nil, ticket.Code, "one", noon, nil},
+		{"a millisecond before it expires", nil, ticket.Code, "one", noon.Add(time.Minute - time.Millisecond), nil},
+		{"as it expires", nil, ticket.Code, "one", noon.Add(time.Minute), jeton.ErrNotFound},
+		{"another secret", nil, ticket.Code, "two", noon, jeton.ErrNotFound},
+		{"another purpose", nil, ticket.SignIn, "one", noon, jeton.ErrNotFound},
+		{
+			"its session has ended",
+			func(t *testing.T, s Store) {
+				_, err := s.EndSessions(t.Context(), session.Which{ID: "s_top"}, event(audit.Logout, ""))
+				must(t, err)
+			},
+			ticket.Code, "one", noon, jeton.ErrNotFound,
+		},
+		{"its user is disabled", disabled(true), ticket.Code, "one", noon, jeton.ErrNotFound},
+		{"its user was disabled and enabled", disabled(true, false), ticket.SignIn, "link", noon, jeton.ErrNotFound},
+		{
+			"its user's password was changed",
+			func(t *testing.T, s Store) {
+				pw := "new"
+				must(t, s.ChangeUser(t.Context(), "diane", account.Change{Password: &pw}, noon, event("", "")))
+			},
+			ticket.SignIn, "link", noon, jeton.ErrNotFound,
+		},
+		{
+			"its user was deleted",
+			func(t *testing.T, s Store) { must(t, s.RemoveUser(t.Context(), "diane", event("", ""))) },
+			ticket.SignIn, "link", noon, jeton.ErrNotFound,
+		},
+		{
+			"its user's groups were changed",
+			func(t *testing.T, s Store) {
+				groups := []string{"red"}
+				must(t, s.ChangeUser(t.Context(), "diane", account.Change{Groups: &groups}, noon, event("", "")))
+			},
+			ticket.SignIn, "link", noon, nil,
+		},
+		{"another user was disabled", disabledUser("carl", true), ticket.SignIn, "link", noon, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := opened(t, open)
+			diane := user(t, s, "diane")
+			user(t, s, "carl")
+
+			code, link := newTicket(ticket.Code), newTicket(ticket.SignIn)
+			code.Subject, code.Login = diane.ID, signedIn(t, s, diane, "top").Login
+			link.Subject = diane.ID
+			added(t, s, "one", code)
+			added(t, s, "link", link)
+			if tc.change != nil {
+				tc.change(t, s)
+			}
+
+			_, err := s.FindTicket(t.Context(), tc.p, secret.HashOf(tc.text), tc.now)
+			wants(t, "FindTicket", err, tc.want)
+			_, err = s.TakeTicket(t.Context(), tc.p, secret.HashOf(tc.text), tc.now)
+			wants(t, "TakeTicket", err, tc.want)
+		})
+	}
+}
+
+// disabled returns a step that disables diane or enables her, in this order.
+func disabled(steps ...bool) func(*testing.T, Store) { return disabledUser("diane", steps...) }
+
+func disabledUser(name string, steps ...bool) func(*testing.T, Store) {
+	return func(t *testing.T, s Store) {
+		for _, to := range steps {
+			must(t, s.ChangeUser(t.Context(), name, account.Change{Disabled: &to}, noon, event("", "")))
+		}
+	}
+}
+
+func ticketTwice(t *testing.T, s Store) {
+	want := newTicket(ticket.Code)
+	h := added(t, s, "one", want)
+	_, err := s.TakeTicket(t.Context(), ticket.Code, h, noon)
+	must(t, err)
+
+	for range 2 {
+		got, err := s.TakeTicket(t.Context(), ticket.Code, h, noon)
+		wants(t, "TakeTicket again", err, jeton.ErrSpent)
+		sameTicket(t, "TakeTicket again", got, want)
+
+		got, err = s.FindTicket(t.Context(), ticket.Code, h, noon)
+		wants(t, "FindTicket after it was taken", err, jeton.ErrSpent)
+		sameTicket(t, "FindTicket after it was taken", got, want)
+	}
+
+	_, err = s.TakeTicket(t.Context(), ticket.Setup, h, noon)
+	wants(t, "TakeTicket for another purpose", err, jeton.ErrNotFound)
+	_, err = s.TakeTicket(t.Context(), ticket.Code, h, want.Expires)
+	wants(t, "TakeTicket after it has expired", err, jeton.ErrNotFound)
+}
+
+func ticketAtOnce(t *testing.T, s Store) {
+	for round := range 5 {
+		h := added(t, s, fmt.Sprint(round), newTicket(ticket.Code))
+		var taken, spent atomic.Int64
+
+		var wg sync.WaitGroup
+		for range 64 {
+			wg.Go(func() {
+				_, err := s.TakeTicket(t.Context(), ticket.Code, h, noon)
+				switch {
+				case err == nil:
+					taken.Add(1)
+				case errors.Is(err, jeton.ErrSpent):
+					spent.Add(1)
+				default:
+					t.Errorf("TakeTicket: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+
+		if taken.Load() != 1 || spent.Load() != 63 {
+			t.Errorf("taken %d times and spent %d times, want 1 and 63", taken.Load(), spent.Load())
+		}
+	}
+}
+
+func endingTickets(t *testing.T, s Store) {
+	diane, carl := user(t, s, "diane"), user(t, s, "carl")
+	for text, in := range map[string]struct {
+		p       ticket.Purpose
+		subject int64
+	}{
+		"one":        {ticket.SignIn, diane.ID},
+		"two":        {ticket.SignIn, diane.ID},
+		"taken":      {ticket.SignIn, diane.ID},
+		"code":       {ticket.Code, diane.ID},
+		"of carl":    {ticket.SignIn, carl.ID},
+		"of no user": {ticket.SignIn, 0},
+	} {
+		tk := newTicket(in.p)
+		tk.Subject = in.subject
+		added(t, s, text, tk)
+	}
+
+	_, err := s.TakeTicket(t.Context(), ticket.SignIn, secret.HashOf("taken"), noon)
+	must(t, err)
+	must(t, s.EndTickets(t.Context(), ticket.SignIn, diane.ID))
+
+	check := func(p ticket.Purpose, text string, want error) {
+		t.Helper()
+		_, err := s.FindTicket(t.Context(), p, secret.HashOf(text), noon)
+		wants(t, "FindTicket("+text+")", err, want)
+	}
+	check(ticket.SignIn, "one", jeton.ErrNotFound)
+	check(ticket.SignIn, "two", jeton.ErrNotFound)
+	check(ticket.SignIn, "taken", jeton.ErrSpent)
+	check(ticket.Code, "code", nil)
+	check(ticket.SignIn, "of carl", nil)
+	check(ticket.SignIn, "of no user", nil)
+
+	must(t, s.EndTickets(t.Context(), ticket.SignIn, 0))
+	check(ticket.SignIn, "of no user", jeton.ErrNotFound)
+	check(ticket.SignIn, "of carl", nil)
+}
+
+func sweepingTickets(t *testing.T, s Store) {
+	for i := range 5 {
+		added(t, s, fmt.Sprint(i), newTicket(ticket.Code))
+	}
+	_, err := s.TakeTicket(t.Context(), ticket.Code, secret.HashOf("0"), noon)
+	must(t, err)
+
+	young := newTicket(ticket.Code)
+	young.Expires = young.Expires.Add(time.Millisecond)
+	h := added(t, s, "young", young)
+
+	for _, want := range []int{2, 2, 1, 0} {
+		n, err := s.SweepTickets(t.Context(), young.Expires, 2)
+		must(t, err)
+		same(t, "SweepTickets", n, want)
+	}
+
+	_, err = s.FindTicket(t.Context(), ticket.Code, secret.HashOf("0"), noon)
+	wants(t, "FindTicket of one that was taken and swept", err, jeton.ErrNotFound)
+	_, err = s.FindTicket(t.Context(), ticket.Code, h, noon)
+	wants(t, "FindTicket of one that expires as the sweep's time comes", err, nil)
+}
