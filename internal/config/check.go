@@ -54,6 +54,9 @@ func (c checker) defaults() {
 			s.Tokens.Audience = cmp.Or(s.Tokens.Audience, s.Name)
 			s.Tokens.Algorithm = cmp.Or(s.Tokens.Algorithm, algorithm)
 		}
+		if !c.Has(&s.Login.SignIn) {
+			s.Login.SignIn = issuer != nil && issuer.Pages && s.needsSignIn()
+		}
 	}
 }
 

@@ -88,6 +88,10 @@ func (p *patterns) addOwn(s *Service) {
 	}
 	p.addPath("POST", s.Logout, "logout")
 	p.addPath("GET", s.Login.Token, "login.token")
+	if s.Login.SignIn {
+		p.addPath("GET", StartPath, "login.sign_in")
+		p.addPath("GET", FinishPath, "login.sign_in")
+	}
 
 	if s.Teaching != nil {
 		p.addPath("POST", s.Teaching.AssertionLogin, "teaching.assertion_login")

@@ -28,7 +28,7 @@ func (s *Service) Accepts() []string {
 // every request is not among them: the service has to list it.
 func (s *Service) issued() []string {
 	var list []string
-	if len(s.Login.Paths) > 0 || s.UsersAPI != nil {
+	if len(s.Login.Paths) > 0 || s.Login.SignIn || s.UsersAPI != nil {
 		list = append(list, acceptSession)
 	}
 	if s.Tokens != nil {
@@ -69,6 +69,7 @@ func (c checker) service(s *Service) {
 	c.tls(&s.TLS, s.PlainHTTP)
 
 	c.login(s)
+	c.signIn(s)
 	c.session(s)
 	c.relogin(&s.Relogin)
 	c.accept(&s.Accept, s)
@@ -189,7 +190,7 @@ func (c checker) accept(list *[]string, s *Service) {
 
 		switch *kind {
 		case acceptSession:
-			c.Fault(kind, "accepts sessions, and the service has no login; add login.paths")
+			c.Fault(kind, "accepts sessions, and the service has no login; add login.sign_in: true, or login.paths")
 		case acceptToken:
 			c.Fault(kind, "accepts tokens, and the service has none; add a tokens section")
 		}

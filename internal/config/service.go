@@ -12,6 +12,7 @@ type Service struct {
 	Listen     string       `yaml:"listen" required:"true" doc:"Address and port. Services may share one if each has a host."`
 	Host       string       `yaml:"host" absent:"any" doc:"Host name that selects this service on a shared address. Requests with other host names are refused (421)."`
 	Hosts      []string     `yaml:"hosts" absent:"none" doc:"Further host names of this service. Localhost, IP addresses and the host in listen need no entry. A service without host and hosts accepts every name, except on a loopback address: there a web page could send requests by a name of its own (DNS rebinding)."`
+	URL        string       `yaml:"url" absent:"each host name with the port of listen; with trusted_proxies also https:// with port 443" doc:"Address that browsers use for this service, if a proxy has another one: https:// and host, with the path that the proxy removes. Sign-ins return to it."`
 	TLS        TLS          `yaml:"tls" doc:"Certificate and key. Without it they are made in the data directory."`
 	PlainHTTP  bool         `yaml:"plain_http" doc:"Serve without TLS. Logged at start-up."`
 	Login      Login        `yaml:"login" doc:"How users log in."`
@@ -50,6 +51,7 @@ const (
 // Login is where a name and a password become a session.
 type Login struct {
 	Paths         []string `yaml:"paths" absent:"no login" doc:"Paths that accept POST with a name and a password."`
+	SignIn        bool     `yaml:"sign_in" doc:"Send browsers without a session to the sign-in page of the issuer, and back. The session ends with the sign-in session at the latest. Scripts and tools get 401 as without it. If there is an issuer, it is on by itself where a route needs a session and the service has no login, no tokens and no accept."`
 	UsernameField string   `yaml:"username_field" default:"username" doc:"Form or JSON field with the name."`
 	PasswordField string   `yaml:"password_field" default:"password" doc:"Form or JSON field with the password."`
 	Token         string   `yaml:"token" absent:"none" doc:"Path that accepts GET with a name and a password (Basic) and returns a signed token, with the terms in tokens. It does not accept a token."`

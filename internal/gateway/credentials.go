@@ -64,7 +64,7 @@ func schemes(s config.Service) policy.Kinds {
 	if s.Tokens != nil {
 		kinds |= policy.ByToken
 	}
-	if len(s.Login.Paths) > 0 {
+	if len(s.Login.Paths) > 0 || s.Login.SignIn {
 		kinds |= policy.BySession
 	}
 

@@ -25,6 +25,7 @@ type Gateway struct {
 	counts     *count.Counts
 	tokens     *token.Tokens
 	logins     *signin.Logins
+	signIn     *signIn // nil without login.sign_in
 	cookies    Cookies
 	ours       []string // names of the cookies of all services
 	service    *gate.Service
@@ -50,6 +51,8 @@ type Config struct {
 	Logins   *signin.Logins
 	Issuer   string // the authorization server whose tokens are accepted, or ""
 	Log      *slog.Logger
+
+	SignIn SignIn // for login.sign_in
 
 	// CookieNames are the names of the cookies of all services. Browsers send them to every port of a host.
 	CookieNames []string
@@ -81,6 +84,12 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		issuer:   c.Issuer,
 		allow:    allow(c.Service.Login.Allow),
 		log:      c.Log,
+	}
+
+	var err error
+	g.signIn, err = newSignIn(c)
+	if err != nil {
+		return nil, err
 	}
 
 	g.tokenTerms, _ = TokenTerms(c.Service)

@@ -39,6 +39,7 @@ func (g *Gateway) login(w *web.Reply, r *http.Request) error {
 		Allow:    g.allow,
 		Source:   w.Source,
 		Request:  w.ID,
+		Agent:    r.UserAgent(),
 		Replaces: previous,
 	})
 	if err != nil {

@@ -12,8 +12,9 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// logout answers POST on the logout path. It ends the session, or with everywhere=true all of
-// the user's sessions at every service. Without a session there is nothing to end, which is not
+// logout answers POST on the logout path. It ends the session, with the sign-in session that it comes
+// from and those of all services that come from that; or with everywhere=true all of the user's
+// sessions at every service. Without a session there is nothing to end, which is not
 // an error. When the store is down it is: the session may still be valid.
 func (g *Gateway) logout(w *web.Reply, r *http.Request) error {
 	// Another site must not log the user out.
@@ -27,6 +28,9 @@ func (g *Gateway) logout(w *web.Reply, r *http.Request) error {
 
 	// Only now: if ending failed, the client keeps the cookie and can try again.
 	g.cookies.Clear(w)
+	if g.signIn != nil {
+		g.signIn.rounds.Clear(w) // the next sign-in is not a loop
+	}
 	succeed(w, "Logged out")
 
 	return nil
@@ -57,7 +61,7 @@ func (g *Gateway) end(w *web.Reply, r *http.Request, who jeton.Principal) error 
 		return err
 	}
 
-	which, action := session.Which{ID: who.Session}, audit.Logout
+	which, action := session.Which{ID: who.Session, Family: true}, audit.Logout
 	if all {
 		which, action = session.Which{User: who.Name}, audit.LogoutAll
 	}

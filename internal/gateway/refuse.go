@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/http"
 
+	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -32,8 +33,13 @@ func (g *Gateway) refuseBasic(w *web.Reply, r *http.Request, err error) {
 // challenge returns which credentials a refused caller may send, and where it can log in.
 func (g *Gateway) challenge(schemes policy.Kinds) web.Challenge {
 	c := web.Challenge{Realm: g.conf.Name, Schemes: schemes}
-	if len(g.conf.Login.Paths) > 0 {
+	switch {
+	// A program can use it.
+	case len(g.conf.Login.Paths) > 0:
 		c.Login = g.conf.Login.Paths[0]
+	case g.signIn != nil:
+		c.Login = config.StartPath
 	}
+
 	return c
 }

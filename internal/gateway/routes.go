@@ -42,6 +42,23 @@ func (g *Gateway) builtinRoutes() []web.Route {
 		})
 	}
 
+	if g.signIn != nil {
+		routes = append(routes,
+			web.Route{
+				Pattern: "GET " + config.StartPath,
+				Access:  policy.Open,
+				Handle:  g.start,
+				Refuse:  g.refuseSignIn,
+			},
+			web.Route{
+				Pattern: "GET " + config.FinishPath,
+				Access:  policy.Open,
+				Handle:  g.finish,
+				Refuse:  g.refuseSignIn,
+			},
+		)
+	}
+
 	return routes
 }
 
@@ -53,6 +70,9 @@ func (g *Gateway) route(ctx context.Context, r config.Route, dataDir string) (ro
 		Configured: true,
 		Access:     policy.Authenticated(accepts(g.conf, r)),
 		Refuse:     g.refuse,
+	}
+	if g.signIn != nil && route.Access.Accept&policy.BySession != 0 {
+		route.Refuse = g.visit
 	}
 	if r.Open {
 		route.Access = policy.Open

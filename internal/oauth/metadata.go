@@ -42,7 +42,8 @@ func (s *Server) describe() metadata {
 		Issuer: s.conf.URL,
 		Token:  at(pathToken),
 		JWKS:   at(pathJWKS),
-		// Required, and empty: there is no authorization endpoint (RFC 8414, section 2).
+		// Required, and empty: the authorization endpoint is for our own services alone, which do
+		// not read this (RFC 8414, section 2).
 		ResponseTypes:      []string{},
 		GrantTypes:         []string{grantClient, grantAssertion},
 		AuthMethods:        methods,

@@ -1,8 +1,9 @@
 // Package oauth is the authorization server: clients authenticate here and get tokens,
-// services introspect tokens, and verifiers fetch our keys.
+// services introspect tokens, verifiers fetch our keys, and browsers come here to sign in at a
+// service.
 //
-// It speaks RFC 6749 (client credentials) and RFC 7523 with the rules of RFC 10070
-// (client assertions and the JWT bearer grant). It speaks RFC 7662 (introspection), RFC
+// It speaks RFC 6749 (client credentials, and authorization codes for our own services) and RFC 7523
+// with the rules of RFC 10070 (client assertions and the JWT bearer grant). It speaks RFC 7662 (introspection), RFC
 // 7009 (revocation), RFC 8414 (discovery) and RFC 7517 (our keys and those of clients), and
 // it has a plain keyserver for teaching clients. A refused caller gets the code of the
 // standard and no more. Packages signin and token decide; this one reads requests and
@@ -37,6 +38,9 @@ type Server struct {
 	clients  *client.Clients
 	ring     *keys.Ring
 	audit    *audit.Log
+	relying  []RelyingService
+	sessions *session.Sessions
+	page     web.Notices
 	service  *gate.Service
 	metadata []byte // the discovery document, encoded once
 	maxAge   string // Cache-Control of published documents
@@ -52,6 +56,10 @@ type Config struct {
 	Clients  *client.Clients
 	Ring     *keys.Ring
 	Audit    *audit.Log
+
+	// For services whose users sign in here.
+	Relying []RelyingService
+	Page    web.Notices
 }
 
 // Name is the name of the authorization server in the route table and the audit log.
@@ -70,6 +78,10 @@ func New(c Config) (*Server, error) {
 		clients: c.Clients,
 		ring:    c.Ring,
 		audit:   c.Audit,
+
+		relying:  c.Relying,
+		sessions: c.Sessions,
+		page:     c.Page,
 	}
 
 	// Not longer than a key is published before it signs: a verifier must see it in time.
@@ -136,6 +148,14 @@ func (s *Server) Routes() []web.Route {
 		{Pattern: "GET " + pathRevocations, Access: policy.Open, Handle: s.revocations},
 		{Pattern: "GET " + pathJWKS, Access: policy.Open, Handle: s.jwks},
 		{Pattern: "GET " + pathMetadata, Access: policy.Open, Handle: s.discover},
+	}
+	if len(s.relying) > 0 {
+		routes = append(routes, web.Route{
+			Pattern: "GET " + pathAuthorize,
+			Access:  policy.Open,
+			Handle:  s.authorize,
+			Refuse:  s.refuseAuthorization,
+		})
 	}
 	if s.conf.PublishClientKeys {
 		routes = append(routes, web.Route{

@@ -194,6 +194,7 @@ func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) er
 		Sessions: k.sessions,
 		Clients:  k.clients,
 		Tokens:   k.tokens,
+		Tickets:  k.tickets,
 		Limiter:  guard,
 		Feed:     k.db,
 		Audit:    k.audit,

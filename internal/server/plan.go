@@ -229,6 +229,7 @@ func (s *Server) serviceMux(ctx context.Context, conf *config.Config, service co
 		Logins:   s.core.logins,
 		Issuer:   issuer,
 		Log:      s.c.Log,
+		SignIn:   s.signInOf(service),
 
 		CookieNames: conf.CookieNames(),
 	}))
@@ -262,6 +263,8 @@ func (s *Server) issuerMux(conf *config.Config) (*mux, error) {
 		Clients:  s.core.clients,
 		Ring:     s.core.keys,
 		Audit:    s.core.audit,
+		Relying:  s.relying(conf),
+		Page:     web.PlainNotice,
 	})
 	if err != nil {
 		return nil, err

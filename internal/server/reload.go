@@ -78,6 +78,7 @@ func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 		return err
 	}
 
+	s.origins.set(conf, s.bound(opened))
 	s.connections.limits.Store(&connectionLimits{conf.Limits, proxies(conf)})
 	s.exchange(ctx, wanted, opened)
 

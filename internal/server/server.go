@@ -9,6 +9,7 @@
 //
 //	core.go, store.go, datadir.go    what is open: the data directory, the store, all that uses it
 //	plan.go, issuer.go, users_api.go from a configuration to routes, by listener
+//	signin.go                        the addresses that browsers use for the services
 //	listen.go, front.go              from a connection to a handler
 //	mux.go                           from a path to its route and access rule
 //	admin.go, metrics.go             health, readiness and metrics
@@ -89,6 +90,7 @@ type Server struct {
 	up        atomic.Bool // it has started and may reload
 	draining  atomic.Bool
 	untrusted untrustedPeers
+	origins   publicOrigins
 	// selfSigned is guarded by mu.
 	selfSigned selfSigned
 }

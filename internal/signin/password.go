@@ -24,10 +24,14 @@ type PasswordRequest struct {
 	Allow    *policy.Allow // nil: every user
 	Source   netip.Addr
 	Request  string // ID of the request
+	Agent    string // User-Agent of the request
 	Replaces int64  // login that ends as this one begins, or 0
 
 	remember bool // a password that was right a short time ago, at the same network, is not hashed again
 }
+
+// byPassword is the method of a password (RFC 8176, section 2).
+const byPassword = "pwd"
 
 // auditTrail returns a trail without an actor: the name is not known to exist yet.
 func (r PasswordRequest) auditTrail() auditTrail {
@@ -80,14 +84,6 @@ func (l *Logins) start(
 	acct account.Account,
 	trail *auditTrail,
 ) (session.Started, error) {
-	// After the password, so that a stranger does not learn who may log in here.
-	if req.Allow != nil {
-		user := principal(acct, l.now())
-		if err := trail.check("allowed users", req.Allow.String(), req.Allow.CheckLogin(user)); err != nil {
-			return session.Started{}, err
-		}
-	}
-
 	owner := session.Owner{
 		ID:       acct.ID,
 		Name:     acct.Name,
@@ -95,23 +91,13 @@ func (l *Logins) start(
 		Version:  acct.Version,
 		Network:  limit.Network(req.Source),
 		Replaces: req.Replaces,
+		Methods:  byPassword,
+		Proved:   l.now(),
+		Agent:    req.Agent,
 	}
 
-	terms := describeTerms(req.Terms)
-	lastStep := []jeton.Check{passed("terms", terms)}
-	if req.Replaces != 0 {
-		replaces := fmt.Sprintf("login %d, whose session the request showed, ends", req.Replaces)
-		lastStep = append(lastStep, passed("replaces", replaces))
-	}
-
-	// One transaction judges the terms, ends the replaced session and writes the audit event: two
-	// concurrent logins cannot both take the last permitted one.
-	started, err := l.sessions.Start(ctx, owner, req.Service, req.Terms, trail.event(l.now(), nil, lastStep...))
-	if err != nil {
-		return session.Started{}, trail.check("terms", terms, err)
-	}
-
-	return started, nil
+	// After the password, so that a stranger does not learn who may log in here.
+	return l.open(ctx, owner, req.Service, req.Terms, req.Allow, trail)
 }
 
 // describeTerms describes the terms of a login in the audit log.

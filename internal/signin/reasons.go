@@ -17,6 +17,15 @@ const (
 	Disabled      Reason = "account is disabled"
 )
 
+// The reasons for an authorization code.
+const (
+	CodeUsed      Reason = "the code has been used before; the sessions that came of it ended"
+	OtherService  Reason = "the code is for another service"
+	OtherRedirect Reason = "the code was sent to another address"
+	WrongVerifier Reason = "code_verifier is not that of the code (PKCE)"
+	SignInEnded   Reason = "the sign-in session has ended"
+)
+
 // The reasons for a client's credential. Package client has those of its keys.
 const (
 	UnknownClient       Reason = Reason(client.UnknownClient)

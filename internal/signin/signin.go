@@ -13,7 +13,9 @@
 //
 // # Files
 //
-//	password.go        a login with a password, to its session
+//	password.go        a login with a password
+//	code.go            a sign-in at the issuer that continues at a service
+//	open.go            the last step of both: the session
 //	basic.go           a password in every request (RFC 7617)
 //	passwordcache.go   passwords that were right a moment ago, by HMAC
 //	client.go          a client, by its secret or its assertion
@@ -32,6 +34,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/limit"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/store/change"
+	"github.com/jeton-auth/jeton/internal/ticket"
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
@@ -41,6 +44,7 @@ type Logins struct {
 	sessions  *session.Sessions
 	clients   *client.Clients
 	tokens    *token.Tokens
+	tickets   *ticket.Tickets
 	limiter   *limit.Limiter
 	passwords *passwordCache
 	feed      change.Feed
@@ -55,6 +59,7 @@ type Config struct {
 	Sessions *session.Sessions
 	Clients  *client.Clients
 	Tokens   *token.Tokens
+	Tickets  *ticket.Tickets
 	Limiter  *limit.Limiter
 	Feed     change.Feed // of the store behind Accounts
 	Audit    *audit.Log
@@ -71,6 +76,7 @@ func New(c Config) *Logins {
 		sessions:  c.Sessions,
 		clients:   c.Clients,
 		tokens:    c.Tokens,
+		tickets:   c.Tickets,
 		limiter:   c.Limiter,
 		passwords: newPasswordCache(),
 		feed:      c.Feed,

@@ -68,6 +68,17 @@ func (p Proxies) Origin(r *http.Request) Origin {
 // String returns the origin as the header Origin has it (RFC 6454, section 6.2).
 func (o Origin) String() string { return o.Scheme + "://" + o.Host }
 
+// OriginOf returns the origin of a host name or an IP address, as String does.
+func OriginOf(scheme, name, port string) string {
+	o := Origin{Scheme: scheme}
+	o.Host, _ = splitPort(name, scheme)
+	if port != defaultPort(scheme) {
+		o.Host += ":" + port
+	}
+
+	return o.String()
+}
+
 // lastValue returns the last value of a header with a list.
 func lastValue(r *http.Request, name string) string {
 	lines := r.Header[name]

@@ -1,0 +1,170 @@
+package gateway
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/signin"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// start answers GET /.jeton/start?to=PATH: it begins a sign-in, also for a user who has a session.
+func (g *Gateway) start(w *web.Reply, r *http.Request) error {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return jeton.WithDetail(jeton.ErrInvalid, "the query is malformed")
+	}
+
+	return g.signIn.begin(w, r, query.Get("to"), 0)
+}
+
+// finish answers GET /.jeton/finish, to which a browser comes back with a code: it starts the session and redirects to
+// the page that was asked for. A sign-in that this browser did not begin, or began too long ago, begins again.
+func (g *Gateway) finish(w *web.Reply, r *http.Request) error {
+	// Nothing else may start a session or use the code up: a prefetch, a script, a frame.
+	if r.Method != http.MethodGet {
+		return jeton.ErrMethod
+	}
+	if web.Navigation(r) != web.Page {
+		return jeton.WithDetail(jeton.ErrForbidden, "only a browser that loads this page finishes a sign-in")
+	}
+
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return jeton.WithDetail(jeton.ErrInvalid, "the query is malformed")
+	}
+
+	p, err := g.signIn.seal.open(query.Get("state"))
+	switch {
+	case err != nil:
+		return g.signIn.begin(w, r, "/", 1)
+	// The first check is against login CSRF: another browser's state would sign this one in as its user.
+	case !g.signIn.began(p, r.Header), !w.Start.Before(p.Expires):
+		return g.signIn.begin(w, r, p.Path, p.Round+1)
+	// RFC 9207, section 2.4: the answer of another authorization server.
+	case query.Get("iss") != g.issuer:
+		return jeton.WithDetail(jeton.ErrInvalid, "iss is not the authorization server of this service")
+	case query.Has("error"):
+		return refusedBy(query.Get("error"))
+	}
+
+	err = g.redeem(w, r, query.Get("code"), p)
+	if errors.Is(err, jeton.ErrBadCredential) {
+		return g.signIn.begin(w, r, p.Path, p.Round+1)
+	}
+
+	return err
+}
+
+// redeem starts the session for a code.
+func (g *Gateway) redeem(w *web.Reply, r *http.Request, code string, p pending) error {
+	previous, err := g.previous(w, r)
+	if err != nil {
+		return err
+	}
+
+	origin := g.signIn.origin(w.Origin)
+	started, user, err := g.logins.Code(r.Context(), signin.CodeRequest{
+		Code:     code,
+		Verifier: p.Verifier,
+		Redirect: origin + config.FinishPath,
+		Service:  g.conf.Name,
+		Terms:    g.terms,
+		Allow:    g.allow,
+		Source:   w.Source,
+		Request:  w.ID,
+		Agent:    r.UserAgent(),
+		Replaces: previous,
+	})
+	if err != nil {
+		return err
+	}
+
+	g.cookies.Set(w, started, user.Name)
+	g.signIn.rounds.Set(w, strconv.Itoa(g.signIn.succeeded(r.Header)+1), loopTime)
+
+	// With the origin in front, a browser cannot read the path as another one.
+	seeOther(w, origin+returnTo(p.Path))
+
+	return nil
+}
+
+// refusedBy returns the error for one of the authorization server (RFC 6749, section 4.1.2.1). Its description is not
+// shown: anybody can write one into a link.
+func refusedBy(code string) error {
+	switch code {
+	case "access_denied":
+		return jeton.WithDetail(jeton.ErrForbidden, "the sign-in was cancelled or refused")
+	case "temporarily_unavailable", "server_error":
+		return jeton.ErrUnavailable
+	}
+
+	return jeton.WithDetail(jeton.ErrInvalid, "the authorization server refused the request of this service")
+}
+
+// visit answers a refusal of a route that accepts sessions. A browser without one is sent to sign in.
+func (g *Gateway) visit(w *web.Reply, r *http.Request, err error) {
+	// A caller that shows another credential is a program, whatever it accepts.
+	if web.Problem(err).Status != http.StatusUnauthorized || r.Header.Get("Authorization") != "" {
+		g.refuse(w, r, err)
+		return
+	}
+
+	switch web.Navigation(r) {
+	case web.Page:
+		err = g.signIn.begin(w, r, pathOf(r.URL), 0)
+		if err != nil {
+			g.refuseSignIn(w, r, err)
+		}
+	case web.Fragment:
+		// htmx leaves the page for it. It would put a redirect, or a page, into the page.
+		w.Header().Set("HX-Redirect", startAt(w, g.fragmentPage(w, r)))
+		g.refuse(w, r, err)
+	case web.Frame:
+		g.notice(w, r, err, web.Notice{Kind: web.NoticeFrame, Link: startAt(w, pathOf(r.URL))})
+	case web.Form:
+		// Back to the page with the form. The form itself is never sent again.
+		g.notice(w, r, err, web.Notice{Kind: web.NoticeForm, Link: startAt(w, g.signIn.pageOf(w, r, "Referer"))})
+	default:
+		g.refuse(w, r, err)
+	}
+}
+
+// fragmentPage returns the path of the page that a request of htmx belongs to.
+func (g *Gateway) fragmentPage(w *web.Reply, r *http.Request) string {
+	// A boosted link is a page of its own.
+	if r.Method == http.MethodGet && r.Header.Get("HX-Boosted") == "true" {
+		return pathOf(r.URL)
+	}
+	return g.signIn.pageOf(w, r, "HX-Current-URL")
+}
+
+// refuseSignIn answers an error of start and finish, or of a sign-in that was stopped.
+func (g *Gateway) refuseSignIn(w *web.Reply, r *http.Request, err error) {
+	if web.Navigation(r) != web.Page {
+		g.refuse(w, r, err)
+		return
+	}
+
+	kind := web.NoticeFailed
+	switch {
+	case errors.Is(err, errLoop):
+		kind = web.NoticeLoop
+	case errors.Is(err, jeton.ErrForbidden):
+		kind = web.NoticeRefused
+	}
+
+	g.notice(w, r, err, web.Notice{Kind: kind, Link: startAt(w, "/")})
+}
+
+// notice answers a refusal with a page.
+func (g *Gateway) notice(w *web.Reply, r *http.Request, err error, n web.Notice) {
+	g.challenge(g.schemes).Set(w, r, err)
+	n.Service = g.conf.Name
+	n.Problem = web.Mark(w, err)
+	g.signIn.Page(w, r, n.Problem.Status, n)
+}

@@ -1,0 +1,202 @@
+package gateway
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// SignIn is what New needs for a service with login.sign_in.
+type SignIn struct {
+	// Key seals pending sign-ins; 32 bytes, the same on all nodes.
+	Key []byte
+	// Origins returns the addresses that browsers use for the service: scheme, host and perhaps a path. There is at
+	// least one.
+	Origins func() []string
+	// Page shows a user what happened.
+	Page web.Notices
+}
+
+// maxRounds is how many sign-ins may come back one after the other without a session. A browser that sends no cookies
+// would otherwise be redirected for ever.
+const maxRounds = 3
+
+// loopTime is how long a sign-in that succeeded is remembered. When it is soon followed by another, its session did
+// not come back.
+const loopTime = 30 * time.Second
+
+// signIn sends browsers to the sign-in page of the authorization server. It is safe for concurrent use.
+type signIn struct {
+	SignIn
+	service   string
+	authorize string // address of the authorization endpoint
+	seal      seal
+	browser   web.Cookie // that began the sign-in; without it a code is useless
+	rounds    web.Cookie // how many sign-ins succeeded just now
+}
+
+// newSignIn returns the sign-in of a service, or nil if it has none.
+func newSignIn(c Config) (*signIn, error) {
+	if !c.Service.Login.SignIn {
+		return nil, nil
+	}
+
+	sealed, err := newSeal(c.SignIn.Key, c.Service.Name)
+	if err != nil {
+		return nil, fmt.Errorf("service %s: %w", c.Service.Name, err)
+	}
+
+	// No service has a dot in its name, so none has a session cookie of one of these names.
+	name := web.DefaultCookie(c.Service.PlainHTTP) + "-" + c.Service.Name
+
+	return &signIn{
+		SignIn:    c.SignIn,
+		service:   c.Service.Name,
+		authorize: c.Issuer + "/oauth2/authorize",
+		seal:      sealed,
+		browser:   web.Cookie{Name: name + ".pre", PlainHTTP: c.Service.PlainHTTP},
+		rounds:    web.Cookie{Name: name + ".rounds", PlainHTTP: c.Service.PlainHTTP},
+	}, nil
+}
+
+// begin redirects a browser to the authorization server, to come back to a path of the service. round is how many
+// sign-ins have come back without success. It returns jeton.ErrNoCredential when that happens again and again.
+func (s *signIn) begin(w *web.Reply, r *http.Request, path string, round int) error {
+	if max(round, s.succeeded(r.Header)) >= maxRounds {
+		// So that the next attempt is not stopped, too.
+		s.rounds.Clear(w)
+		return errLoop
+	}
+
+	browser := s.browserOf(r.Header)
+	if browser == "" {
+		browser = newSecret()
+	}
+	// One for all tabs, so that each can finish its own sign-in.
+	s.browser.Set(w, browser, pendingLifetime)
+
+	verifier := newSecret()
+	sum := sha256.Sum256([]byte(browser))
+	state, err := s.seal.close(pending{
+		Path:     returnTo(path),
+		Verifier: verifier,
+		Browser:  sum[:],
+		Round:    round,
+		Expires:  w.Start.Add(pendingLifetime),
+	})
+	if err != nil {
+		return err
+	}
+
+	query := url.Values{
+		"response_type":         {"code"},
+		"client_id":             {s.service},
+		"redirect_uri":          {s.origin(w.Origin) + config.FinishPath},
+		"state":                 {state},
+		"code_challenge":        {challenge(verifier)},
+		"code_challenge_method": {"S256"},
+	}
+
+	seeOther(w, s.authorize+"?"+query.Encode())
+
+	return nil
+}
+
+// errLoop is a sign-in that was stopped.
+var errLoop = jeton.WithDetail(jeton.ErrNoCredential, "the cookie of the sign-in does not come back")
+
+// seeOther redirects a browser. The address has secrets of the sign-in, which no cache keeps and no other site gets.
+func seeOther(w *web.Reply, to string) {
+	h := w.Header()
+	h["Cache-Control"] = noStore
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Location", to)
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// origin returns the address that the browser uses for the service. The session cookie belongs to it, so it is the
+// one that the request came to, if that is declared.
+func (s *signIn) origin(arrived web.Origin) string {
+	list := s.Origins()
+	at := arrived.String() + arrived.Prefix
+	// It is empty for a service that a reload is just removing.
+	if len(list) == 0 || slices.Contains(list, at) {
+		return at
+	}
+
+	return list[0]
+}
+
+// browserOf returns the secret of the browser that a request shows, or "".
+func (s *signIn) browserOf(h http.Header) string {
+	value, n := s.browser.Find(h)
+	if n != 1 || len(value) != secretLen {
+		return ""
+	}
+	return value
+}
+
+// began reports whether the browser of a request began a sign-in.
+func (s *signIn) began(p pending, h http.Header) bool {
+	sum := sha256.Sum256([]byte(s.browserOf(h)))
+	return subtle.ConstantTimeCompare(sum[:], p.Browser) == 1
+}
+
+// succeeded returns how many sign-ins succeeded just now. The number is the browser's own: it only stops a loop.
+func (s *signIn) succeeded(h http.Header) int {
+	value, _ := s.rounds.Find(h)
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 || n > maxRounds {
+		return 0
+	}
+
+	return n
+}
+
+// returnTo returns the path that a sign-in returns to. Never to one of its own: that would begin another.
+func returnTo(path string) string {
+	path = web.ReturnPath(path)
+	if strings.HasPrefix(path, "/.jeton/") {
+		return "/"
+	}
+	return path
+}
+
+// startAt returns the address that begins a sign-in, for a link in a page.
+func startAt(w *web.Reply, path string) string {
+	return w.Origin.Prefix + config.StartPath + "?" + url.Values{"to": {returnTo(path)}}.Encode()
+}
+
+// pathOf returns the path and the query of a request, as they were sent.
+func pathOf(u *url.URL) string {
+	path := web.RawPath(u)
+	if u.RawQuery != "" || u.ForceQuery {
+		path += "?" + u.RawQuery
+	}
+	return path
+}
+
+// pageOf returns the path of the page of the service that a header of a request names, or "/".
+func (s *signIn) pageOf(w *web.Reply, r *http.Request, header string) string {
+	u, err := url.Parse(r.Header.Get(header))
+	if err != nil || u.Scheme+"://"+u.Host != w.Origin.String() {
+		return "/"
+	}
+
+	path, ok := strings.CutPrefix(pathOf(u), w.Origin.Prefix)
+	if !ok {
+		return "/"
+	}
+
+	return path
+}

@@ -1,0 +1,216 @@
+package signin
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/limit"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/ticket"
+)
+
+// codeLifetime is how long an authorization code is valid: long enough for one redirect.
+const codeLifetime = time.Minute
+
+// CodeGrant is what an authorization code is bound to.
+type CodeGrant struct {
+	User      int64  // number of the user
+	Login     int64  // of the sign-in session
+	Service   string // that may use the code
+	Redirect  string // redirect_uri of the authorization request
+	Challenge string // code_challenge, of method S256 (RFC 7636, section 4.2)
+}
+
+// codeData is what the ticket of a code holds beside its own fields.
+type codeData struct {
+	Redirect  string `json:"redirect_uri"`
+	Challenge string `json:"code_challenge"`
+}
+
+// GrantCode issues an authorization code (RFC 6749, section 4.1.2). It ends with the sign-in session.
+func (l *Logins) GrantCode(ctx context.Context, g CodeGrant) (jeton.Secret, error) {
+	data, err := json.Marshal(codeData{g.Redirect, g.Challenge})
+	if err != nil {
+		return jeton.Secret{}, err
+	}
+
+	return l.tickets.Issue(ctx, ticket.Ticket{
+		Purpose: ticket.Code,
+		Subject: g.User,
+		Login:   g.Login,
+		Service: g.Service,
+		Data:    data,
+		Expires: l.now().Add(codeLifetime),
+	})
+}
+
+// CodeRequest is the attempt of a service to start a session for an authorization code.
+type CodeRequest struct {
+	Code     string
+	Verifier string // code_verifier (RFC 7636, section 4.1)
+	Redirect string // that the browser came back to
+	Service  string
+	Terms    policy.Terms
+	Allow    *policy.Allow // nil: every user
+	Source   netip.Addr
+	Request  string // ID of the request
+	Agent    string // User-Agent
+	Replaces int64  // login that ends as this one begins, or 0
+}
+
+// Code starts a session at a service, as the child of the sign-in session that a code comes from. It
+// returns jeton.ErrBadCredential for a code that is unknown, expired, used, or bound to something
+// else; jeton.ErrForbidden, jeton.ErrRelogin or jeton.ErrSessionsFull as for any login.
+//
+// A code is used up by the attempt. The second use of one ends the sessions that the sign-in session
+// has at the service: one of the two users of the code has stolen it (RFC 6749, section 4.1.2).
+func (l *Logins) Code(ctx context.Context, req CodeRequest) (session.Started, jeton.Principal, error) {
+	trail := auditTrail{
+		action:  audit.Login,
+		service: req.Service,
+		source:  req.Source,
+		request: req.Request,
+	}
+
+	started, user, err := l.continueAt(ctx, req, &trail)
+	if err != nil {
+		l.audit.Record(trail.event(l.now(), err))
+		return session.Started{}, jeton.Principal{}, fmt.Errorf("log in by code: %w", err)
+	}
+
+	return started, user, nil
+}
+
+// continueAt uses the code up, checks it, and starts the session.
+func (l *Logins) continueAt(
+	ctx context.Context,
+	req CodeRequest,
+	trail *auditTrail,
+) (session.Started, jeton.Principal, error) {
+	code, err := l.tickets.Take(ctx, ticket.Code, req.Code)
+	if errors.Is(err, jeton.ErrSpent) {
+		return session.Started{}, jeton.Principal{}, l.stolen(ctx, code, trail)
+	}
+	if err := trail.check("code", "", err); err != nil {
+		return session.Started{}, jeton.Principal{}, err
+	}
+
+	if err := checkCode(code, req, trail); err != nil {
+		return session.Started{}, jeton.Principal{}, err
+	}
+
+	parent, acct, err := l.signedIn(ctx, code, req.Service, trail)
+	if err != nil {
+		return session.Started{}, jeton.Principal{}, err
+	}
+
+	owner := session.Owner{
+		ID:       acct.ID,
+		Name:     acct.Name,
+		Groups:   acct.Groups,
+		Version:  acct.Version,
+		Network:  limit.Network(req.Source),
+		Replaces: req.Replaces,
+		Parent:   code.Login,
+		Methods:  strings.Join(parent.AMR, " "),
+		Proved:   parent.Proved,
+		Agent:    req.Agent,
+	}
+
+	started, err := l.open(ctx, owner, req.Service, req.Terms, req.Allow, trail)
+	if err != nil {
+		return session.Started{}, jeton.Principal{}, err
+	}
+
+	user := principal(acct, started.At)
+	user.Session = started.ID
+
+	return started, user, nil
+}
+
+// stolen ends what came of the first use of a code.
+func (l *Logins) stolen(ctx context.Context, code ticket.Ticket, trail *auditTrail) error {
+	refusal := trail.fail("code", "", CodeUsed)
+
+	event := trail.event(l.now(), refusal)
+	event.Action, event.Outcome = audit.SessionEnd, audit.OK
+
+	ended, err := l.sessions.End(ctx, session.Which{Parent: code.Login, Service: code.Service}, event)
+	if err != nil {
+		return fmt.Errorf("end the sessions of a code that was used twice: %w", err)
+	}
+
+	trail.pass("sessions ended", fmt.Sprint(ended))
+
+	return refusal
+}
+
+// checkCode checks what a code is bound to.
+func checkCode(code ticket.Ticket, req CodeRequest, trail *auditTrail) error {
+	var data codeData
+	if err := json.Unmarshal(code.Data, &data); err != nil {
+		return fmt.Errorf("data of a code: %w", err)
+	}
+
+	sum := sha256.Sum256([]byte(req.Verifier))
+	challenge := base64.RawURLEncoding.EncodeToString(sum[:])
+
+	return trail.require([]requirement{
+		{code.Service != req.Service, "service", clip(code.Service), OtherService},
+		{data.Redirect != req.Redirect, "redirect_uri", clip(req.Redirect), OtherRedirect},
+		{
+			subtle.ConstantTimeCompare([]byte(challenge), []byte(data.Challenge)) != 1,
+			"code_verifier", "", WrongVerifier,
+		},
+	})
+}
+
+// signedIn returns the sign-in session of a code and its user.
+func (l *Logins) signedIn(
+	ctx context.Context,
+	code ticket.Ticket,
+	service string,
+	trail *auditTrail,
+) (jeton.Session, account.Account, error) {
+	var none jeton.Session
+
+	list, _, err := l.sessions.List(ctx, session.Which{Login: code.Login}, 1)
+	if err != nil {
+		return none, account.Account{}, trail.check("store", "", err)
+	}
+	if len(list) == 0 {
+		return none, account.Account{}, trail.fail("sign-in session", "", SignInEnded)
+	}
+
+	parent := list[0]
+	trail.actor = "user:" + parent.User
+
+	acct, err := l.accounts.Find(ctx, parent.User)
+	if err != nil && !errors.Is(err, jeton.ErrNotFound) {
+		return none, account.Account{}, trail.check("store", "", err)
+	}
+
+	err = trail.require([]requirement{
+		{err != nil || acct.ID != code.Subject || !acct.ValidAt(service), "user", "", UnknownUser},
+		{acct.Disabled, "user", "", Disabled},
+	})
+	if err != nil {
+		return none, account.Account{}, err
+	}
+
+	trail.pass("sign-in session", "session:"+parent.ID)
+
+	return parent, acct, nil
+}
