@@ -39,6 +39,7 @@ func (s *Server) planAdmin(conf config.Admin) (*planned, error) {
 		thisAlone: true,
 		now:       s.c.Now,
 		log:       s.c.Log,
+		refusals:  s.refusals,
 	}
 	for _, p := range conf.Allow {
 		f.allow = append(f.allow, p.Prefix)

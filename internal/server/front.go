@@ -33,6 +33,8 @@ type front struct {
 	log       *slog.Logger
 	// untrusted is where peers are noticed that should perhaps be proxies; nil: nowhere.
 	untrusted *untrustedPeers
+	// refusals limits the lines about refusals with what to change; nil: there are none.
+	refusals *logLimit
 }
 
 // site is what one host name of a listener serves: a service, the authorization server, or
@@ -96,6 +98,7 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	defer f.logRequest(w, r, d)
 
 	if err != nil {
+		f.advise(w, r, err)
 		web.Fail(w, r, err)
 		return
 	}
@@ -119,7 +122,7 @@ func (f *front) overTLS(w *web.Reply, r *http.Request) bool {
 // for the host name.
 func (f *front) mux(w *web.Reply, r *http.Request) (*mux, error) {
 	if f.thisAlone && !peer(r).IsLoopback() && !f.allow.Trusts(peer(r)) {
-		return nil, jeton.WithDetail(jeton.ErrForbidden, "admin.allow does not have this address")
+		return nil, advised{jeton.ErrForbidden, "add the address to admin.allow if it may read health and metrics"}
 	}
 	if err := web.CheckTarget(r); err != nil {
 		return nil, err
@@ -128,26 +131,63 @@ func (f *front) mux(w *web.Reply, r *http.Request) (*mux, error) {
 		return nil, jeton.ErrMethod // not for services behind a gateway
 	}
 
-	name := web.Hostname(w.Origin.Host)
-	s := f.byHost[name]
-	if s == nil && f.accepts(name) {
-		s = f.only
-	}
+	return f.choose(web.Hostname(w.Origin.Host), web.Hostname(r.Host), r.URL.Path)
+}
+
+// choose returns the mux of a path at the host name that counts: that of X-Forwarded-Host from a trusted proxy, else
+// the one that was sent in Host.
+func (f *front) choose(name, sent, path string) (*mux, error) {
+	s := f.site(name)
 	if s == nil {
-		const fix = "add the host name to hosts of the service if it is its own"
-		return nil, jeton.WithDetail(jeton.ErrMisdirected, fix)
+		return nil, misdirected("add the host name to hosts of the service if it is its own")
+	}
+
+	chosen := s.mux(path)
+	if sent == name {
+		return chosen, nil
 	}
 
 	// Many proxies pass the client's X-Forwarded-Host beside a Host that they have checked. The client must not
 	// get from a service that the proxy lets it reach to another one.
-	chosen := s.mux(r.URL.Path)
-	sent := f.byHost[web.Hostname(r.Host)]
-	if sent != nil && sent.mux(r.URL.Path) != chosen {
+	named := f.byHost[sent]
+	if named != nil && named.mux(path) != chosen {
 		const fix = "Host and X-Forwarded-Host name two services; let the proxy set or remove X-Forwarded-Host"
-		return nil, jeton.WithDetail(jeton.ErrMisdirected, fix)
+		return nil, misdirected(fix)
+	}
+
+	// A browser on a machine that is trusted as a proxy can send X-Forwarded-Host, too, from a page whose own host
+	// name resolves to this machine (DNS rebinding). It cannot choose Host.
+	if named == nil && !f.accepts(sent) && canBePublic(sent) {
+		const fix = "let the proxy send as Host the client's, or an IP address, or a name in hosts of the service"
+		return nil, misdirected(fix)
 	}
 
 	return chosen, nil
+}
+
+// misdirected is the refusal of a host name.
+func misdirected(fix string) error { return advised{jeton.ErrMisdirected, fix} }
+
+// site returns what a host name leads to, or nil.
+func (f *front) site(name string) *site {
+	s := f.byHost[name]
+	if s == nil && f.accepts(name) {
+		s = f.only
+	}
+
+	return s
+}
+
+// canBePublic reports whether an attacker can own a host name: one with a dot, and not below a domain that is kept
+// for private networks (RFC 6762, RFC 8375, and .internal of ICANN).
+func canBePublic(name string) bool {
+	for _, private := range []string{".internal", ".local", ".home.arpa"} {
+		if strings.HasSuffix(name, private) {
+			return false
+		}
+	}
+
+	return strings.Contains(name, ".")
 }
 
 // accepts reports whether requests with a host name are for the service without one. A page in a

@@ -1,10 +1,13 @@
 package server
 
 import (
+	"bytes"
 	"crypto/tls"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,6 +101,12 @@ func TestAForwardedHostDoesNotLeadToAnotherService(t *testing.T) {
 		{"another service", "shop.example.org", "payments.example.org", 421},
 		{"another service, by a name of this machine", "shop.example.org", "localhost", 421},
 		{"no service", "shop.example.org", "rebound.example.com", 421},
+		{"the proxy sends an address as Host", "192.0.2.7:8443", "shop.example.org", 200},
+		{"the proxy sends a name without a dot as Host", "jeton:8443", "shop.example.org", 200},
+		{"a browser on the proxy's machine, by a name of another site", "rebound.example.com", "shop.example.org", 421},
+		{"the same, by a name of this machine", "rebound.example.com:8443", "localhost", 421},
+		{"a name that only looks private", "local", "shop.example.org", 200},
+		{"a name below a public domain", "shop.local.example.com", "shop.example.org", 421},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := frontOf(t, endpoint{listen: ":8443", host: "shop.example.org", hosts: []string{"www.example.org"}})
@@ -115,6 +124,74 @@ func TestAForwardedHostDoesNotLeadToAnotherService(t *testing.T) {
 
 			if w.Code != tc.want {
 				t.Errorf("GET /x of %q forwarded for %q = %d, want %d", tc.host, tc.forwarded, w.Code, tc.want)
+			}
+		})
+	}
+}
+
+// TestAdviceForTheOperatorIsInTheLogOnly sends requests that a listener refuses before it knows the service.
+func TestAdviceForTheOperatorIsInTheLogOnly(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		host      string
+		forwarded string
+		peer      string
+		code      string
+		advice    string
+	}{
+		{
+			"a host name of no service",
+			"other.example.org",
+			"",
+			"192.0.2.9:1",
+			"misdirected_request",
+			"hosts of the service",
+		},
+		{
+			"two services",
+			"shop.example.org",
+			"payments.example.org",
+			"192.0.2.1:1",
+			"misdirected_request",
+			"let the proxy set or remove",
+		},
+		{
+			"a proxy that sends another Host",
+			"front.example.com",
+			"shop.example.org",
+			"192.0.2.1:1",
+			"misdirected_request",
+			"let the proxy send as Host",
+		},
+		{"an address that admin.allow does not have", "localhost", "", "192.0.2.9:1", "forbidden", "admin.allow"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := frontOf(t, endpoint{listen: ":8443", host: "shop.example.org"})
+			f.add("payments.example.org", frontOf(t, endpoint{listen: ":8443"}).only.service)
+			f.thisAlone = tc.code == "forbidden"
+			var log bytes.Buffer
+			f.log, f.refusals = slog.New(slog.NewTextHandler(&log, nil)), frontRefusals()
+
+			r := httptest.NewRequest("GET", "/x", nil)
+			r.Host, r.RemoteAddr = tc.host, tc.peer
+			if tc.forwarded != "" {
+				r.Header.Set("X-Forwarded-Host", tc.forwarded)
+			}
+
+			for range 25 {
+				w := httptest.NewRecorder()
+				f.ServeHTTP(w, r)
+				body := w.Body.String()
+
+				got := w.Header().Get("Jeton-Error")
+				if got != tc.code || strings.Contains(body, tc.advice) || strings.Contains(body, "detail") {
+					t.Fatalf("refused with %q and body %s, want %s without advice", got, body, tc.code)
+				}
+			}
+
+			lines := strings.Count(log.String(), tc.advice)
+			if lines != 10 || !strings.Contains(log.String(), "host="+tc.host) {
+				t.Errorf("%d lines with %q and the host for 25 requests, want 10:\n%s", lines, tc.advice, &log)
 			}
 		})
 	}

@@ -15,14 +15,14 @@ import (
 func TestFailuresOfTheStoreAreLoggedAFewTimesASecond(t *testing.T) {
 	var out bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&out, nil))
-	var throttle logThrottle
+	throttle := storeFailures()
 
 	noon := time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 	unavailable := fmt.Errorf("find session: %w", jeton.ErrUnavailable)
 
 	count := func(n int, err error, at time.Time) (logged int) {
 		for range n {
-			if throttle.allows(err, at, log) {
+			if throttle.allowsError(err, at, log) {
 				logged++
 			}
 		}

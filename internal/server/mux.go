@@ -28,7 +28,7 @@ type mux struct {
 	metrics  *metrics
 	routes   []web.Route
 	refuse   web.Refuser // of requests without a route
-	throttle *logThrottle
+	throttle *logLimit
 }
 
 // newMux compiles a route table. It refuses a route without an access rule.
@@ -39,7 +39,7 @@ func newMux(d mux, routes []web.Route) (*mux, error) {
 	}
 
 	d.routes = routes
-	d.throttle = &logThrottle{}
+	d.throttle = storeFailures()
 	if d.service == nil {
 		d.service = &gate.Service{Name: d.name}
 	}
@@ -208,7 +208,7 @@ func (d *mux) serve(route web.Route) http.HandlerFunc {
 
 		if err != nil {
 			w.Refused = jeton.Code(err)
-			if d.throttle.allows(err, time.Now(), d.log) {
+			if d.throttle.allowsError(err, time.Now(), d.log) {
 				web.Log(w, d.log, r, err)
 			}
 

@@ -136,6 +136,7 @@ func (s *Server) place(wanted map[string]*planned, conf *config.Config, d *mux, 
 				now:       s.c.Now,
 				log:       s.c.Log,
 				untrusted: &s.untrusted,
+				refusals:  s.refusals,
 				requests:  conf.Log.Requests,
 			},
 		}

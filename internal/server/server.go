@@ -91,6 +91,7 @@ type Server struct {
 	draining  atomic.Bool
 	untrusted untrustedPeers
 	origins   publicOrigins
+	refusals  *logLimit // of all listeners
 	// selfSigned is guarded by mu.
 	selfSigned selfSigned
 }
@@ -109,6 +110,7 @@ func New(c Config) (*Server, error) {
 
 	return &Server{
 		c:           c,
+		refusals:    frontRefusals(),
 		conf:        c.File,
 		connections: newConnections(c.Log),
 		listeners:   map[string]*listener{},
