@@ -40,6 +40,8 @@ func (c *chromium) start(program, pin string) error {
 			chromedp.Flag("ignore-certificate-errors-spki-list", pin),
 			chromedp.Flag("host-resolver-rules", "MAP *.example 127.0.0.1, MAP *.test 127.0.0.1"),
 			chromedp.Flag("disable-component-update", true),
+			// Third parties get no cookies, as users may choose.
+			chromedp.Flag("test-third-party-cookie-phaseout", true),
 		))
 		c.err = chromedp.Do(c.ctx)
 	})
@@ -139,6 +141,8 @@ func (c *chromiumTab) listen(event any) {
 	switch event := event.(type) {
 	case *network.EventRequestWillBeSent:
 		c.seen = append(c.seen, notice{"request", event.Request.URL})
+	case *network.EventLoadingFailed:
+		c.seen = append(c.seen, notice{"failure", event.ErrorText})
 	case *runtime.EventExceptionThrown:
 		c.seen = append(c.seen, notice{"error", exception(event.ExceptionDetails)})
 	case *runtime.EventConsoleAPICalled:
@@ -267,6 +271,15 @@ func (c *chromiumTab) picture(ctx context.Context) ([]byte, error) {
 	})
 
 	return got.Data, err
+}
+
+// Failures returns the errors of requests that got no response, or one that was not used. Only Chromium
+// has them.
+func (p *Page) Failures() []string {
+	p.t.Helper()
+	p.chromium("Failures")
+
+	return p.seen("failure")
 }
 
 // HTML returns the markup of the page as the server sent it. Only Chromium has it.

@@ -64,7 +64,7 @@ func (f *firefoxTab) notices() []notice {
 }
 
 func (f *firefoxTab) open(ctx context.Context, address string) error {
-	return f.call(ctx, "await page.goto(args[0])", address)
+	return f.call(ctx, "await load(page, args[0])", address)
 }
 
 func (f *firefoxTab) evaluate(ctx context.Context, script string) (json.RawMessage, error) {

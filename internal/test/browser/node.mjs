@@ -18,8 +18,12 @@ async function open(tab, program, watcher, marker) {
     headless: true,
     acceptInsecureCerts: true,
     timeout: 0, // the tests have limits of their own
-    // Names of the tests lead to this machine, as *.localhost does by itself.
-    extraPrefsFirefox: { 'network.dns.localDomains': process.env.HOSTS },
+    extraPrefsFirefox: {
+      // Names of the tests lead to this machine, as *.localhost does by itself.
+      'network.dns.localDomains': process.env.HOSTS,
+      // Third parties get no cookies, as users may choose.
+      'network.cookie.cookieBehavior': 1,
+    },
   })
 
   const context = await (await browser).createBrowserContext()
@@ -35,6 +39,24 @@ async function open(tab, program, watcher, marker) {
   pages.set(tab, page)
 }
 
+// load loads an address and waits until the page is complete. puppeteer misses that when a frame has
+// just led the tab elsewhere, so the page is asked, too.
+async function load(page, address) {
+  await page.evaluate(() => { window.isOld = true })
+  let loaded = false
+  const going = page.goto(address).finally(() => { loaded = true })
+
+  const complete = async () => {
+    while (!loaded) {
+      const isNew = () => !window.isOld && document.readyState === 'complete'
+      if (await page.evaluate(isNew).catch(() => false)) return
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+  going.catch(() => {}) // after the race it is of no interest
+  await Promise.race([going, complete()])
+}
+
 // validate returns what html-validate finds in a document.
 async function validate(markup, config) {
   const report = await new HtmlValidate(config).validateString(markup)
@@ -45,8 +67,8 @@ const AsyncFunction = open.constructor
 
 async function run({ id, tab, body, args }) {
   try {
-    const step = new AsyncFunction('page', 'args', 'open', 'validate', body)
-    write({ id, value: (await step(pages.get(tab), args ?? [], open, validate)) ?? null })
+    const step = new AsyncFunction('page', 'args', 'open', 'load', 'validate', body)
+    write({ id, value: (await step(pages.get(tab), args ?? [], open, load, validate)) ?? null })
   } catch (error) {
     write({ id, error: String(error?.message ?? error) || 'unknown error' })
   }

@@ -46,7 +46,7 @@ type tab interface {
 
 // notice is something that a tab has seen.
 type notice struct {
-	Kind string `json:"kind"` // "violation", "error" or "request"
+	Kind string `json:"kind"` // "violation", "error", "request" or "failure"
 	Text string `json:"text"`
 }
 
