@@ -3,38 +3,50 @@ package session
 import (
 	"context"
 	"fmt"
+	"math/bits"
 	"time"
 
 	"github.com/jeton-auth/jeton"
-	"github.com/jeton-auth/jeton/internal/policy"
 )
 
-// ends returns when a session of an owner expires that starts now: with its parent at the latest.
-func (s *Sessions) ends(ctx context.Context, o Owner, now time.Time, lifetime time.Duration) (time.Time, error) {
-	own := now.Add(lifetime)
+// lifetime returns how long a session of an owner lives that starts now: as long as its terms say, and
+// no longer than its parent.
+func (s *Sessions) lifetime(ctx context.Context, o Owner, now time.Time, terms time.Duration) (time.Duration, error) {
 	if o.Parent == 0 {
-		return own, nil
+		return terms, nil
 	}
 
 	list, err := s.store.ListSessions(ctx, Which{Login: o.Parent}, 1)
 	if err != nil {
-		return own, fmt.Errorf("find sign-in session: %w", err)
+		return 0, fmt.Errorf("find sign-in session: %w", err)
 	}
 	if len(list) == 0 {
-		return own, fmt.Errorf("find sign-in session: %w", jeton.ErrBadCredential)
+		return 0, fmt.Errorf("find sign-in session: %w", jeton.ErrBadCredential)
 	}
 
 	// As in judge: the stored last use is up to flushEvery old.
 	parent := list[0]
-	idle := policy.Idle(parent.LastUsed.Add(flushEvery), parent.Idle, now)
-	if idle != nil || !now.Before(parent.Expires) {
-		return own, fmt.Errorf("sign-in session has expired: %w", jeton.ErrBadCredential)
+	parent.LastUsed = parent.LastUsed.Add(flushEvery)
+	if !s.open(&parent) {
+		return 0, fmt.Errorf("sign-in session has expired: %w", jeton.ErrBadCredential)
 	}
 
 	// The store checks it again inside the transaction. When a session expires never changes.
-	if parent.Expires.Before(own) {
-		return parent.Expires, nil
+	rest := parent.Expires.Sub(now)
+	if rest < terms {
+		return roundDown(rest), nil
 	}
 
-	return own, nil
+	return terms, nil
+}
+
+// roundDown shortens a lifetime by a 32nd at most. Without it, each child would have a lifetime of its
+// own, and its terms a class of their own (see entry), of which the cache has 4096.
+func roundDown(lifetime time.Duration) time.Duration {
+	const precise = 6 // leading bits that stay
+
+	ms := uint64(lifetime.Milliseconds())
+	lost := max(bits.Len64(ms)-precise, 0)
+
+	return time.Duration(ms>>lost<<lost) * time.Millisecond
 }

@@ -157,7 +157,26 @@ func (m *memory) EndSessions(_ context.Context, w Which, _ jeton.Event) (int, er
 	return len(ended), nil
 }
 
-func (m *memory) ProveSession(context.Context, string, time.Time, jeton.Event) error { return m.fail }
+func (m *memory) ProveSession(_ context.Context, id string, at time.Time, ev jeton.Event) error {
+	unlock, err := m.lock()
+	defer unlock()
+
+	if err != nil {
+		return err
+	}
+
+	for h, r := range m.sessions {
+		if r.ID == id {
+			r.Proved = at
+			m.sessions[h] = r
+			m.last.Event = ev
+
+			return nil
+		}
+	}
+
+	return jeton.ErrNotFound
+}
 
 func (m *memory) TouchSessions(_ context.Context, at map[int64]time.Time) error {
 	unlock, err := m.lock()
@@ -179,7 +198,9 @@ func (m *memory) ListSessions(_ context.Context, w Which, limit int) (list []Rec
 	defer unlock()
 
 	for _, r := range m.sessions {
-		if w.Before == 0 || r.Login < w.Before {
+		switch {
+		case w.Before != 0 && r.Login >= w.Before, w.ID != "" && r.ID != w.ID, w.Login != 0 && r.Login != w.Login:
+		default:
 			list = append(list, r)
 		}
 	}

@@ -194,8 +194,8 @@ type Started struct {
 
 // Start starts a session of the owner at a service under the terms, always with a new secret.
 // The event gets the session's id as its target and is added in the same transaction. With a
-// Parent the session expires no later than that, and Start returns jeton.ErrBadCredential if the
-// parent has ended, expired, or been idle for too long.
+// Parent the session expires no later than that, perhaps a 32nd of the time earlier. Start then
+// returns jeton.ErrBadCredential if the parent has ended, expired, or been idle for too long.
 func (s *Sessions) Start(
 	ctx context.Context,
 	o Owner,
@@ -204,7 +204,7 @@ func (s *Sessions) Start(
 	ev jeton.Event,
 ) (Started, error) {
 	now := s.now()
-	ends, err := s.ends(ctx, o, now, t.Lifetime)
+	lifetime, err := s.lifetime(ctx, o, now, t.Lifetime)
 	if err != nil {
 		return Started{}, err
 	}
@@ -228,7 +228,7 @@ func (s *Sessions) Start(
 			User:     o.ID,
 			Service:  service,
 			Created:  now,
-			Expires:  ends,
+			Expires:  now.Add(lifetime),
 			Idle:     t.Idle,
 			LastUsed: now,
 			Source:   ev.Source,
