@@ -67,6 +67,7 @@ const (
 	LogoutAll       = "logout.all"
 	Request         = "request"
 	SessionEnd      = "session.end"
+	SessionProve    = "session.prove"
 	LoginAllowed    = "login.allowed"
 	UserAdd         = "user.add"
 	UserChange      = "user.change"

@@ -42,7 +42,7 @@ func (p *Pages) Fail(w *web.Reply, r *http.Request, err error) {
 			to = &url.URL{Path: r.URL.Path} // the form again, not what was sent
 		}
 		web.Mark(w, err)
-		_ = see(w, "/prove?"+url.Values{toParam: {to.RequestURI()}}.Encode())
+		_ = see(w, provePath(to.RequestURI()))
 
 		return
 	}

@@ -40,6 +40,7 @@ type frame struct {
 	User      string // name of the user who is signed in, or ""
 	Done      *Note
 	Languages []languageLink
+	Inline    bool // the page loads nothing: its style is in it
 	View      any
 }
 

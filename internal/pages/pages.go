@@ -22,8 +22,8 @@
 //	views.go               parts of view models: notes, fields, meters, pagers
 //	catalogue.go, language.go, spans.go  messages, times and numbers in a language
 //	headers.go, assets.go  headers of every page; the style sheet, script and logo
-//	fail.go                what a page says of an error
-//	signin.go, continue.go, signout.go  pages before an account
+//	fail.go, notice.go     what a page says of an error, here and at services
+//	signin.go, continue.go, signout.go, prove.go, setup.go, link.go  pages before an account
 //	account.go, admin.go   pages of an account, and of administrators
 package pages
 
@@ -34,13 +34,13 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
+	"github.com/jeton-auth/jeton/internal/ticket"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -60,10 +60,12 @@ type Config struct {
 	Services []Service
 	Logo     []byte // file of issuer.brand.logo; nil: none
 
-	Service  *gate.Service // of the authorization server, which reads its session cookie
+	MinPassword int // characters of a new password
+
 	Logins   *signin.Logins
 	Sessions *session.Sessions
 	Accounts *account.Accounts
+	Tickets  *ticket.Tickets
 	API      Caller
 	Now      func() time.Time
 	Log      *slog.Logger
@@ -83,6 +85,7 @@ type Pages struct {
 	templates  map[string]map[string]*template.Template // by language and name
 	cookie     web.Cookie
 	langCookie web.Cookie
+	issuer     *gate.Service // reads the cookie
 }
 
 // New returns the pages for a configuration that has been checked.
@@ -95,6 +98,11 @@ func New(c Config) (*Pages, error) {
 		Config:     c,
 		cookie:     c.Issuer.SessionCookie(),
 		langCookie: web.Cookie{Name: languageCookie, PlainHTTP: c.Issuer.PlainHTTP},
+	}
+
+	p.issuer = &gate.Service{
+		Name:    config.IssuerName,
+		Readers: []gate.Reader{gate.Cookie{Cookie: p.cookie, Sessions: c.Sessions}},
 	}
 
 	var err error
@@ -164,14 +172,13 @@ func see(w *web.Reply, path string) error {
 // live returns the session that a request shows if it can be used now, or nil. It records nothing, and does not keep an
 // idle session alive.
 func (p *Pages) live(w *web.Reply, r *http.Request) (*session.Live, error) {
-	live, err := gate.ShownSession(w, r, p.Service)
+	live, err := gate.ShownSession(w, r, p.issuer)
 	if live != nil && live.Check(w.Start) == nil {
 		return live, nil
 	}
 
-	outcome := jeton.Outcome(err)
-	if err != nil && (outcome == nil || outcome == jeton.ErrUnavailable) {
-		return nil, err // the store is down: nothing is known about the session
+	if undecided(err) {
+		return nil, err
 	}
 
 	return nil, nil

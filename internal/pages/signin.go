@@ -25,6 +25,12 @@ func (p *Pages) signInRoutes() []web.Route {
 		{Pattern: "GET /sign-out", Access: policy.Open, Handle: p.signOutPage},
 		{Pattern: "POST /sign-out", Access: policy.Open, Handle: p.signOut},
 		{Pattern: "GET /signed-out", Access: policy.Open, Handle: p.signedOut},
+		{Pattern: "GET /setup/{ticket}", Access: policy.Open, Handle: p.setupPage},
+		{Pattern: "POST /setup/{ticket}", Access: policy.Open, Handle: p.setup},
+		{Pattern: "GET /link/{ticket}", Access: policy.Open, Handle: p.linkPage},
+		{Pattern: "POST /link/{ticket}", Access: policy.Open, Handle: p.link},
+		{Pattern: "GET /prove", Access: policy.Session, Handle: p.provePage},
+		{Pattern: "POST /prove", Access: policy.Session, Handle: p.prove},
 	}
 }
 
@@ -159,6 +165,7 @@ func (p *Pages) signIn(w *web.Reply, r *http.Request) error {
 		Terms:    p.terms(),
 		Source:   w.Source,
 		Request:  w.ID,
+		Agent:    r.UserAgent(),
 		Replaces: previous,
 	})
 	if err != nil {
@@ -216,7 +223,7 @@ func (p *Pages) keep(w *web.Reply, started session.Started) {
 // previous returns the number of the login that a request shows, or 0. A sign-in starts a new session, overwrites the
 // cookie of the previous one and ends it: no session that an attacker has planted becomes one of the user.
 func (p *Pages) previous(w *web.Reply, r *http.Request) (int64, error) {
-	live, err := gate.ShownSession(w, r, p.Service)
+	live, err := gate.ShownSession(w, r, p.issuer)
 	if live != nil {
 		return live.Login, nil
 	}

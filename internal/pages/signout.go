@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
@@ -51,7 +52,7 @@ func (p *Pages) signOut(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	live, err := gate.ShownSession(w, r, p.Service)
+	live, err := gate.ShownSession(w, r, p.issuer)
 	ended := url.Values{}
 
 	switch {
@@ -83,7 +84,7 @@ func (p *Pages) signOut(w *web.Reply, r *http.Request) error {
 
 // end ends a sign-in session and those that follow from it.
 func (p *Pages) end(w *web.Reply, r *http.Request, who jeton.Principal) error {
-	_, err := p.Sessions.End(r.Context(), session.Which{ID: who.Session}, jeton.Event{
+	_, err := p.Sessions.End(r.Context(), session.Which{ID: who.Session, Family: true}, jeton.Event{
 		Time:    w.Start,
 		Request: w.ID,
 		Actor:   gate.Actor(who),
@@ -102,10 +103,23 @@ func (p *Pages) end(w *web.Reply, r *http.Request, who jeton.Principal) error {
 
 // signedInAt returns the services at which a sign-in session has sessions that follow from it.
 func (p *Pages) signedInAt(r *http.Request, live *session.Live) ([]string, error) {
-	return nil, nil
+	list, _, err := p.Sessions.List(r.Context(), session.Which{Parent: live.Login}, maxEnded)
+	if err != nil {
+		return nil, fmt.Errorf("find sessions at services: %w", err)
+	}
+
+	var names []string
+	for _, s := range list {
+		if !slices.Contains(names, s.Service) {
+			names = append(names, s.Service)
+		}
+	}
+	slices.Sort(names)
+
+	return names, nil
 }
 
-// maxEnded bounds the services that the page after a sign-out names.
+// maxEnded bounds the services that the pages of a sign-out name.
 const maxEnded = 50
 
 // signedOut answers GET /signed-out. The names in its address are shown only if they are those of services.

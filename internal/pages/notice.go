@@ -1,0 +1,95 @@
+package pages
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// noticeView is the view of sign-in/notice.
+type noticeView struct {
+	Title   Text
+	Text    Text
+	Detail  string // of the server, in English
+	User    string // who is signed in, or ""
+	Request string
+	Link    *Link
+}
+
+// newNotice returns the view of a notice.
+func newNotice(n web.Notice) noticeView {
+	v := noticeView{
+		Detail:  n.Problem.Detail,
+		User:    n.User,
+		Request: n.Problem.Request,
+	}
+
+	again := text("notice.again")
+	switch n.Kind {
+	case web.NoticeForm:
+		v.Title, v.Text = text("notice.form"), text("notice.form.do")
+		v.Detail = ""
+		again = text("error.sign-in")
+	case web.NoticeFrame:
+		v.Title, v.Text = text("notice.frame"), text("notice.frame.do", Strong(n.Service))
+		v.Detail = ""
+		again = text("error.sign-in")
+	case web.NoticeLoop:
+		v.Title, v.Text = text("notice.loop"), text("notice.loop.do")
+	case web.NoticeRefused:
+		v.Title, v.Text = text("notice.refused"), text("notice.refused.do", Strong(n.Service))
+		again = text("choose.other")
+	case web.NoticeClient:
+		v.Title, v.Text = text("notice.client"), text("notice.client.do")
+	default:
+		v.Title, v.Text = text("notice.failed"), text("notice.failed.do")
+	}
+
+	if n.Link != "" {
+		v.Link = &Link{Text: again, URL: n.Link}
+	}
+
+	return v
+}
+
+// Notice implements web.Notices for the authorization server and for services. At a service the page can load nothing
+// of ours, so its style is in it, and the policy names the hash of that style.
+func (p *Pages) Notice(w *web.Reply, r *http.Request, status int, n web.Notice) {
+	l := p.language(r)
+	body, err := p.render(l, "sign-in/notice", frame{
+		Lang:    l.code,
+		Brand:   p.Issuer.Brand,
+		Assets:  p.assets,
+		Section: sectionSignIn,
+		Inline:  true,
+		View:    newNotice(n),
+	})
+	if err != nil {
+		web.PlainNotice(w, r, status, n)
+		return
+	}
+
+	h := w.Header()
+	setHeaders(h)
+	h.Set("Content-Language", l.code)
+
+	sum := sha256.Sum256(p.assets.style)
+	csp := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
+		"'; base-uri 'none'; form-action 'none'"
+
+	// One kind is for a frame. It has a link out of it and nothing else to click on.
+	if n.Kind == web.NoticeFrame {
+		h.Del("X-Frame-Options")
+		h.Del("Cross-Origin-Resource-Policy")
+	} else {
+		csp += "; frame-ancestors 'none'"
+	}
+
+	h.Set("Content-Security-Policy", csp)
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body)
+	}
+}

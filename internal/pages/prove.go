@@ -1,0 +1,99 @@
+package pages
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/signin"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// proofAge is how long the proof of a user is enough for what needs a recent one, as package api decides.
+const proofAge = 10 * time.Minute
+
+// proveView is the view of sign-in/prove.
+type proveView struct {
+	Action   string
+	Cancel   string
+	Note     *Note
+	Name     Field
+	Password Field
+	Lasts    time.Duration
+}
+
+// provePath returns the page that proves the user again, and leads back to a page of ours.
+func provePath(to string) string {
+	return "/prove?" + url.Values{toParam: {localPage(to)}}.Encode()
+}
+
+// provePage answers GET /prove.
+func (p *Pages) provePage(w *web.Reply, r *http.Request) error {
+	return p.show(w, r, http.StatusOK, "sign-in/prove", proveForm(r.URL.Query(), gate.From(w).Principal()))
+}
+
+// proveForm returns the empty form.
+func proveForm(query url.Values, who jeton.Principal) proveView {
+	to := localPage(query.Get(toParam))
+
+	return proveView{
+		Action: provePath(to),
+		Cancel: defaultPage,
+		Lasts:  proofAge,
+		// A password manager needs the name to find the password.
+		Name: Field{
+			Name:         "username",
+			Label:        text("prove.name"),
+			Value:        who.Name,
+			Autocomplete: "username",
+			ReadOnly:     true,
+		},
+		Password: Field{
+			Name:         "password",
+			Label:        text("sign-in.password"),
+			Type:         "password",
+			Autocomplete: "current-password",
+			Required:     true,
+			Focus:        true,
+		},
+	}
+}
+
+// prove answers POST /prove: the password of the user of the session.
+func (p *Pages) prove(w *web.Reply, r *http.Request) error {
+	if err := web.SameOrigin(w, r); err != nil {
+		return err
+	}
+
+	fields, err := web.LoginFields(w, r, "a proof", "password")
+	if err != nil {
+		return err
+	}
+
+	who := gate.From(w).Principal()
+	err = p.Logins.Prove(r.Context(), who.Session, signin.PasswordRequest{
+		Name:     who.Name,
+		Password: jeton.NewSecret(fields["password"]),
+		Service:  config.IssuerName,
+		Source:   w.Source,
+		Request:  w.ID,
+	})
+	if err != nil {
+		v := proveForm(r.URL.Query(), who)
+		v.Note = p.noteOf(w, err)
+		v.Note.Focus = false
+		v.Password.NoteBelongs = true
+
+		if jeton.Outcome(err) == jeton.ErrBadCredential || jeton.Outcome(err) == jeton.ErrNoCredential {
+			v.Note.Text, v.Note.More = text("prove.wrong"), text("sign-in.wrong.do")
+			v.Password.Invalid = true
+		}
+
+		return p.again(w, r, "sign-in/prove", v, err)
+	}
+
+	return see(w, localPage(r.URL.Query().Get(toParam)))
+}

@@ -1,0 +1,175 @@
+package pages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/signin"
+	"github.com/jeton-auth/jeton/internal/ticket"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// setupView is the view of sign-in/setup.
+type setupView struct {
+	Action   string // where the form goes
+	Note     *Note
+	Name     Field
+	Password Field
+}
+
+// SetupPath returns the path of the page that adds the first administrator, for the secret of a ticket.
+func SetupPath(secret jeton.Secret) string { return "/setup/" + secret.Reveal() }
+
+// setupPage answers GET /setup/{ticket}. It uses nothing up: programs that check links follow them.
+func (p *Pages) setupPage(w *web.Reply, r *http.Request) error {
+	_, err := p.Tickets.Look(r.Context(), ticket.Setup, r.PathValue("ticket"))
+	if err == nil {
+		err = p.noUsers(r.Context())
+	}
+	if err != nil {
+		return p.deadSetup(w, r, err)
+	}
+
+	return p.show(w, r, http.StatusOK, "sign-in/setup", p.setupForm(r.PathValue("ticket"), "admin"))
+}
+
+// errUsers means that there are users, so that none is the first.
+var errUsers = jeton.WithDetail(jeton.ErrConflict, "there are users already")
+
+// noUsers returns an error if there are users.
+func (p *Pages) noUsers(ctx context.Context) error {
+	n, err := p.Accounts.Count(ctx, "")
+	if err != nil {
+		return fmt.Errorf("set up: %w", err)
+	}
+	if n > 0 {
+		return errUsers
+	}
+
+	return nil
+}
+
+// deadSetup answers a link that adds no administrator any more.
+func (p *Pages) deadSetup(w *web.Reply, r *http.Request, err error) error {
+	what := text("setup.dead.do")
+	switch {
+	case errors.Is(err, errUsers):
+		what = text("setup.done.do")
+	case !errors.Is(err, jeton.ErrBadCredential) && !errors.Is(err, jeton.ErrSpent):
+		return err
+	}
+
+	return p.dead(w, r, what)
+}
+
+// dead answers a one-time link that was used or has expired: the status is that of a page that is gone.
+func (p *Pages) dead(w *web.Reply, r *http.Request, what Text) error {
+	return p.show(w, r, http.StatusGone, "sign-in/error", failure{
+		Title:   text("link.dead"),
+		Text:    what,
+		Request: w.ID,
+		Links:   []Link{{Text: text("error.sign-in"), URL: "/sign-in"}},
+	})
+}
+
+// setupForm returns the empty form.
+func (p *Pages) setupForm(secret, name string) setupView {
+	return setupView{
+		Action: "/setup/" + secret,
+		Name: Field{
+			Name:         "username",
+			Label:        text("setup.name"),
+			Hint:         text("setup.name.hint"),
+			Value:        name,
+			Autocomplete: "username",
+			NoCapitals:   true,
+			Required:     true,
+		},
+		Password: newPassword(text("setup.password"), text("setup.password.hint", p.MinPassword), p.MinPassword),
+	}
+}
+
+// newPassword returns the field of a password that is set.
+func newPassword(label, hint Text, minimum int) Field {
+	return Field{
+		Name:         "password",
+		Label:        label,
+		Hint:         hint,
+		Type:         "password",
+		Autocomplete: "new-password",
+		Rules:        fmt.Sprintf("minlength: %d; allowed: unicode;", minimum),
+		Required:     true,
+		Focus:        true,
+	}
+}
+
+// setup answers POST /setup/{ticket}: it adds the first administrator and signs it in.
+func (p *Pages) setup(w *web.Reply, r *http.Request) error {
+	if err := web.SameOrigin(w, r); err != nil {
+		return err
+	}
+
+	fields, err := web.LoginFields(w, r, "a setup", "username", "password")
+	if err != nil {
+		return err
+	}
+
+	// Taken first: of two users who have the link, one becomes the administrator.
+	t, err := p.Tickets.Take(r.Context(), ticket.Setup, r.PathValue("ticket"))
+	if err == nil {
+		err = p.noUsers(r.Context())
+	}
+	if err != nil {
+		return p.deadSetup(w, r, err)
+	}
+
+	pw := jeton.NewSecret(fields["password"])
+	added, err := p.Accounts.Add(r.Context(), "setup", account.NewUser{
+		Name:     fields["username"],
+		Password: pw,
+		Groups:   []string{AdminGroup},
+	})
+	if err != nil {
+		return p.setupAgain(w, r, t, fields["username"], err)
+	}
+
+	started, _, err := p.Logins.Password(r.Context(), signin.PasswordRequest{
+		Name:     added.Name,
+		Password: pw,
+		Service:  config.IssuerName,
+		Terms:    p.terms(),
+		Source:   w.Source,
+		Request:  w.ID,
+		Agent:    r.UserAgent(),
+	})
+	if err != nil {
+		return see(w, "/sign-in") // the account exists: signing in needs only another try
+	}
+
+	p.keep(w, started)
+
+	return see(w, "/admin?done=setup")
+}
+
+// setupAgain shows the form again, with a link that is valid as long as the first one was.
+func (p *Pages) setupAgain(w *web.Reply, r *http.Request, t ticket.Ticket, name string, err error) error {
+	secret, issued := p.Tickets.Issue(r.Context(), t)
+	if issued != nil {
+		return p.deadSetup(w, r, jeton.ErrSpent)
+	}
+
+	v := p.setupForm(secret.Reveal(), name)
+	v.Note = p.noteOf(w, err)
+	if jeton.Outcome(err) == jeton.ErrInvalid {
+		v.Note.Text, v.Note.More = text("setup.refused"), Text{}
+	}
+	v.Note.Focus = false
+	v.Password.NoteBelongs = true
+
+	return p.again(w, r, "sign-in/setup", v, err)
+}
