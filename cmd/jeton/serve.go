@@ -189,7 +189,23 @@ func greet(out io.Writer, s server.Started) {
 		fmt.Fprintf(out, "  %-16s %s/healthz /readyz /metrics\n", "admin", s.Admin)
 	}
 
-	if s.NoUsers {
+	greetFirst(out, s)
+}
+
+// greetFirst prints how to add the first user.
+func greetFirst(out io.Writer, s server.Started) {
+	switch {
+	case !s.NoUsers:
+	case s.Setup != "":
+		fmt.Fprintf(
+			out,
+			"There are no users yet. Add the first admin with this link, which is valid for an hour, once:\n"+
+				"  %s\n"+
+				"Or in another terminal:\n"+
+				"  jeton user add admin --group admin --data-dir %s\n",
+			s.Setup, s.DataDir,
+		)
+	default:
 		fmt.Fprintf(
 			out,
 			"There are no users yet. Add the first admin, in another terminal:\n"+

@@ -3,6 +3,9 @@ package pages
 import (
 	"maps"
 	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // noon is the time at which the pages of these tests are made.
@@ -86,6 +89,46 @@ func signInSamples() map[string][]any {
 		"sign-in/signed-out": {
 			signedOutView{},
 			signedOutView{Services: []Service{{Name: "reports"}, {Name: "wiki", URL: "https://wiki.example"}}},
+		},
+		"sign-in/setup": {
+			setupView{Action: "/setup/jtn_t_x", Name: field, Password: secret},
+			setupView{
+				Action:   "/setup/jtn_t_x",
+				Note:     note,
+				Name:     Field{Name: "username", Label: text("setup.name"), Hint: text("setup.name.hint"), Value: hostile},
+				Password: full,
+			},
+		},
+		"sign-in/link": {
+			linkView{Action: "/link/jtn_t_x", Name: "diane"},
+			linkView{Action: "/link/jtn_t_x", Name: hostile, Current: "eric"},
+		},
+		"sign-in/prove": {
+			proveView{
+				Action:   "/prove?to=/account",
+				Cancel:   "/account",
+				Name:     field,
+				Password: secret,
+				Lasts:    proofAge,
+			},
+			proveView{
+				Action:   "/prove?to=/account",
+				Cancel:   "/account",
+				Note:     note,
+				Name:     Field{Name: "username", Label: text("prove.name"), Value: hostile, ReadOnly: true},
+				Password: full,
+				Lasts:    proofAge,
+			},
+		},
+		"sign-in/notice": {
+			newNotice(web.Notice{Kind: web.NoticeFrame, Service: hostile, Link: "/.jeton/start"}),
+			newNotice(web.Notice{
+				Kind:    web.NoticeRefused,
+				Service: "reports",
+				User:    hostile,
+				Link:    "/sign-in?prompt=select_account",
+				Problem: jeton.Problem{Detail: hostile, Request: "r1"},
+			}),
 		},
 		"sign-in/error": {
 			failure{Title: text("error.not_found"), Text: text("error.not_found.do")},

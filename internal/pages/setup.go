@@ -171,5 +171,9 @@ func (p *Pages) setupAgain(w *web.Reply, r *http.Request, t ticket.Ticket, name 
 	v.Note.Focus = false
 	v.Password.NoteBelongs = true
 
-	return p.again(w, r, "sign-in/setup", v, err)
+	// The address of the request leads nowhere any more; the links of the page are made from it.
+	shown := r.Clone(r.Context())
+	shown.URL.Path = v.Action
+
+	return p.again(w, shown, "sign-in/setup", v, err)
 }

@@ -230,15 +230,21 @@ func (s *Server) announce(ctx context.Context) {
 	s.mu.Lock()
 	started := s.started()
 	s.warnOfWeaknesses(s.conf)
-	takesPasswords := slices.ContainsFunc(s.conf.Services, func(service config.Service) bool {
+	conf := s.conf
+	s.mu.Unlock()
+
+	pages := conf.Issuer != nil && conf.Issuer.Pages
+	takesPasswords := pages || slices.ContainsFunc(conf.Services, func(service config.Service) bool {
 		return len(service.Login.Paths) > 0
 	})
-	s.mu.Unlock()
 
 	// Without the lock, since the store may take long. It is a hint only: an error is not
 	// reported.
 	users, err := s.core.accounts.Count(ctx, "")
 	started.NoUsers = err == nil && users == 0 && takesPasswords
+	if started.NoUsers {
+		started.Setup = s.setupLink(ctx, conf)
+	}
 
 	if s.c.Started != nil {
 		s.c.Started(started)

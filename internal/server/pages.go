@@ -1,17 +1,34 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/jeton-auth/jeton/internal/config"
-	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/pages"
+	"github.com/jeton-auth/jeton/internal/ticket"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// pages builds the pages of the authorization server.
-func (s *Server) pages(conf *config.Config, service *gate.Service) (*pages.Pages, error) {
+// builtPages is the pages of a configuration, which its authorization server and its services share.
+type builtPages struct {
+	conf  *config.Config
+	pages *pages.Pages
+}
+
+// pages returns the pages of a configuration, or nil if it has none. The caller holds mu, or has a server that listens
+// nowhere.
+func (s *Server) pages(conf *config.Config) (*pages.Pages, error) {
+	if conf.Issuer == nil || !conf.Issuer.Pages {
+		return nil, nil
+	}
+	if s.builtPages.conf == conf {
+		return s.builtPages.pages, nil
+	}
+
 	logo, err := s.logo(conf.Issuer.Brand.Logo)
 	if err != nil {
 		return nil, fmt.Errorf("issuer.brand.logo: %w", err)
@@ -20,18 +37,64 @@ func (s *Server) pages(conf *config.Config, service *gate.Service) (*pages.Pages
 	c := pages.Config{
 		Issuer:   *conf.Issuer,
 		Logo:     logo,
-		Service:  service,
 		Logins:   s.core.logins,
 		Sessions: s.core.sessions,
 		Accounts: s.core.accounts,
+		Tickets:  s.core.tickets,
 		Now:      s.c.Now,
 		Log:      s.c.Log,
+
+		MinPassword: conf.Passwords.MinLength,
 	}
 	for _, service := range conf.Services {
-		c.Services = append(c.Services, pages.Service{Name: service.Name})
+		c.Services = append(c.Services, pages.Service{Name: service.Name, URL: service.URL})
 	}
 
-	return pages.New(c)
+	p, err := pages.New(c)
+	if err != nil {
+		return nil, err
+	}
+	s.builtPages = builtPages{conf, p}
+
+	return p, nil
+}
+
+// notices returns what shows a user at a service, or at the authorization server, what happened.
+func (s *Server) notices(conf *config.Config) (web.Notices, error) {
+	p, err := s.pages(conf)
+	if err != nil || p == nil {
+		return web.PlainNotice, err
+	}
+
+	return p.Notice, nil
+}
+
+// setupLifetime is how long the link for the first administrator is valid.
+const setupLifetime = time.Hour
+
+// setupLink returns the address of the page that adds the first administrator, or "" if there is none. The link of an
+// earlier start ends.
+func (s *Server) setupLink(ctx context.Context, conf *config.Config) string {
+	if conf.Issuer == nil || !conf.Issuer.Pages {
+		return ""
+	}
+
+	err := s.core.tickets.End(ctx, ticket.Setup, 0)
+	if err != nil {
+		s.c.Log.Warn("no link for the first administrator", "error", err)
+		return ""
+	}
+
+	secret, err := s.core.tickets.Issue(ctx, ticket.Ticket{
+		Purpose: ticket.Setup,
+		Expires: s.c.Now().Add(setupLifetime),
+	})
+	if err != nil {
+		s.c.Log.Warn("no link for the first administrator", "error", err)
+		return ""
+	}
+
+	return conf.Issuer.URL + pages.SetupPath(secret)
 }
 
 // logo reads the file of a logo, or nothing if there is none.

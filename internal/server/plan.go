@@ -219,6 +219,11 @@ func (s *Server) serviceMux(ctx context.Context, conf *config.Config, service co
 		return nil, err
 	}
 
+	page, err := s.notices(conf)
+	if err != nil {
+		return nil, err
+	}
+
 	g, err := gateway.New(ctx, t.Configure(gateway.Config{
 		Service:  service,
 		DataDir:  s.c.DataDir,
@@ -230,7 +235,7 @@ func (s *Server) serviceMux(ctx context.Context, conf *config.Config, service co
 		Logins:   s.core.logins,
 		Issuer:   issuer,
 		Log:      s.c.Log,
-		SignIn:   s.signInOf(service),
+		SignIn:   s.signInOf(service, page),
 
 		CookieNames: conf.CookieNames(),
 	}))
@@ -255,6 +260,11 @@ func (s *Server) serviceMux(ctx context.Context, conf *config.Config, service co
 
 // issuerMux builds the routes of the authorization server, with its pages.
 func (s *Server) issuerMux(conf *config.Config) (*mux, error) {
+	page, err := s.notices(conf)
+	if err != nil {
+		return nil, err
+	}
+
 	d, err := oauth.New(oauth.Config{
 		Issuer:   *conf.Issuer,
 		Targets:  targets(conf),
@@ -265,7 +275,7 @@ func (s *Server) issuerMux(conf *config.Config) (*mux, error) {
 		Ring:     s.core.keys,
 		Audit:    s.core.audit,
 		Relying:  s.relying(conf),
-		Page:     web.PlainNotice,
+		Page:     page,
 	})
 	if err != nil {
 		return nil, err
@@ -279,13 +289,13 @@ func (s *Server) issuerMux(conf *config.Config) (*mux, error) {
 		log:     s.c.Log,
 		metrics: s.metrics,
 	}
-	if !conf.Issuer.Pages {
-		return newMux(m, d.Routes())
-	}
 
-	p, err := s.pages(conf, d.Service())
+	p, err := s.pages(conf)
 	if err != nil {
 		return nil, err
+	}
+	if p == nil {
+		return newMux(m, d.Routes())
 	}
 
 	m.owns = func(path string) bool { return d.Owns(path) || p.Owns(path) }

@@ -63,6 +63,7 @@ type Started struct {
 	DataDir  string
 	Database string // shared by nodes, without secrets; "": SQLite in DataDir
 	NoUsers  bool   // there are no users yet
+	Setup    string // URL of the page that adds the first one, valid for an hour and once; "": none
 }
 
 // Address is where a service listens.
@@ -92,8 +93,9 @@ type Server struct {
 	untrusted untrustedPeers
 	origins   publicOrigins
 	refusals  *logLimit // of all listeners
-	// selfSigned is guarded by mu.
+	// Both are guarded by mu.
 	selfSigned selfSigned
+	builtPages builtPages
 }
 
 // New checks the configuration and starts nothing.

@@ -84,11 +84,11 @@ func (s *Server) bound(opened []*listener) map[string]string {
 }
 
 // signInOf returns how browsers sign in at a service.
-func (s *Server) signInOf(service config.Service) gateway.SignIn {
+func (s *Server) signInOf(service config.Service, page web.Notices) gateway.SignIn {
 	return gateway.SignIn{
 		Key:     s.core.secret.Derive("sign-in state"),
 		Origins: func() []string { return s.origins.of(service.Name) },
-		Page:    web.PlainNotice,
+		Page:    page,
 	}
 }
 
