@@ -95,7 +95,7 @@ func signInSamples() map[string][]any {
 			setupView{
 				Action:   "/setup/jtn_t_x",
 				Note:     note,
-				Name:     Field{Name: "username", Label: text("setup.name"), Hint: text("setup.name.hint"), Value: hostile},
+				Name:     Field{Name: "username", Label: text("setup.name"), Value: hostile},
 				Password: full,
 			},
 		},
@@ -115,7 +115,7 @@ func signInSamples() map[string][]any {
 				Action:   "/prove?to=/account",
 				Cancel:   "/account",
 				Note:     note,
-				Name:     Field{Name: "username", Label: text("prove.name"), Value: hostile, ReadOnly: true},
+				Name:     Field{Name: "username", Label: text("prove.name"), ReadOnly: true},
 				Password: full,
 				Lasts:    proofAge,
 			},
