@@ -113,7 +113,7 @@ func (a *API) createUser(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	w.Header().Set("Location", a.Prefix+"/users/"+created.ID)
+	w.Header().Set("Location", w.Origin.Prefix+a.Prefix+"/users/"+created.ID)
 
 	return web.JSON(w, http.StatusCreated, created)
 }

@@ -21,6 +21,15 @@ services:
       - {match: '/{rest...}', open: true, upstream: {url: '${UP}'}}
 `
 
+const redirects = `
+services:
+  - name: app
+    listen: localhost:0
+    routes:
+      - {match: '/app/{rest...}', open: true, upstream: {url: '${UP}'}}
+      - {match: '/scope/{name}/{rest...}', open: true, upstream: {url: '${UP}'}}
+`
+
 func TestURLsOfTheUpstreamBecomePublic(t *testing.T) {
 	upstream, answer, _ := switcher(t)
 	s := jetontest.Start(t, "trusted_proxies: [127.0.0.1]\n"+easy+redirecting,
@@ -50,6 +59,23 @@ func TestURLsOfTheUpstreamBecomePublic(t *testing.T) {
 				if got := a.Header.Get(header); got != want {
 					t.Errorf("%s %q became %q, want %q", header, value, got, want)
 				}
+			}
+		})
+	}
+}
+
+func TestOurOwnRedirectsKeepThePrefixOfAProxy(t *testing.T) {
+	for _, tc := range []struct{ name, proxies, path, want string }{
+		{"a slash at the end", "127.0.0.1", "/app?q=%20", "/shop/app/?q=%20"},
+		{"the same of an encoded path", "127.0.0.1", "/scope/%40a?q=%20", "/shop/scope/%40a/?q=%20"},
+		{"a prefix of another client", "192.0.2.1", "/app", "/app/"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := jetontest.Start(t, "trusted_proxies: ["+tc.proxies+"]\n"+redirects, jetontest.Env("UP", echo(t)))
+
+			a := s.Ask("GET", "app", tc.path, "X-Forwarded-Prefix", "/shop")
+			if a.Status != http.StatusTemporaryRedirect || a.Header.Get("Location") != tc.want {
+				t.Errorf("GET %s = %d to %q, want 307 to %q", tc.path, a.Status, a.Header.Get("Location"), tc.want)
 			}
 		})
 	}

@@ -101,7 +101,7 @@ func (d *mux) attach(to *http.ServeMux, pattern string, h http.HandlerFunc) (err
 // ServeHTTP answers a request by the rule for its path as the upstream reads it.
 func (d *mux) ServeHTTP(w *web.Reply, r *http.Request) {
 	if d.paths.Plain(r.URL) {
-		d.patterns.ServeHTTP(w, r)
+		d.servePlain(w, r)
 		return
 	}
 
@@ -123,13 +123,27 @@ func (d *mux) ServeHTTP(w *web.Reply, r *http.Request) {
 	}
 
 	switch {
-	case h == nil:
-		d.patterns.ServeHTTP(w, r) // which sets the path values
 	case redirects(pattern, forms[0]):
 		redirect(w, r)
+	case h == nil:
+		d.patterns.ServeHTTP(w, r) // which sets the path values
 	default:
 		h.ServeHTTP(w, r)
 	}
+}
+
+// servePlain answers a request whose path has one reading.
+func (d *mux) servePlain(w *web.Reply, r *http.Request) {
+	// A redirect of http.ServeMux would leave the prefix that a proxy has removed.
+	if w.Origin.Prefix != "" {
+		_, pattern := d.patterns.Handler(r)
+		if redirects(pattern, r.URL.Path) {
+			redirect(w, r)
+			return
+		}
+	}
+
+	d.patterns.ServeHTTP(w, r)
 }
 
 // find returns the handler for a method and a canonical form of the path of r, and its pattern.
@@ -165,10 +179,10 @@ func redirects(pattern, form string) bool {
 	return open && !strings.HasSuffix(form, "/") && strings.Count(form, "/") < strings.Count(pattern, "/")
 }
 
-// redirect sends a client to the same path with a slash at its end. http.ServeMux would send it
-// to the canonical form.
+// redirect sends a client to the same path with a slash at its end, as the client sees it.
+// http.ServeMux would send it to the canonical form.
 func redirect(w *web.Reply, r *http.Request) {
-	to := web.RawPath(r.URL) + "/"
+	to := w.Origin.Prefix + web.RawPath(r.URL) + "/"
 	if r.URL.RawQuery != "" {
 		to += "?" + r.URL.RawQuery
 	}
