@@ -1,9 +1,10 @@
 // Package api is the REST API: users, sessions, tokens, clients, signing keys and the audit log, as JSON.
 //
-// One table has the routes of two places. On the control socket every caller is an operator:
+// One table has the routes of three places. On the control socket every caller is an operator:
 // the permissions of the data directory decide who may connect. Over HTTPS, internal/gate
-// checks every request first; users see and change only themselves, and admins manage every
-// user. No answer contains a password or its hash.
+// checks every request first. At a service, users see and change only themselves, and admins
+// manage every user. At the authorization server, whose pages call it, admins manage all that
+// operators do, short of secrets and backups. No answer contains a password or its hash.
 //
 // The members of a user, token or session are the types of package jeton; package account
 // fills a jeton.User.
@@ -29,6 +30,7 @@ package api
 import (
 	"context"
 	"io"
+	"net/url"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
@@ -44,7 +46,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// API answers at one place: the control socket, or a service. It is safe for concurrent use.
+// API answers at one place: the control socket, the authorization server, or a service. It is safe for concurrent use.
 type API struct {
 	Config
 }
@@ -64,6 +66,11 @@ type Config struct {
 	Audiences func(services []string) ([]string, error)
 	// Scopes returns the scopes that a user has at one of the services at least.
 	Scopes func(services []string, user jeton.Principal) []string
+	// Route returns the request to judge for a method and an address of a service, or for a path and the name of the
+	// service. It returns jeton.ErrNotFound if there is no such service or route. Only the issuer needs it.
+	Route func(method, service string, u *url.URL) (*gate.Request, error)
+	// ServicesOf returns the services of the configuration with their routes.
+	ServicesOf func() []Service
 	// CursorKey is a secret that is the same on every node and after a restart.
 	CursorKey []byte
 
@@ -75,6 +82,11 @@ type Config struct {
 	Status   func() Status
 	// Backup writes everything that the server keeps, as of one moment.
 	Backup func(ctx context.Context, to io.Writer) error
+
+	// Issuer makes the place the authorization server, where admins manage everything and users see what they have
+	// at all services. Callers prove themselves by the sign-in session.
+	Issuer    bool
+	IssuerURL string // of the authorization server, for the documentation; "": there is none
 
 	// Over HTTPS:
 
@@ -88,6 +100,9 @@ type Config struct {
 	OwnUsers    bool          // new users are valid at this service only, and others are not managed
 	AnyPassword bool          // new users may have a weak password
 }
+
+// IssuerPrefix is the prefix at the authorization server.
+const IssuerPrefix = "/api/v1"
 
 // PageSize is how many users a page has by default.
 const PageSize = 100

@@ -64,7 +64,7 @@ func TestControlSocketAnswersAsDocumented(t *testing.T) {
 	call("PUT /users/{name}/password", 204, api.NewPassword{Password: right}, user...)
 	call("PUT /users/{name}/disabled", 204, api.Disabled{}, user...)
 	call("PUT /users/{name}/groups", 204, api.Groups{Groups: []string{"staff"}}, user...)
-	call("POST /users/{name}/allow-login", 204, api.AllowLogin{Service: "portal"}, user...)
+	call("POST /users/{id}/allow-login", 204, api.AllowLogin{Service: "portal"}, user...)
 
 	call("POST /users/import", 200, api.Import{Users: []api.Moved{{Name: "carl"}}})
 	call("GET /users/export", 200, nil)
@@ -90,7 +90,9 @@ func TestControlSocketAnswersAsDocumented(t *testing.T) {
 	call("POST /tokens/{accessor}/rotate", 200, nil, accessor...)
 	call("DELETE /tokens/{accessor}", 204, nil, accessor...)
 
-	call("POST /users/{name}/end-tokens", 204, nil, "{name}", "diane")
+	call("POST /users/{id}/end-tokens", 204, nil, user...)
+	call("GET /services", 200, nil)
+	call("GET /services/{name}", 200, nil, "{name}", "portal")
 
 	client := []string{"{name}", "job"}
 	call("POST /clients", 201, api.NewClient{Name: "job", Services: []string{"portal"}, Secret: true})

@@ -2,6 +2,9 @@ package api
 
 import "github.com/jeton-auth/jeton"
 
+// byName says how operators name a user.
+const byName = "Operators give the name in place of the id."
+
 // docs documents the routes by their patterns.
 var docs = map[string]Doc{
 	"GET /status": {
@@ -73,11 +76,10 @@ var docs = map[string]Doc{
 		Fails:  []int{404, 409, 412},
 	},
 	"GET /users/{id}": {
-		Summary: "Get a user. Non-admins can only get themselves; other ids return 404. " +
-			"Operators give the name in place of the id.",
-		Out:    jeton.User{},
-		Status: 200,
-		Fails:  []int{404},
+		Summary: "Get a user. Non-admins can only get themselves; other ids return 404. " + byName,
+		Out:     jeton.User{},
+		Status:  200,
+		Fails:   []int{404},
 	},
 	"PUT /users/{id}": {
 		Summary: "Change a user. Absent members stay as they are; a new password ends all sessions and tokens. " +
@@ -110,14 +112,14 @@ var docs = map[string]Doc{
 		Status:  204,
 		Fails:   []int{404, 409},
 	},
-	"POST /users/{name}/allow-login": {
-		Summary: "Forget a user's logins at a service, so that the user can log in again whatever the terms.",
+	"POST /users/{id}/allow-login": {
+		Summary: "Forget a user's logins at a service, so that the user can log in again whatever the terms. " + byName,
 		In:      AllowLogin{},
 		Status:  204,
 		Fails:   []int{404},
 	},
-	"POST /users/{name}/end-tokens": {
-		Summary: "Revoke all tokens of a user. Sessions stay.",
+	"POST /users/{id}/end-tokens": {
+		Summary: "Revoke all tokens of a user. Sessions stay. " + byName,
 		Status:  204,
 		Fails:   []int{404},
 	},
@@ -150,11 +152,40 @@ var docs = map[string]Doc{
 	},
 	"DELETE /users/me/sessions": {
 		Summary: "End the calling user's other sessions.",
+		Query:   []Param{{"current", "true also ends the session that the request was sent with."}},
 		Status:  204,
+		Fails:   []int{400},
 	},
 	"DELETE /users/me/sessions/{session}": {
 		Summary: "End one of the calling user's sessions.",
 		Status:  204,
+		Fails:   []int{404},
+	},
+	"GET /users/me/services": {
+		Summary: "List the services at which the calling user may log in, with the scopes of the user there.",
+		Out:     []OwnService{},
+		Status:  200,
+	},
+	"GET /users/me/events": {
+		Summary: "List what the calling user did, and what was done to it, newest first. The header Link leads to " +
+			"the events before.",
+		Query: []Param{
+			{"limit", "Events per page, 1 to 1000. Default: 100."},
+			{"before", "Only events before this sequence number."},
+		},
+		Out:    []OwnEvent{},
+		Status: 200,
+		Fails:  []int{400},
+	},
+	"GET /services": {
+		Summary: "List the services of the configuration with their routes.",
+		Out:     []Service{},
+		Status:  200,
+	},
+	"GET /services/{name}": {
+		Summary: "Get a service of the configuration with its routes.",
+		Out:     Service{},
+		Status:  200,
 		Fails:   []int{404},
 	},
 	"GET /sessions": {
@@ -185,6 +216,7 @@ var docs = map[string]Doc{
 	"GET /users/me/tokens": {
 		Summary: "List the calling user's tokens, newest first, without their secrets.",
 		Query: []Param{
+			{"parent", "Only tokens that derive directly from the token with this accessor."},
 			{"limit", "Tokens per page, 1 to 1000. Default: 1000."},
 			{"cursor", "From the header Link of the previous page."},
 		},
@@ -203,6 +235,20 @@ var docs = map[string]Doc{
 	"DELETE /users/me/tokens": {
 		Summary: "Revoke all tokens of the calling user.",
 		Status:  204,
+	},
+	"GET /users/me/tokens/{accessor}": {
+		Summary: "Get one of the calling user's tokens, without its secret, and how many derive from it.",
+		Out:     OneToken{},
+		Status:  200,
+		Fails:   []int{404},
+	},
+	"POST /users/me/tokens/{accessor}/test": {
+		Summary: "Judge a request without sending it, as if it showed one of the calling user's tokens. " +
+			"It takes no use, and is not recorded.",
+		In:     TokenTest{},
+		Out:    TestedToken{},
+		Status: 200,
+		Fails:  []int{404},
 	},
 	"DELETE /users/me/tokens/{accessor}": {
 		Summary: "Revoke one of the calling user's tokens and its child tokens.",
@@ -223,6 +269,7 @@ var docs = map[string]Doc{
 		Query: []Param{
 			{"user", "Only tokens of this user."},
 			{"client", "Only tokens of this client."},
+			{"parent", "Only tokens that derive directly from the token with this accessor."},
 			{"limit", "Tokens per page, 1 to 1000. Default: 1000."},
 			{"cursor", "From the header Link of the previous page."},
 		},
@@ -238,8 +285,8 @@ var docs = map[string]Doc{
 		Fails:   []int{403, 404},
 	},
 	"GET /tokens/{accessor}": {
-		Summary: "Get a stored token, without its secret.",
-		Out:     jeton.Token{},
+		Summary: "Get a stored token, without its secret, and how many derive from it.",
+		Out:     OneToken{},
 		Status:  200,
 		Fails:   []int{404},
 	},
@@ -337,7 +384,8 @@ var docs = map[string]Doc{
 		Summary: "List audit events, oldest first.",
 		Query: []Param{
 			{"after", "Only events after this sequence number."},
-			{"last", "Only this many of the newest events."},
+			{"before", "Only events before this sequence number."},
+			{"last", "Only this many of the newest events. The header Link leads to those before."},
 			{"limit", "At most this many, up to 1000. Default: 1000."},
 			{"request", "Only events of the request with this id."},
 			{"user", "Only events by this user, or about it."},

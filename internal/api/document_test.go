@@ -130,6 +130,7 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 	}
 
 	served := append(table(t, usersConf, issuerPort, ""), table(t, usersConf, issuerPort, "control")...)
+	served = append(served, table(t, usersConf, issuerPort, "issuer")...)
 	routes := slices.DeleteFunc(patterns(served), func(p string) bool { return strings.HasSuffix(p, "/{rest...}") })
 	slices.Sort(documented)
 	slices.Sort(routes)

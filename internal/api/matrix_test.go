@@ -228,6 +228,10 @@ var matrix = map[string]struct {
 		want: [6]int{401, 201, 201, 201, 403, 201},
 	},
 	"DELETE /users/me/tokens": {want: [6]int{401, 204, 204, 204, 403, 204}},
+	"GET /users/me/tokens/{accessor}": {
+		path: "/users/me/tokens/ACCESSOR",
+		want: [6]int{401, 404, 200, 200, 403, 404},
+	},
 	"DELETE /users/me/tokens/{accessor}": {
 		path: "/users/me/tokens/ACCESSOR",
 		want: [6]int{401, 404, 204, 204, 403, 404},

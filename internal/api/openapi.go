@@ -68,8 +68,8 @@ func (t Table) describe(schemas *schemas, op Operation) object {
 		"responses":   t.responses(schemas, op),
 		"security":    t.security(op),
 	}
-	if op.exposure == operator {
-		o["servers"] = controlServer
+	if op.elsewhere != nil {
+		o["servers"] = op.elsewhere
 	}
 
 	params := op.params()

@@ -28,7 +28,7 @@ func readProof(r *http.Request) (Proof, error) {
 }
 
 // requireProof returns jeton.ErrProof unless the caller, who is the user, proved the password at most proofAge ago: in
-// the request, also as Basic (RFC 7617), or at the login of the session.
+// the request, also as Basic (RFC 7617), or in the session.
 func (a *API) requireProof(w *web.Reply, r *http.Request, c caller, acct account.Account, p Proof) error {
 	if p.Current != nil {
 		return a.checkPassword(w, r, acct, *p.Current)
@@ -42,8 +42,23 @@ func (a *API) requireProof(w *web.Reply, r *http.Request, c caller, acct account
 		)
 	}
 
+	return a.requireRecent(w, r, c)
+}
+
+// requireRecent returns jeton.ErrProof unless the password was proved at most proofAge ago: at the login of the
+// session, later in the session, or in the request.
+func (a *API) requireRecent(w *web.Reply, r *http.Request, c caller) error {
+	proved := c.Since
+	if c.Session != "" {
+		var err error
+		proved, err = a.Sessions.Proved(r.Context(), c.Session)
+		if err != nil {
+			return err
+		}
+	}
+
 	// A clock that is set back makes no proof recent.
-	age := w.Start.Sub(c.Since)
+	age := w.Start.Sub(proved)
 	if age.Abs() > proofAge {
 		return jeton.WithDetail(
 			jeton.ErrProof,

@@ -21,6 +21,8 @@ const (
 	user                     // users, about themselves
 	member                   // users about themselves, admins about every user, and operators
 	admin                    // admins and operators
+	owner                    // users about themselves, at the issuer alone
+	manager                  // admins at the issuer, and operators
 )
 
 // String describes the exposure in the documentation.
@@ -33,6 +35,8 @@ func (e exposure) String() string {
 		"users",
 		"users for themselves, admins for every user; operators",
 		"admins; operators",
+		"users, at the issuer",
+		"admins, at the issuer; operators",
 	}[e]
 }
 
@@ -71,15 +75,19 @@ func (a *API) userRoutes() []route {
 		{"PUT /users/{name}/password", operator, a.setPassword},
 		{"PUT /users/{name}/disabled", operator, a.setDisabled},
 		{"PUT /users/{name}/groups", operator, a.setGroups},
-		{"POST /users/{name}/allow-login", operator, a.allowLogin},
-		{"POST /users/{name}/end-tokens", operator, a.endTokens},
+		{"POST /users/{id}/allow-login", manager, a.allowLogin},
+		{"POST /users/{id}/end-tokens", manager, a.endTokens},
 		{"POST /users/import", operator, a.importUsers},
 		{"GET /users/export", operator, a.exportUsers},
 		{"GET /users/me/sessions", user, a.listOwnSessions},
 		{"DELETE /users/me/sessions", user, a.endOtherSessions},
 		{"DELETE /users/me/sessions/{session}", user, a.endOwnSession},
-		{"GET /sessions", operator, a.listSessions},
-		{"DELETE /sessions", operator, a.endSessions},
+		{"GET /users/me/services", owner, a.listOwnServices},
+		{"GET /users/me/events", owner, a.listOwnEvents},
+		{"GET /services", manager, a.listServices},
+		{"GET /services/{name}", manager, a.readService},
+		{"GET /sessions", manager, a.listSessions},
+		{"DELETE /sessions", manager, a.endSessions},
 	}
 }
 
@@ -89,31 +97,33 @@ func (a *API) credentialRoutes() []route {
 		{"GET /users/me/tokens", user, a.listOwnTokens},
 		{"POST /users/me/tokens", user, a.createOwnToken},
 		{"DELETE /users/me/tokens", user, a.endOwnTokens},
+		{"GET /users/me/tokens/{accessor}", user, a.readOwnToken},
+		{"POST /users/me/tokens/{accessor}/test", owner, a.testOwnToken},
 		{"DELETE /users/me/tokens/{accessor}", user, a.revokeOwnToken},
 		{"POST /users/me/tokens/{accessor}/rotate", user, a.rotateOwnToken},
-		{"GET /tokens", operator, a.listTokens},
+		{"GET /tokens", manager, a.listTokens},
 		{"POST /tokens", operator, a.createToken},
-		{"GET /tokens/{accessor}", operator, a.readToken},
-		{"DELETE /tokens/{accessor}", operator, a.revokeToken},
+		{"GET /tokens/{accessor}", manager, a.readToken},
+		{"DELETE /tokens/{accessor}", manager, a.revokeToken},
 		{"POST /tokens/{accessor}/rotate", operator, a.rotateToken},
 
-		{"GET /clients", operator, a.listClients},
-		{"POST /clients", operator, a.createClient},
-		{"DELETE /clients/{name}", operator, a.removeClient},
-		{"PUT /clients/{name}/disabled", operator, a.setClientDisabled},
-		{"PUT /clients/{name}/terms", operator, a.setClientTerms},
-		{"POST /clients/{name}/secret", operator, a.newClientSecret},
-		{"DELETE /clients/{name}/secret", operator, a.removeClientSecret},
-		{"POST /clients/{name}/end-tokens", operator, a.revokeClientTokens},
-		{"POST /clients/{name}/keys", operator, a.addClientKey},
-		{"DELETE /clients/{name}/keys/{kid}", operator, a.retireClientKey},
+		{"GET /clients", manager, a.listClients},
+		{"POST /clients", manager, a.createClient},
+		{"DELETE /clients/{name}", manager, a.removeClient},
+		{"PUT /clients/{name}/disabled", manager, a.setClientDisabled},
+		{"PUT /clients/{name}/terms", manager, a.setClientTerms},
+		{"POST /clients/{name}/secret", manager, a.newClientSecret},
+		{"DELETE /clients/{name}/secret", manager, a.removeClientSecret},
+		{"POST /clients/{name}/end-tokens", manager, a.revokeClientTokens},
+		{"POST /clients/{name}/keys", manager, a.addClientKey},
+		{"DELETE /clients/{name}/keys/{kid}", manager, a.retireClientKey},
 
-		{"GET /keys", operator, a.listKeys},
-		{"POST /keys/rotate", operator, a.rotateKeys},
-		{"DELETE /keys/{kid}", operator, a.revokeKey},
+		{"GET /keys", manager, a.listKeys},
+		{"POST /keys/rotate", manager, a.rotateKeys},
+		{"DELETE /keys/{kid}", manager, a.revokeKey},
 
-		{"GET /audit", operator, a.listEvents},
-		{"GET /explain/{request}", operator, a.explain},
+		{"GET /audit", manager, a.listEvents},
+		{"GET /explain/{request}", manager, a.explain},
 		{"GET /backup", operator, a.backup},
 	}
 }
@@ -135,12 +145,13 @@ func (a *API) Table() Table {
 
 	for _, rt := range a.routes() {
 		t.Operations = append(t.Operations, Operation{
-			Pattern:  rt.pattern,
-			Access:   a.access(rt.exposure),
-			Handle:   a.bind(rt),
-			For:      rt.exposure.String(),
-			Doc:      docs[rt.pattern],
-			exposure: rt.exposure,
+			Pattern:   rt.pattern,
+			Access:    a.access(rt.exposure),
+			Handle:    a.bind(rt),
+			For:       rt.exposure.String(),
+			Doc:       docs[rt.pattern],
+			exposure:  rt.exposure,
+			elsewhere: a.elsewhere(rt.exposure),
 		})
 	}
 
@@ -153,17 +164,19 @@ func (a *API) access(e exposure) policy.Access {
 	proved := policy.Authenticated(a.Accepts)
 
 	switch {
-	case a.Operator && (e == signIn || e == user), !a.Operator && e == operator:
+	case a.Operator && (e == signIn || e == user || e == owner), !a.Operator && e == operator:
+		return policy.Access{}
+	case !a.Operator && !a.Issuer && (e == owner || e == manager):
 		return policy.Access{}
 	case a.Operator:
 		return policy.Operator
 	case e == everyone || e == signIn:
 		return policy.Open
-	case e == user:
+	case e == user || e == owner:
 		proved.Allow = &policy.Allow{AnyUser: true}
 	case e == member:
 		proved.Allow = &policy.Allow{AnyUser: true, Clients: a.Admins.Clients}
-	case e == admin:
+	case e == admin || e == manager:
 		proved.Allow = &a.Admins
 	}
 
@@ -187,8 +200,29 @@ func (a *API) bind(rt route) web.Handler {
 			}
 		}
 
+		// An admin is asked for the password now and then: what an admin changes is worth more than a session.
+		if a.Issuer && !c.operator && (rt.exposure == admin || rt.exposure == manager) && r.Method != http.MethodGet {
+			if err := a.requireRecent(w, r, c); err != nil {
+				return err
+			}
+		}
+
 		return rt.handle(w, r, c)
 	}
+}
+
+// elsewhere returns the OpenAPI servers of a route that is not served here, or nil.
+func (a *API) elsewhere(e exposure) []object {
+	switch {
+	case e == operator:
+		return controlServer
+	case (e == owner || e == manager) && !a.Issuer && a.IssuerURL != "":
+		return []object{{"url": a.IssuerURL + IssuerPrefix, "description": "The authorization server"}}
+	case e == manager && !a.Issuer:
+		return controlServer
+	}
+
+	return nil
 }
 
 // sameOrigin refuses a change that another site makes a browser send. Browsers attach cookies by themselves, and Basic

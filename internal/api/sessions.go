@@ -108,12 +108,20 @@ func (a *API) endOwnSession(w *web.Reply, r *http.Request, c caller) error {
 	return web.NoContent(w)
 }
 
-// endOtherSessions answers DELETE /users/me/sessions: all but the one that the request was sent with.
+// endOtherSessions answers DELETE /users/me/sessions?current=: all but the one that the request was sent with, or all.
 func (a *API) endOtherSessions(w *web.Reply, r *http.Request, c caller) error {
-	ev := a.event(w, c, audit.LogoutAll, "user:"+c.Name)
+	all, err := queryFlag(r, "current")
+	if err != nil {
+		return err
+	}
 
-	// With a token, Not is empty and all sessions end.
-	_, err := a.Sessions.End(r.Context(), session.Which{User: c.Name, Not: c.Session}, ev)
+	// With a token, there is no current session and all end.
+	which := session.Which{User: c.Name, Not: c.Session}
+	if all {
+		which.Not = ""
+	}
+
+	_, err = a.Sessions.End(r.Context(), which, a.event(w, c, audit.LogoutAll, "user:"+c.Name))
 	if err != nil {
 		return err
 	}

@@ -66,6 +66,7 @@ func (a *API) login(w *web.Reply, r *http.Request, _ caller) error {
 		Allow:    a.LoginAllow,
 		Source:   w.Source,
 		Request:  w.ID,
+		Agent:    r.UserAgent(),
 	}
 	if in.Email != "" {
 		attempt.Name, attempt.ByEmail = in.Email, true

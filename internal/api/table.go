@@ -31,7 +31,8 @@ type Operation struct {
 	Handle  web.Handler
 	For     string // whom it is for, in the documentation
 	Doc
-	exposure exposure
+	exposure  exposure
+	elsewhere []object // OpenAPI servers, if it is not served here
 }
 
 // changes reports whether requests change something.

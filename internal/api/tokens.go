@@ -220,7 +220,7 @@ func (a *API) createOwnToken(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	if len(in.Services) == 0 {
+	if len(in.Services) == 0 && !a.Issuer {
 		in.Services = []string{a.Service.Name}
 	}
 	if err := checkServices(acct, in.Services); err != nil {
@@ -257,20 +257,21 @@ func (a *API) createOwnToken(w *web.Reply, r *http.Request, c caller) error {
 	return a.answerCreated(w, r, c, owner, draft)
 }
 
-// listTokens answers GET /tokens?user=&client=&limit=&cursor=: the stored tokens.
+// listTokens answers GET /tokens?user=&client=&parent=&limit=&cursor=: the stored tokens.
 func (a *API) listTokens(w *web.Reply, r *http.Request, _ caller) error {
 	q := r.URL.Query()
 	return a.pageOfTokens(w, r, "/tokens", token.Which{Client: q.Get("client"), User: q.Get("user")})
 }
 
-// listOwnTokens answers GET /users/me/tokens?limit=&cursor=.
+// listOwnTokens answers GET /users/me/tokens?parent=&limit=&cursor=.
 func (a *API) listOwnTokens(w *web.Reply, r *http.Request, c caller) error {
 	return a.pageOfTokens(w, r, "/users/me/tokens", token.Which{User: c.Name})
 }
 
 // pageOfTokens answers with a page of tokens, and the header Link leads to the next.
 func (a *API) pageOfTokens(w *web.Reply, r *http.Request, path string, which token.Which) error {
-	list := "tokens\x00" + which.User + "\x00" + which.Client
+	which.Parent = r.URL.Query().Get("parent")
+	list := "tokens\x00" + which.User + "\x00" + which.Client + "\x00" + which.Parent
 	limit, before, err := a.readPageOf(r, list)
 	if err != nil {
 		return err
@@ -287,9 +288,25 @@ func (a *API) pageOfTokens(w *web.Reply, r *http.Request, path string, which tok
 	return web.JSON(w, http.StatusOK, page)
 }
 
+// OneToken is a token, with what is revoked with it.
+type OneToken struct {
+	jeton.Token
+	Derived int64 `json:"derived" jsonschema:"Stored tokens that derive from it, and are revoked with it"`
+}
+
 // readToken answers GET /tokens/{accessor}.
 func (a *API) readToken(w *web.Reply, r *http.Request, _ caller) error {
-	list, _, err := a.Tokens.List(r.Context(), token.Which{Accessor: r.PathValue("accessor")}, 1)
+	return a.writeToken(w, r, token.Which{Accessor: r.PathValue("accessor")})
+}
+
+// readOwnToken answers GET /users/me/tokens/{accessor}.
+func (a *API) readOwnToken(w *web.Reply, r *http.Request, c caller) error {
+	return a.writeToken(w, r, token.Which{Accessor: r.PathValue("accessor"), User: c.Name})
+}
+
+// writeToken answers with the token that which selects.
+func (a *API) writeToken(w *web.Reply, r *http.Request, which token.Which) error {
+	list, _, err := a.Tokens.List(r.Context(), which, 1)
 	if err != nil {
 		return err
 	}
@@ -297,7 +314,12 @@ func (a *API) readToken(w *web.Reply, r *http.Request, _ caller) error {
 		return jeton.WithDetail(jeton.ErrNotFound, "there is no such token, or it is not stored")
 	}
 
-	return web.JSON(w, http.StatusOK, list[0])
+	derived, err := a.Tokens.Derived(r.Context(), which.Accessor)
+	if err != nil {
+		return err
+	}
+
+	return web.JSON(w, http.StatusOK, OneToken{list[0], derived})
 }
 
 // revokeToken answers DELETE /tokens/{accessor}. A signed token that is not counted is not stored, so it cannot
@@ -331,9 +353,13 @@ func (a *API) endOwnTokens(w *web.Reply, r *http.Request, c caller) error {
 	return a.endTokensOf(w, r, c, c.Name)
 }
 
-// endTokens answers POST /users/{name}/end-tokens, also for declared users.
+// endTokens answers POST /users/{id}/end-tokens, also for declared users.
 func (a *API) endTokens(w *web.Reply, r *http.Request, c caller) error {
-	return a.endTokensOf(w, r, c, r.PathValue("name"))
+	acct, err := a.target(r, c)
+	if err != nil {
+		return err
+	}
+	return a.endTokensOf(w, r, c, acct.Name)
 }
 
 func (a *API) endTokensOf(w *web.Reply, r *http.Request, c caller, user string) error {

@@ -93,7 +93,7 @@ type AllowLogin struct {
 	Service string `json:"service"`
 }
 
-// allowLogin answers POST /users/{name}/allow-login: the user may log in at the service again, whatever the terms of
+// allowLogin answers POST /users/{id}/allow-login: the user may log in at the service again, whatever the terms of
 // re-login say.
 func (a *API) allowLogin(w *web.Reply, r *http.Request, c caller) error {
 	in, err := web.Read[AllowLogin](r)
@@ -104,11 +104,15 @@ func (a *API) allowLogin(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	name := r.PathValue("name")
-	ev := a.event(w, c, audit.LoginAllowed, "user:"+name)
+	acct, err := a.target(r, c)
+	if err != nil {
+		return err
+	}
+
+	ev := a.event(w, c, audit.LoginAllowed, "user:"+acct.Name)
 	ev.Service = in.Service
 
-	err = a.Sessions.AllowLogin(r.Context(), name, in.Service, ev)
+	err = a.Sessions.AllowLogin(r.Context(), acct.Name, in.Service, ev)
 	if err != nil {
 		return err
 	}

@@ -256,9 +256,12 @@ func (a *API) update(w *web.Reply, r *http.Request, c caller, acct account.Accou
 
 	// An admin who sets another user's password does not know the current one.
 	if self {
-		if err := a.mayUpdateSelf(w, r, c, acct, in.SelfChange); err != nil {
-			return err
-		}
+		err = a.mayUpdateSelf(w, r, c, acct, in.SelfChange)
+	} else if a.Issuer {
+		err = a.requireRecent(w, r, c) // as in bind, for the rows of admins
+	}
+	if err != nil {
+		return err
 	}
 
 	if in.Password != nil {

@@ -46,6 +46,7 @@ type Store interface {
 // Filter chooses events. Zero fields choose all.
 type Filter struct {
 	After   int64     // events with a greater Seq
+	Before  int64     // events with a smaller Seq; 0: all
 	Last    int       // if not 0: only this many, the newest; After is ignored
 	Request string    // ID of a request
 	User    string    // who did it, or to whom it was done

@@ -63,11 +63,12 @@ type Brand struct {
 	HelpURL    string `yaml:"help_url" absent:"no link" doc:"Page or mail address (mailto:) where users find help."`
 }
 
-// pagePaths are the paths of the pages. One that ends in a slash is of every path below it, and
-// of the path without the slash.
+// pagePaths are the paths of the pages, and of the API that they call. One that ends in a slash is of
+// every path below it, and of the path without the slash.
 var pagePaths = []string{
 	"/sign-in/", "/sign-out/", "/signed-out/", "/setup/", "/link/", "/prove/",
 	"/account/", "/admin/", "/.well-known/change-password", "/.jeton/assets/",
+	"/api/v1/",
 }
 
 // IsPagePath reports whether a path belongs to the pages.

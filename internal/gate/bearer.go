@@ -61,6 +61,11 @@ func findToken(
 	if err != nil {
 		return nil, err
 	}
+	return atService(req, live)
+}
+
+// atService returns a token as its service accepts it.
+func atService(req *Request, live *token.Live) (Credential, error) {
 	if !live.Owner.ValidAt(req.Service.Name) {
 		return nil, fmt.Errorf("%w: user %s is valid at service %s only",
 			jeton.ErrBadCredential, live.Owner.Name, live.Owner.Service)

@@ -303,7 +303,7 @@ func (g *Gate) spend(ctx context.Context, req *Request, d *Decision) (err error)
 
 	// A HEAD with a credential that is spent is refused all the same: Left reports that, too.
 	d.counted, d.free = true, req.Method == http.MethodHead
-	if d.free {
+	if d.free || req.looking {
 		d.left, err = g.counts.Left(ctx, key, budgets)
 	} else {
 		d.left, err = g.counts.Spend(ctx, key, budgets)

@@ -25,6 +25,8 @@ type Request struct {
 	Source    netip.Addr
 	RequestID string
 	Now       time.Time // when it arrived; Admit sets it to when the credential was judged
+
+	looking bool // no use is taken: see Try
 }
 
 // Service is what the gate knows of a service.

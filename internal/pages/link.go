@@ -64,7 +64,7 @@ func (p *Pages) link(w *web.Reply, r *http.Request) error {
 	started, _, err := p.Logins.Link(r.Context(), signin.LinkRequest{
 		Secret:   r.PathValue("ticket"),
 		Service:  config.IssuerName,
-		Terms:    p.terms(),
+		Terms:    p.Terms(),
 		Source:   w.Source,
 		Request:  w.ID,
 		Agent:    r.UserAgent(),

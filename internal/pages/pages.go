@@ -47,11 +47,15 @@ import (
 // AdminGroup is the group whose members see the pages of administrators.
 const AdminGroup = "admin"
 
-// Caller calls the REST API on behalf of the browser that sent r, with its session.
+// Caller calls the REST API on behalf of the browser that sent r: with its session, its address and its origin, and
+// under the id of its request. Package internal/api documents the targets.
 type Caller interface {
-	// Call sends a request to the API, such as GET /api/v1/me, with in as its body unless nil, and reads the
-	// response into out unless nil. A refusal is returned as the outcome that the API gave.
+	// Call sends a request to the API, such as GET /api/v1/users/me, with in as its body unless nil, and reads the
+	// response into out unless nil. A refusal is returned as the outcome that the API gave, with its detail and the
+	// time to wait.
 	Call(w *web.Reply, r *http.Request, method, target string, in, out any) error
+	// Page is Call with GET for a list that has pages. It returns the target of the next page, or "" on the last.
+	Page(w *web.Reply, r *http.Request, target string, out any) (next string, err error)
 }
 
 // Config is what New needs.

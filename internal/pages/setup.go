@@ -142,7 +142,7 @@ func (p *Pages) setup(w *web.Reply, r *http.Request) error {
 		Name:     added.Name,
 		Password: pw,
 		Service:  config.IssuerName,
-		Terms:    p.terms(),
+		Terms:    p.Terms(),
 		Source:   w.Source,
 		Request:  w.ID,
 		Agent:    r.UserAgent(),

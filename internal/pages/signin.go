@@ -162,7 +162,7 @@ func (p *Pages) signIn(w *web.Reply, r *http.Request) error {
 		Name:     fields["username"],
 		Password: jeton.NewSecret(fields["password"]),
 		Service:  config.IssuerName,
-		Terms:    p.terms(),
+		Terms:    p.Terms(),
 		Source:   w.Source,
 		Request:  w.ID,
 		Agent:    r.UserAgent(),
@@ -198,8 +198,8 @@ func (p *Pages) refused(w *web.Reply, query url.Values, name string, err error) 
 	return v
 }
 
-// terms returns the terms of a sign-in session.
-func (p *Pages) terms() policy.Terms {
+// Terms returns the terms of a sign-in session.
+func (p *Pages) Terms() policy.Terms {
 	s := p.Issuer.Session
 	t := policy.Terms{
 		Idle:        s.IdleTimeout.Std(),

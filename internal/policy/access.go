@@ -43,8 +43,8 @@ const (
 	ByClient                     // a client's secret or signed assertion (RFC 6749, section 2.3)
 )
 
-// String lists the kinds for the route table.
-func (k Kinds) String() string {
+// Names lists the kinds.
+func (k Kinds) Names() []string {
 	var list []string
 	for i, name := range []string{"session", "token", "password", "client"} {
 		if k&(1<<i) != 0 {
@@ -52,6 +52,12 @@ func (k Kinds) String() string {
 		}
 	}
 
+	return list
+}
+
+// String lists the kinds for the route table.
+func (k Kinds) String() string {
+	list := k.Names()
 	if len(list) == 0 {
 		return "nothing"
 	}

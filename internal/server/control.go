@@ -30,7 +30,7 @@ func (s *Server) openControl() error {
 		return st
 	}
 
-	routes, err := s.core.controlRoutes(s.c, status, s.current)
+	routes, err := s.core.controlRoutes(s.c, status, s.shownServices, s.current)
 	if err != nil {
 		return err
 	}
@@ -176,20 +176,19 @@ func Offline(ctx context.Context, c Config) (http.Handler, func(), error) {
 	}
 
 	status := func() api.Status { return api.Status{Version: c.Version, PID: os.Getpid(), Started: c.Now()} }
-	routes, err := k.controlRoutes(c, status, func() *config.Config { return c.File })
+	services := func() []api.Service { return servicesOf(c.File) }
+	routes, err := k.controlRoutes(c, status, services, func() *config.Config { return c.File })
 	if err != nil {
 		k.close()
 		return nil, nil, err
 	}
-
-	m := newMetrics(c.Version, k)
 
 	d, err := newMux(mux{
 		name:     "control",
 		gate:     k.gate,
 		operator: true,
 		log:      c.Log,
-		metrics:  m,
+		metrics:  newMetrics(c.Version, k),
 	}, routes)
 	if err != nil {
 		k.close()

@@ -240,6 +240,12 @@ func (k *core) close() {
 
 // apiConfig returns what the REST API needs everywhere. conf returns the current configuration.
 func (k *core) apiConfig(conf func() *config.Config) api.Config {
+	issuer := ""
+	c := conf().Issuer
+	if c != nil && c.Pages {
+		issuer = c.URL
+	}
+
 	return api.Config{
 		Accounts:  k.accounts,
 		Clients:   k.clients,
@@ -249,6 +255,7 @@ func (k *core) apiConfig(conf func() *config.Config) api.Config {
 		Audit:     k.audit,
 		Gate:      k.gate,
 		Logins:    k.logins,
+		IssuerURL: issuer,
 		CursorKey: k.secret.Derive("cursor of users"),
 		Audiences: func(names []string) ([]string, error) { return audiences(conf(), names) },
 		Scopes:    func(names []string, user jeton.Principal) []string { return userScopes(conf(), names, user) },
@@ -256,8 +263,14 @@ func (k *core) apiConfig(conf func() *config.Config) api.Config {
 }
 
 // controlRoutes returns the routes of the API on the control socket.
-func (k *core) controlRoutes(c Config, status func() api.Status, conf func() *config.Config) ([]web.Route, error) {
+func (k *core) controlRoutes(
+	c Config,
+	status func() api.Status,
+	services func() []api.Service,
+	conf func() *config.Config,
+) ([]web.Route, error) {
 	a := k.apiConfig(conf)
+	a.ServicesOf = services
 	a.Prefix = "/api/v1"
 	a.PageSize = math.MaxInt32
 	a.Operator = true

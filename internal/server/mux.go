@@ -29,6 +29,8 @@ type mux struct {
 	routes   []web.Route
 	refuse   web.Refuser // of requests without a route
 	throttle *logLimit
+	// patternsOf has the routes of patterns and of read by their patterns there.
+	patternsOf map[*http.ServeMux]map[string]web.Route
 }
 
 // newMux compiles a route table. It refuses a route without an access rule.
@@ -40,6 +42,7 @@ func newMux(d mux, routes []web.Route) (*mux, error) {
 
 	d.routes = routes
 	d.throttle = storeFailures()
+	d.patternsOf = map[*http.ServeMux]map[string]web.Route{d.patterns: {}, d.read: {}}
 	if d.service == nil {
 		d.service = &gate.Service{Name: d.name}
 	}
@@ -73,6 +76,7 @@ const fallbackPattern = "/"
 // add adds a route.
 func (d *mux) add(route web.Route) error {
 	if d.read == nil || !route.Configured {
+		d.patternsOf[d.patterns][route.Pattern] = route
 		return d.attach(d.patterns, route.Pattern, d.serve(route))
 	}
 
@@ -80,6 +84,8 @@ func (d *mux) add(route web.Route) error {
 	if err != nil {
 		return fmt.Errorf("%s: route %s: %w", d.name, route.Pattern, err)
 	}
+
+	d.patternsOf[d.read][pattern] = route
 
 	return d.attach(d.read, pattern, d.serve(route))
 }

@@ -17,6 +17,7 @@ import (
 type builtPages struct {
 	conf  *config.Config
 	pages *pages.Pages
+	api   *apiCaller // of the pages; issuerMux lets it call its mux
 }
 
 // pages returns the pages of a configuration, or nil if it has none. The caller holds mu, or has a server that listens
@@ -29,6 +30,7 @@ func (s *Server) pages(conf *config.Config) (*pages.Pages, error) {
 		return s.builtPages.pages, nil
 	}
 
+	api := &apiCaller{}
 	logo, err := s.logo(conf.Issuer.Brand.Logo)
 	if err != nil {
 		return nil, fmt.Errorf("issuer.brand.logo: %w", err)
@@ -41,6 +43,7 @@ func (s *Server) pages(conf *config.Config) (*pages.Pages, error) {
 		Sessions: s.core.sessions,
 		Accounts: s.core.accounts,
 		Tickets:  s.core.tickets,
+		API:      api,
 		Now:      s.c.Now,
 		Log:      s.c.Log,
 
@@ -54,7 +57,7 @@ func (s *Server) pages(conf *config.Config) (*pages.Pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.builtPages = builtPages{conf, p}
+	s.builtPages = builtPages{conf, p, api}
 
 	return p, nil
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -298,8 +299,16 @@ func (s *Server) issuerMux(conf *config.Config) (*mux, error) {
 		return newMux(m, d.Routes())
 	}
 
+	calls, err := s.issuerAPIRoutes(conf, d.Service(), p.Terms())
+	if err != nil {
+		return nil, err
+	}
+
 	m.owns = func(path string) bool { return d.Owns(path) || p.Owns(path) }
 	m.refuse = p.Fail
 
-	return newMux(m, append(d.Routes(), p.Routes()...))
+	built, err := newMux(m, slices.Concat(d.Routes(), p.Routes(), calls))
+	s.builtPages.api.mux = built
+
+	return built, err
 }

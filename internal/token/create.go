@@ -298,14 +298,31 @@ func (t *Tokens) Rotate(
 // FindParent returns the valid token with this accessor, to derive another one from. It returns
 // jeton.ErrNotFound if there is none.
 func (t *Tokens) FindParent(ctx context.Context, accessor string) (*Live, error) {
-	list, err := t.store.ListTokens(ctx, Which{Accessor: accessor}, 1)
+	l, err := t.FindAccessor(ctx, Which{Accessor: accessor})
+	if err == nil && l.Check(t.now()) == nil {
+		return l, nil
+	}
+	if err != nil && jeton.Outcome(err) != jeton.ErrNotFound {
+		return nil, err
+	}
+
+	return nil, jeton.WithDetail(jeton.ErrNotFound, "there is no such token, or it is not valid now")
+}
+
+// FindAccessor returns the token with the accessor in w, whether it is valid now or not, without using it. It returns
+// jeton.ErrNotFound if there is none that matches w.
+func (t *Tokens) FindAccessor(ctx context.Context, w Which) (*Live, error) {
+	// An empty accessor selects every token, not none.
+	if w.Accessor == "" {
+		return nil, jeton.ErrNotFound
+	}
+
+	list, err := t.store.ListTokens(ctx, w, 1)
 	if err != nil {
 		return nil, fmt.Errorf("find token: %w", err)
 	}
-
-	// An empty accessor selects every token, not none.
-	if accessor == "" || len(list) == 0 || list[0].Window.Check(t.now()) != nil {
-		return nil, jeton.WithDetail(jeton.ErrNotFound, "there is no such token, or it is not valid now")
+	if len(list) == 0 {
+		return nil, jeton.WithDetail(jeton.ErrNotFound, "there is no such token, or it is not stored")
 	}
 
 	return t.newLive(list[0]), nil

@@ -345,6 +345,16 @@ func (t *Tokens) List(ctx context.Context, w Which, limit int) (page []jeton.Tok
 	return page, next, err
 }
 
+// Derived returns how many stored tokens derive from the one with this accessor, directly or not: revoking it revokes
+// them.
+func (t *Tokens) Derived(ctx context.Context, accessor string) (int64, error) {
+	n, err := t.store.CountDerived(ctx, accessor)
+	if err != nil {
+		return 0, fmt.Errorf("count derived tokens: %w", err)
+	}
+	return n, nil
+}
+
 // listed returns the tokens of records that have not expired.
 func (t *Tokens) listed(ctx context.Context, records []Record) ([]jeton.Token, error) {
 	now := t.now()

@@ -127,7 +127,8 @@ type Which struct {
 	Accessor string
 	Client   string
 	User     string
-	Before   int64 // number, for the next page of ListTokens alone; 0: the first
+	Parent   string // accessor of the token that they derive from directly
+	Before   int64  // number, for the next page of ListTokens alone; 0: the first
 }
 
 // Ended is an opaque token that was revoked or rotated, for the operator.
@@ -182,6 +183,8 @@ type Store interface {
 	RotateToken(ctx context.Context, r Rotation, ev jeton.Event) (Record, error)
 	// ListTokens returns at most limit of the selected tokens, newest first.
 	ListTokens(ctx context.Context, w Which, limit int) ([]Record, error)
+	// CountDerived returns how many stored tokens derive from the one with the accessor, directly or not.
+	CountDerived(ctx context.Context, accessor string) (int64, error)
 	// ListVoid returns at most limit entries of the revocation list after a sequence number,
 	// in order.
 	ListVoid(ctx context.Context, after int64, now time.Time, limit int) ([]Voided, error)

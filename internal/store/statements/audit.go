@@ -92,6 +92,10 @@ func (db *Store) Events(ctx context.Context, f audit.Filter) ([]jeton.Event, err
 // chosenEvents returns the condition of a filter with its arguments.
 func chosenEvents(f audit.Filter, after int64) (where string, args []any) {
 	where, args = "seq > $1", []any{after}
+	if f.Before != 0 {
+		args = append(args, f.Before)
+		where += fmt.Sprintf(" AND seq < $%d", len(args))
+	}
 	if f.Request != "" {
 		args = append(args, f.Request)
 		where += fmt.Sprintf(" AND request <> '' AND request = $%d", len(args)) // uses the index

@@ -326,6 +326,10 @@ func chosenTokens(w token.Which) (where string, args []any) {
 		add("account = (SELECT id FROM users WHERE name = $%d) AND account <> 0", w.User)
 	}
 
+	if w.Parent != "" {
+		add("parent = (SELECT number FROM tokens WHERE accessor = $%d) AND parent <> 0", w.Parent)
+	}
+
 	if w.Before != 0 {
 		add("number < $%d", w.Before)
 	}

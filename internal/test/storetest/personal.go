@@ -30,6 +30,7 @@ func Personal(t *testing.T, open Open) {
 		{"a disabled owner's tokens are deleted, and enabling does not restore them", disabledAndTokens},
 		{"of simultaneous mints only as many succeed as the user may have", tokensFull},
 		{"tokens are selected by all fields that are set", chosenByAll},
+		{"tokens that derive from others are counted and listed", derivedTokens},
 	})
 }
 
@@ -88,6 +89,42 @@ func family(t *testing.T, s Store, u account.Account) (root token.Record) {
 	minted(t, s, personal(u, "stranger", 0))
 
 	return root
+}
+
+// derivedTokens checks that children and their children are counted, and those of others are not.
+func derivedTokens(t *testing.T, s Store) {
+	u := user(t, s, "diane")
+	parent := minted(t, s, personal(u, "parent", 0))
+	child := minted(t, s, childOf(parent, personal(u, "child", parent.Number)))
+	minted(t, s, childOf(parent, personal(u, "other", parent.Number)))
+	grandchild := minted(t, s, childOf(child, personal(u, "grandchild", child.Number)))
+	minted(t, s, personal(u, "alone", 0))
+
+	for _, tc := range []struct {
+		name     string
+		accessor string
+		want     int64
+	}{
+		{"of a parent", parent.Accessor, 3},
+		{"of a child", child.Accessor, 1},
+		{"of a token without children", grandchild.Accessor, 0},
+		{"of an unknown token", "t_none", 0},
+		{"of none", "", 0},
+	} {
+		n, err := s.CountDerived(t.Context(), tc.accessor)
+		must(t, err)
+		if n != tc.want {
+			t.Errorf("CountDerived %s = %d, want %d", tc.name, n, tc.want)
+		}
+	}
+
+	list, err := s.ListTokens(t.Context(), token.Which{Parent: parent.Accessor}, 10)
+	must(t, err)
+	var names []string
+	for _, r := range list {
+		names = append(names, r.Name)
+	}
+	same(t, "the children of a token", names, []string{"of other", "of child"})
 }
 
 // childOf adds the parent, as it was when the child was requested.
