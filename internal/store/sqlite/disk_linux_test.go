@@ -21,7 +21,7 @@ func smallDisk(t *testing.T, size string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=0700,size="+size); err != nil {
-		need.Missing(t, fmt.Sprintf("root may not mount here: %v", err))
+		need.Optional(t, fmt.Sprintf("root may not mount here: %v", err))
 	}
 
 	t.Cleanup(func() {

@@ -20,7 +20,7 @@ func mounted(t *testing.T, size int) string {
 
 	dir := t.TempDir()
 	if err := syscall.Mount("jeton", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", size)); err != nil {
-		need.Missing(t, fmt.Sprintf("root may not mount here: %v", err))
+		need.Optional(t, fmt.Sprintf("root may not mount here: %v", err))
 	}
 
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
@@ -108,8 +108,8 @@ func TestAsRootAFullDisk(t *testing.T) {
 	}
 }
 
-// TestAFullDiskThatIsCleared checks that the server recovers without a restart.
-func TestAFullDiskThatIsCleared(t *testing.T) {
+// TestAsRootAFullDiskThatIsCleared checks that the server recovers without a restart.
+func TestAsRootAFullDiskThatIsCleared(t *testing.T) {
 	disk := mounted(t, 4<<20)
 	s := Start(t, Options{Config: counted, DataDir: filepath.Join(disk, "data")})
 	c, l := s.Client(t), &ledger{}

@@ -45,7 +45,8 @@ func Missing(tb testing.TB, what string) {
 	tb.Skip(what)
 }
 
-// Optional is Missing for what not every distribution has: it does not fail where JETON_CI is set.
+// Optional is Missing for what no package can bring, such as a permission to mount, or what not every
+// distribution has: it does not fail where JETON_CI is set.
 func Optional(tb testing.TB, what string) {
 	tb.Helper()
 	note(tb, what)
