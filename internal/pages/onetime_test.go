@@ -71,7 +71,7 @@ func TestOneOfManyBecomesTheFirstAdministrator(t *testing.T) {
 	var users []jeton.User
 	s.MustControl("GET", "/api/v1/users", nil, &users)
 	if won != 1 || len(users) != 1 {
-		t.Errorf("%d of %d became the first administrator, and there are %d users, want 1", won, len(answers), len(users))
+		t.Errorf("%d forms of %d added a user, and there are %d, want 1", won, len(answers), len(users))
 	}
 }
 
