@@ -66,15 +66,15 @@ services:
 			if a.Status != http.StatusSeeOther || begins == tc.want {
 				t.Errorf("got %d to %q, want a session: %t", a.Status, a.Header.Get("Location"), tc.want)
 			}
-			if _, in := session(b, page, tc.service); in != tc.want {
+			if in := hasSession(b, page, tc.service); in != tc.want {
 				t.Errorf("a session: %t, want %t", in, tc.want)
 			}
 		})
 	}
 }
 
-// session returns the cookie of the session of a browser at a service, and forgets it.
-func session(b *browser, page, service string) (*http.Cookie, bool) {
+// hasSession reports whether a browser has a session at a service, and removes its cookie.
+func hasSession(b *browser, page, service string) bool {
 	b.t.Helper()
 	at, err := url.Parse(page)
 	if err != nil {
@@ -84,12 +84,14 @@ func session(b *browser, page, service string) (*http.Cookie, bool) {
 	name := "__Host-jeton-" + service
 	for _, c := range b.client.Jar.Cookies(at) {
 		if c.Name == name {
-			b.client.Jar.SetCookies(at, []*http.Cookie{{Name: name, Path: "/", MaxAge: -1, Secure: true}})
-			return c, true
+			c.Path, c.MaxAge = "/", -1
+			b.client.Jar.SetCookies(at, []*http.Cookie{c})
+
+			return true
 		}
 	}
 
-	return nil, false
+	return false
 }
 
 // TestACodeOpensNothingOnceItsUserMayNotLogIn checks the user again when the code is used.
