@@ -92,16 +92,9 @@ func (s *Server) secure(p *planned, name string, at endpoint) error {
 		p.front.weakTLS = true
 	}
 
-	warning := validity(pair.Leaf, s.c.Now())
-	if warning != "" {
-		s.c.Log.Warn(
-			warning,
-			"service", name,
-			"file", s.core.dir.file(at.tls.Cert),
-			"valid_from", pair.Leaf.NotBefore,
-			"expires", pair.Leaf.NotAfter,
-		)
-	}
+	served := servedCertificate{name, s.core.dir.file(at.tls.Cert), pair}
+	served.warn(s.c.Now(), s.c.Log)
+	p.certificates = append(p.certificates, served)
 
 	if p.tls == nil {
 		p.tls = tlsConfig()

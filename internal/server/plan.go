@@ -22,6 +22,8 @@ type planned struct {
 	listen string // address
 	front  *front
 	tls    *tls.Config // nil without TLS
+
+	certificates []servedCertificate
 }
 
 // listenKey names a listener. Services may share an address, which is one listener; port 0 is

@@ -82,6 +82,12 @@ func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 	s.connections.limits.Store(&connectionLimits{conf.Limits, proxies(conf)})
 	s.exchange(ctx, wanted, opened)
 
+	var inUse []servedCertificate
+	for _, p := range wanted {
+		inUse = append(inUse, p.certificates...)
+	}
+	s.certificates.set(inUse, s.c.Now())
+
 	if s.up.Load() {
 		s.warnOfRestart(conf)
 		s.warnOfWeaknesses(conf)

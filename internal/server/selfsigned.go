@@ -151,7 +151,7 @@ func (s *Server) makeSelfSigned(certFile, keyFile string, hosts []string) (*tls.
 }
 
 // renewSelfSigned makes a new self-signed certificate if the current one expires soon. Every handshake
-// calls it, so that no timer depends on how long the machine sleeps.
+// calls it, since the timer of watchCertificates depends on how long the machine sleeps.
 func (s *Server) renewSelfSigned() {
 	own := &s.selfSigned
 	due := func() bool {
@@ -179,6 +179,7 @@ func (s *Server) renewSelfSigned() {
 	}
 
 	own.use(pair, own.hosts)
+	s.certificates.replace(old, pair)
 
 	for _, l := range s.listeners {
 		l.replaceCertificate(old, pair)

@@ -3,9 +3,11 @@ package server_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -191,6 +193,10 @@ func TestTheSelfSignedCertificateRenewsItself(t *testing.T) {
 		t.Error("the file is another certificate than the one that is served")
 	}
 
+	if got, want := certificateEnd(t, s, "shop"), second.NotAfter.Unix(); got != want {
+		t.Errorf("the metric has the end %d, want %d", got, want)
+	}
+
 	// A start finds it expired.
 	s.Stop()
 	passed.Store(int64(1000 * day))
@@ -199,6 +205,22 @@ func TestTheSelfSignedCertificateRenewsItself(t *testing.T) {
 	if served(t, s, "shop").Equal(second) {
 		t.Error("the server started with an expired certificate, want a new one")
 	}
+}
+
+// certificateEnd returns the metric of when the certificate of a service expires, or 0.
+func certificateEnd(t *testing.T, s *jetontest.Server, service string) int64 {
+	t.Helper()
+
+	text := s.Send(http.DefaultClient, "GET", s.Admin()+"/metrics", "").Body
+	_, after, _ := strings.Cut(text, "\njeton_certificate_expiry_timestamp_seconds{service=\""+service+"\"} ")
+	value, _, _ := strings.Cut(after, "\n")
+
+	end, err := strconv.ParseFloat(value, 64)
+	if err != nil {
+		t.Logf("no metric for %s:\n%s", service, text)
+	}
+
+	return int64(end)
 }
 
 func TestAnOperatorsCertificateIsNeverReplaced(t *testing.T) {

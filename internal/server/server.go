@@ -93,6 +93,8 @@ type Server struct {
 	untrusted untrustedPeers
 	origins   publicOrigins
 	refusals  *logLimit // of all listeners
+
+	certificates certificates
 	// Both are guarded by mu.
 	selfSigned selfSigned
 	builtPages builtPages
@@ -139,6 +141,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 
 	s.metrics = newMetrics(s.c.Version, s.core)
 	s.connections.register(s.metrics.registry)
+	s.metrics.registry.MustRegister(&s.certificates)
 	s.metrics.countLost(s.c.LogLost)
 
 	// It outlives ctx: the last requests need it while the listeners close.
@@ -146,7 +149,11 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+
+		var wg sync.WaitGroup
+		wg.Go(func() { s.watchCertificates(background) })
 		s.core.run(background, s.c.Log)
+		wg.Wait()
 	}()
 
 	// Before the store is closed, to which the work writes when it ends.
