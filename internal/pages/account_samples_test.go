@@ -1,11 +1,269 @@
 package pages
 
+import (
+	"maps"
+	"net/url"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+)
+
 // accountSamples are the view models of templates/account.
 func accountSamples() map[string][]any {
+	all := map[string][]any{
+		"account/profile":      profileSamples(),
+		"account/sessions":     sessionSamples(),
+		"account/sessions-all": {endAllView{SignIns: 1}, endAllView{SignIns: 2, Services: 3}},
+		"account/security":     securitySamples(),
+		"account/activity":     activitySamples(),
+	}
+	maps.Copy(all, tokenSamples())
+
+	return all
+}
+
+// badNote is a note about an error.
+func badNote() *Note {
+	return &Note{
+		Kind:    Bad,
+		Text:    text("error.invalid_request"),
+		More:    text("error.invalid_request.do"),
+		Detail:  hostile,
+		Request: "r1",
+	}
+}
+
+func profileSamples() []any {
+	full := newProfile(sampleUser(), url.Values{"email": {hostile}})
+	full.Note = badNote()
+
+	declared := sampleUser()
+	declared.Declared = true
+
+	return []any{newProfile(jeton.User{Name: "diane"}, nil), full, newProfile(declared, nil)}
+}
+
+// sampleUser is a user with everything.
+func sampleUser() jeton.User {
+	return jeton.User{
+		Name:    hostile,
+		Email:   "diane@example.org",
+		First:   "Diane",
+		Last:    hostile,
+		Groups:  []string{"staff", hostile},
+		Service: "reports",
+		Created: noon.Add(-400 * day),
+	}
+}
+
+// The User-Agent of two browsers.
+const (
+	firefoxLinux = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+	safariPhone  = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) " +
+		"Version/18.5 Mobile/15E148 Safari/604.1"
+)
+
+// sampleSession is a session that began some time before noon.
+func sampleSession(id, parent, service string, age time.Duration) ownSession {
+	return ownSession{Session: jeton.Session{
+		ID:       id,
+		Parent:   parent,
+		User:     "diane",
+		Service:  service,
+		Created:  noon.Add(-age),
+		LastUsed: noon.Add(-age / 2),
+		Expires:  noon.Add(12*time.Hour - age),
+		Source:   "192.0.2.7",
+		Agent:    firefoxLinux,
+		AMR:      []string{"pwd"},
+	}}
+}
+
+// sampleSessions are two sign-ins, three sessions below the first, and one that began at a service; newest first.
+func sampleSessions() []ownSession {
+	phone := sampleSession("s5", "", "issuer", 11*time.Hour+20*time.Minute)
+	phone.Agent, phone.Source, phone.AMR = safariPhone, "198.51.100.7", []string{"link"}
+	current := sampleSession("s1", "", "issuer", 3*time.Hour)
+	current.Current = true
+	alone := sampleSession("s6", "", hostile, 30*time.Hour)
+	alone.Agent = "git/2.39.5"
+
+	return []ownSession{
+		sampleSession("s4", "s5", "wiki", 5*time.Minute),
+		sampleSession("s3", "s1", "wiki", 20*time.Minute),
+		sampleSession("s2", "s1", "reports", 2*time.Hour),
+		phone,
+		current,
+		alone,
+	}
+}
+
+func sessionSamples() []any {
+	full := newSessions(sampleSessions(), noon)
+	full.Full, full.Idle = true, time.Hour
+
+	one := newSessions(sampleSessions()[4:5], noon)
+	one.Idle = time.Hour
+
+	return []any{one, full}
+}
+
+func securitySamples() []any {
+	full := newSecurity(hostile, false, 15)
+	full.Note = badNote()
+	full.filled(url.Values{"new": {"x"}})
+
+	return []any{newSecurity("diane", false, 15), full, newSecurity("diane", true, 15)}
+}
+
+func activitySamples() []any {
+	events := []jeton.Event{
+		{
+			Seq:     9,
+			Time:    noon,
+			Action:  "login",
+			Actor:   "user:diane",
+			Outcome: "ok",
+			Source:  "192.0.2.7",
+			Service: "issuer",
+		},
+		{
+			Seq:     8,
+			Time:    noon.Add(-time.Hour),
+			Action:  "token.create",
+			Actor:   "user:diane",
+			Outcome: "ok",
+			Request: "r8",
+		},
+		{
+			Seq:     7,
+			Time:    noon.Add(-2 * time.Hour),
+			Action:  "request",
+			Actor:   "user:diane",
+			Target:  "GET /" + hostile,
+			Service: "reports",
+			Outcome: "insufficient_scope",
+			Request: "r7",
+		},
+		{
+			Seq:     6,
+			Time:    noon.Add(-day),
+			Action:  "user.change",
+			Actor:   "operator",
+			Outcome: "ok",
+		},
+		{
+			Seq:     5,
+			Time:    noon.Add(-2 * day),
+			Action:  hostile,
+			Outcome: hostile,
+		},
+	}
+	full := newActivity(events, "diane")
+	full.Pager = Pager{First: "/account/activity", Next: "/account/activity?before=5"}
+
+	return []any{newActivity(nil, "diane"), full}
+}
+
+// sampleToken is a token that was made some days before noon, for 30 days.
+func sampleToken(accessor, name string, age time.Duration) jeton.Token {
+	return jeton.Token{
+		Accessor:  accessor,
+		Kind:      "personal",
+		Name:      name,
+		Audience:  []string{"reports"},
+		Created:   noon.Add(-age),
+		NotBefore: noon.Add(-age),
+		Expires:   noon.Add(30*day - age),
+	}
+}
+
+// sampleTokens are four tokens, of which one derives from another.
+func sampleTokens() []jeton.Token {
+	counted := func(t jeton.Token, left, of int64) jeton.Token {
+		t.UsesRemaining, t.MaxUses = &left, of
+		return t
+	}
+
+	nightly := counted(sampleToken("t1", "nightly export", 4*day), 17, 20)
+	nightly.Allows = []string{"GET /reports/*"}
+	nightly.Networks = []string{"10.0.0.0/8"}
+	nightly.Scopes = []string{"reports:read"}
+
+	agent := counted(sampleToken("t2", "build agent", 29*day+21*time.Hour), 2, 50)
+	agent.Audience = []string{"registry", "wiki"}
+	child := counted(sampleToken("t3", "", 2*day), 0, 5)
+	child.Parent, child.Kind = "t2", "access"
+
+	early := sampleToken("t4", hostile, 0)
+	early.NotBefore = noon.Add(day)
+
+	return []jeton.Token{early, child, nightly, agent}
+}
+
+func tokenSamples() map[string][]any {
+	now := noon
+	list := sampleTokens()
+	services := []ownService{
+		{
+			Name:   "reports",
+			URL:    "https://reports.example",
+			Tokens: true,
+			Scopes: []string{"reports:read", "reports:write"},
+		},
+		{Name: hostile, Tokens: true, Scopes: []string{"reports:read"}},
+	}
+
+	one := oneToken{Token: list[3], Derived: 1}
+	one.Parent = "t9"
+	left := int64(17)
+	tested := newTokenView(one, now, url.Values{"method": {"POST"}, "url": {hostile}})
+	tested.Verdict = newVerdict(tokenTest{"POST", hostile}, testedToken{
+		Code: "insufficient_scope",
+		Left: &left,
+		Checks: []jeton.Check{
+			{Name: "route", Value: "POST /exports", Result: "pass"},
+			{Name: "scope", Value: hostile, Result: "fail"},
+			{Name: "uses", Result: "skip"},
+		},
+	})
+	allowed := newTokenView(oneToken{Token: list[0]}, now, url.Values{})
+	allowed.Verdict = newVerdict(tokenTest{"GET", "https://x.example/"}, testedToken{Allowed: true, Service: "reports"})
+	wrong := newTokenView(one, now, url.Values{})
+	wrong.Note, wrong.Address.Error, wrong.Address.Invalid = badNote(), text("try.bad"), true
+
+	typed := url.Values{"name": {hostile}, "allows": {hostile}, "networks": {"x"}}
+	form := newTokenForm(services, typed, "192.0.2.7", now)
+	form.read(url.Values{}, now)
+	form.Note = badNote()
+
+	row := newTokens(list, now).Tokens
+
 	return map[string][]any{
-		"account/profile": {
-			profileView{Name: "diane"},
-			profileView{Name: hostile, Groups: []string{"staff", hostile}},
+		"account/tokens": {newTokens(nil, now), newTokens(list, now)},
+		"account/token":  {newTokenView(oneToken{Token: list[0]}, now, nil), tested, allowed, wrong},
+		"account/token-new": {
+			newTokenForm(nil, nil, "192.0.2.7", now),
+			newTokenForm(services, nil, "192.0.2.7", now),
+			form,
+		},
+		"account/token-secret": {
+			secretView{Token: row[0], Secret: "jtn_p_x", Curl: "curl 'https://reports.example/'"},
+			secretView{
+				Token:   row[1],
+				Secret:  hostile,
+				Curl:    hostile,
+				Rotated: true,
+			},
+		},
+		"account/token-rotate": {rotateView{Token: row[1]}, rotateView{Token: tokenRow{Derived: 2}}},
+		"account/token-revoke": {
+			revokeView{Token: row[0]},
+			revokeView{
+				Token:    tokenRow{Name: hostile, Derived: 12},
+				Children: row,
+				More:     8,
+			},
 		},
 	}
 }

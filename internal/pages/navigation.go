@@ -77,6 +77,12 @@ func mark(nav []Link, path string) []Link {
 var doneNotes = map[string]Text{
 	"setup":  text("done.setup"),
 	"proved": text("done.proved"),
+
+	"profile-changed":  text("done.profile-changed"),
+	"session-ended":    text("done.session-ended"),
+	"sessions-ended":   text("done.sessions-ended"),
+	"token-revoked":    text("done.token-revoked"),
+	"password-changed": text("done.password-changed"),
 }
 
 // done returns the note of a key, or nil.

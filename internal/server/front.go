@@ -42,15 +42,11 @@ type front struct {
 type site struct{ service, issuer *mux }
 
 // mux returns the mux of a path: the authorization server's for its own paths, even where a
-// route of the service would match them as well, and for / if the service has nothing there.
+// route of the service would match them as well.
 func (s *site) mux(path string) *mux {
-	switch {
-	case s.issuer == nil:
-		return s.service
-	case s.service == nil, s.issuer.owns(path), path == "/" && !s.service.serves(path):
+	if s.issuer != nil && (s.service == nil || s.issuer.owns(path)) {
 		return s.issuer
 	}
-
 	return s.service
 }
 

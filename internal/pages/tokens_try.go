@@ -1,0 +1,114 @@
+package pages
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// maxTestURL bounds the address of a request that is tested, in bytes.
+const maxTestURL = 2000
+
+// tokenTest is a request that is judged and not sent, as the API reads it.
+type tokenTest struct {
+	Method string `json:"method"`
+	URL    string `json:"url"`
+}
+
+// testedToken is what it would get.
+type testedToken struct {
+	Allowed bool          `json:"allowed"`
+	Code    string        `json:"code"`
+	Service string        `json:"service"`
+	Route   string        `json:"route"`
+	Checks  []jeton.Check `json:"checks"`
+	Left    *int64        `json:"uses_remaining"`
+}
+
+// testToken answers POST /account/tokens/{accessor}: the page of the token with the verdict on a request. The request
+// is in the body, because addresses of others may hold secrets. No use is spent.
+func (p *Pages) testToken(w *web.Reply, r *http.Request) error {
+	form, err := accountForm(w, r)
+	if err != nil {
+		return err
+	}
+
+	t, err := p.ownToken(w, r)
+	if err != nil {
+		return err
+	}
+
+	v := newTokenView(t, w.Start, form)
+	test := tokenTest{Method: form.Get("method"), URL: form.Get("url")}
+	if !slices.Contains(testMethods, test.Method) || test.URL == "" || len(test.URL) > maxTestURL {
+		return p.testRefused(w, r, v, jeton.ErrInvalid)
+	}
+
+	var tested testedToken
+	err = p.API.Call(w, r, http.MethodPost, tokenAPI(r, "test"), test, &tested)
+	if err != nil {
+		return p.testRefused(w, r, v, err)
+	}
+	v.Verdict = newVerdict(test, tested)
+
+	return p.show(w, r, http.StatusOK, "account/token", v)
+}
+
+// testRefused shows the page of a token again after a test that cannot be made.
+func (p *Pages) testRefused(w *web.Reply, r *http.Request, v tokenView, err error) error {
+	if jeton.Outcome(err) != jeton.ErrInvalid {
+		return err
+	}
+
+	v.Address.Error = text("try.bad")
+	v.Address.Invalid = true
+	v.Address.Focus = true
+
+	return p.again(w, r, "account/token", v, err)
+}
+
+// newVerdict returns what a test found.
+func newVerdict(test tokenTest, tested testedToken) *verdictView {
+	v := &verdictView{
+		Method:  test.Method,
+		URL:     test.URL,
+		Allowed: tested.Allowed,
+		Service: tested.Service,
+	}
+	if tested.Left != nil {
+		v.Left = text("try.left", *tested.Left)
+	}
+
+	if !tested.Allowed {
+		v.Reason = refusalOf(tested.Code)
+	}
+	for _, c := range tested.Checks {
+		v.Steps = append(v.Steps, Step{Name: c.Name, Value: c.Value, Result: c.Result})
+	}
+
+	return v
+}
+
+// refusalOf returns why a token would be refused, by the code of the refusal.
+func refusalOf(code string) Text {
+	switch jeton.FromCode(code) {
+	case jeton.ErrNotFound:
+		return text("try.not-found")
+	case jeton.ErrBadCredential:
+		return text("try.other-service")
+	case jeton.ErrForbidden:
+		return text("try.forbidden")
+	case jeton.ErrScope:
+		return text("try.scope")
+	case jeton.ErrSpent:
+		return text("try.spent")
+	case jeton.ErrExpired:
+		return text("try.expired")
+	case jeton.ErrTooEarly:
+		return text("try.early")
+	}
+
+	return text("try.refused", Code(code))
+}
