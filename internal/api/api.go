@@ -20,7 +20,7 @@
 //	openapi.go, page.go    the document (OpenAPI 3.1) and the page made of it
 //	cursor.go, etag.go     pages of lists, conditional changes
 //	users.go, user_settings.go, import.go, signin.go, sessions.go,
-//	tokens.go, clients.go, keys.go, audit.go, status.go
+//	tokens.go, tokentest.go, clients.go, keys.go, audit.go, services.go, overview.go, status.go
 //	                       the handlers, by what they are about
 //
 // A new route is a row in routes.go, its text in docs.go, and a handler that reads, decides and
@@ -71,6 +71,12 @@ type Config struct {
 	Route func(method, service string, u *url.URL) (*gate.Request, error)
 	// ServicesOf returns the services of the configuration with their routes.
 	ServicesOf func() []Service
+	// LinkURL returns the address of a link that signs a user in; nil: there are no pages.
+	LinkURL func(secret jeton.Secret) string
+	// Node returns the state of this process and its database.
+	Node func(ctx context.Context) Node
+	// Counts counts what is stored. It may answer from memory.
+	Counts func(ctx context.Context) (Counts, error)
 	// CursorKey is a secret that is the same on every node and after a restart.
 	CursorKey []byte
 

@@ -91,6 +91,9 @@ func TestControlSocketAnswersAsDocumented(t *testing.T) {
 	call("DELETE /tokens/{accessor}", 204, nil, accessor...)
 
 	call("POST /users/{id}/end-tokens", 204, nil, user...)
+	call("GET /users/{id}/impact", 200, nil, user...)
+	call("POST /users/{id}/sign-in-link", 201, nil, user...)
+	call("GET /overview", 200, nil)
 	call("GET /services", 200, nil)
 	call("GET /services/{name}", 200, nil, "{name}", "portal")
 

@@ -161,6 +161,25 @@ var docs = map[string]Doc{
 		Status:  204,
 		Fails:   []int{404},
 	},
+	"GET /users/{id}/impact": {
+		Summary: "Count the sessions and tokens that end when the user is disabled or removed. " + byName,
+		Out:     Impact{},
+		Status:  200,
+		Fails:   []int{404},
+	},
+	"POST /users/{id}/sign-in-link": {
+		Summary: "Create a link that signs the user in once, within an hour. An earlier link ends. " +
+			"The session is not proved by a password. " + byName,
+		Out:    SignInLink{},
+		Status: 201,
+		Fails:  []int{404, 409},
+	},
+	"GET /overview": {
+		Summary: "Get the state of the process that answers, of the database and its nodes, and how much is stored.",
+		Out:     Overview{},
+		Status:  200,
+		Fails:   []int{404},
+	},
 	"GET /users/me/services": {
 		Summary: "List the services at which the calling user may log in, with the scopes of the user there.",
 		Out:     []OwnService{},

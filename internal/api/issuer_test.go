@@ -114,6 +114,10 @@ var centralMatrix = map[string]struct {
 		path: "/users/me/sessions/SESSION",
 		want: [4]int{401, 204, 404, 404},
 	},
+	"GET /users/{id}/impact":        {path: "/users/ID/impact", want: [4]int{401, 403, 200, 200}},
+	"POST /users/{id}/sign-in-link": {path: "/users/ID/sign-in-link", want: [4]int{401, 403, 201, 403}},
+	"GET /overview":                 {want: [4]int{401, 403, 200, 200}},
+
 	"GET /users/me/services": {want: [4]int{401, 200, 200, 200}},
 	"GET /users/me/events":   {want: [4]int{401, 200, 200, 200}},
 	"GET /services":          {want: [4]int{401, 403, 200, 200}},
@@ -380,4 +384,62 @@ func TestWhatATokenWouldOpen(t *testing.T) {
 	} {
 		want(t, name, b.by(p, "POST", "/users/me/tokens/"+made.Accessor+"/test", body), 400)
 	}
+}
+
+// TestWhatAdminsSee checks the rows of the pages of admins that show more than lists.
+func TestWhatAdminsSee(t *testing.T) {
+	b := startCentral(t)
+	admin, p := b.signedIn("admin"), b.signedIn()
+	b.own(p, "")
+
+	impact := decode[api.Impact](t, want(t, "impact", b.by(admin, "GET", "/users/"+p.ID+"/impact", ""), 200))
+	if impact.Sessions != 1 || impact.Tokens != 1 {
+		t.Errorf("impact = %+v, want one session and one token", impact)
+	}
+
+	o := decode[api.Overview](t, want(t, "overview", b.by(admin, "GET", "/overview", ""), 200))
+	if o.Counts.Users < 3 || o.Counts.Sessions < 2 || o.Node.Version != "test" || !o.Node.Database.Up ||
+		o.Node.Services != 1 || len(o.Node.Database.Nodes) != 1 || o.Node.Hasher.Workers == 0 {
+		t.Errorf("overview = %+v, want this process and what it stores", o)
+	}
+
+	services := decode[[]api.Service](t, want(t, "services", b.by(admin, "GET", "/services", ""), 200))
+	if len(services) != 1 || !services[0].Declared || fmt.Sprint(services[0].Accepts) != "[session token basic]" {
+		t.Errorf("services = %+v, want portal as it is declared", services)
+	}
+
+	t.Run("a link signs the user in, once", func(t *testing.T) {
+		first := decode[api.SignInLink](t, b.by(admin, "POST", "/users/"+p.ID+"/sign-in-link", ""))
+		second := decode[api.SignInLink](t, b.by(admin, "POST", "/users/"+p.ID+"/sign-in-link", ""))
+		open := func(link api.SignInLink) jetontest.Answer {
+			return b.Send(b.client, "POST", link.URL, "", "Sec-Fetch-Site", "same-origin")
+		}
+
+		if a := open(first); a.Cookies() != "" {
+			t.Errorf("POST with the earlier link = %d, with a session, want none", a.Status)
+		}
+
+		a := want(t, "the link", open(second), 303)
+		linked := testUser{User: p.User, cookie: a.Cookies()}
+		if a := open(second); a.Cookies() != "" {
+			t.Errorf("POST with a link that was used = %d, with a session, want none", a.Status)
+		}
+
+		me := decode[jeton.User](t, want(t, "the session of the link", b.by(linked, "GET", "/users/me", ""), 200))
+		if me.ID != p.ID {
+			t.Errorf("the link signs in %s, want %s", me.Name, p.Name)
+		}
+
+		body := `{"name":"job","services":["portal"],"expires_at":"` +
+			time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `"}`
+		refused := want(t, "a token by that session", b.by(linked, "POST", "/users/me/tokens", body), 403)
+		if refused.Code() != jeton.Code(jeton.ErrProof) {
+			t.Errorf("code %s, want %s", refused.Code(), jeton.Code(jeton.ErrProof))
+		}
+	})
+
+	t.Run("no link for a disabled user", func(t *testing.T) {
+		want(t, "disable", b.by(admin, "PUT", "/users/"+p.ID, `{"disabled":true}`), 200)
+		want(t, "a link", b.by(admin, "POST", "/users/"+p.ID+"/sign-in-link", ""), 409)
+	})
 }

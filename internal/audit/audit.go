@@ -76,6 +76,7 @@ const (
 	UserRemove      = "user.remove"
 	UserEndTokens   = "user.end-tokens"
 	UserExport      = "user.export"
+	UserLink        = "user.link"
 	ClientAdd       = "client.add"
 	ClientChange    = "client.change"
 	ClientSecret    = "client.secret"

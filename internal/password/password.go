@@ -124,6 +124,11 @@ func New(cfg Config) (*Pool, error) {
 	return p, nil
 }
 
+// Waiting returns how many hashes wait for a worker now, how many may, and how many are computed at once.
+func (p *Pool) Waiting() (now, limit, workers int) {
+	return len(p.jobs), cap(p.jobs) - p.workers, p.workers
+}
+
 // Run does the work until ctx ends. Then work that has begun is ended, callers who
 // still wait get jeton.ErrBusy, and no goroutine or process is left behind. It may
 // be called once.

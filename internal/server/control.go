@@ -30,7 +30,7 @@ func (s *Server) openControl() error {
 		return st
 	}
 
-	routes, err := s.core.controlRoutes(s.c, status, s.shownServices, s.current)
+	routes, err := s.core.controlRoutes(s.c, status, s, s.conf, s.current)
 	if err != nil {
 		return err
 	}
@@ -176,8 +176,7 @@ func Offline(ctx context.Context, c Config) (http.Handler, func(), error) {
 	}
 
 	status := func() api.Status { return api.Status{Version: c.Version, PID: os.Getpid(), Started: c.Now()} }
-	services := func() []api.Service { return servicesOf(c.File) }
-	routes, err := k.controlRoutes(c, status, services, func() *config.Config { return c.File })
+	routes, err := k.controlRoutes(c, status, nil, c.File, func() *config.Config { return c.File })
 	if err != nil {
 		k.close()
 		return nil, nil, err

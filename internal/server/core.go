@@ -21,6 +21,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/limit"
+	"github.com/jeton-auth/jeton/internal/pages"
 	"github.com/jeton-auth/jeton/internal/password"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
@@ -47,6 +48,7 @@ type core struct {
 	audit        *audit.Log
 	gate         *gate.Gate
 	logins       *signin.Logins
+	counted      counted
 	secret       keys.Secret
 	invalidation prometheus.Histogram
 }
@@ -238,15 +240,10 @@ func (k *core) close() {
 	k.dir.release()
 }
 
-// apiConfig returns what the REST API needs everywhere. conf returns the current configuration.
-func (k *core) apiConfig(conf func() *config.Config) api.Config {
-	issuer := ""
-	c := conf().Issuer
-	if c != nil && c.Pages {
-		issuer = c.URL
-	}
-
-	return api.Config{
+// apiConfig returns what the REST API needs everywhere. conf returns the current configuration; it is called for each
+// request, as a reload changes it. start is that when the API is made.
+func (k *core) apiConfig(start *config.Config, conf func() *config.Config) api.Config {
+	a := api.Config{
 		Accounts:  k.accounts,
 		Clients:   k.clients,
 		Sessions:  k.sessions,
@@ -255,22 +252,34 @@ func (k *core) apiConfig(conf func() *config.Config) api.Config {
 		Audit:     k.audit,
 		Gate:      k.gate,
 		Logins:    k.logins,
-		IssuerURL: issuer,
 		CursorKey: k.secret.Derive("cursor of users"),
 		Audiences: func(names []string) ([]string, error) { return audiences(conf(), names) },
 		Scopes:    func(names []string, user jeton.Principal) []string { return userScopes(conf(), names, user) },
 	}
+
+	issuer := start.Issuer
+	if issuer != nil && issuer.Pages {
+		a.IssuerURL = issuer.URL
+		a.LinkURL = func(secret jeton.Secret) string { return issuer.URL + pages.LinkPath(secret) }
+	}
+
+	return a
 }
 
-// controlRoutes returns the routes of the API on the control socket.
+// controlRoutes returns the routes of the API on the control socket. running is nil where no server runs.
 func (k *core) controlRoutes(
 	c Config,
 	status func() api.Status,
-	services func() []api.Service,
+	running *Server,
+	start *config.Config,
 	conf func() *config.Config,
 ) ([]web.Route, error) {
-	a := k.apiConfig(conf)
-	a.ServicesOf = services
+	a := k.apiConfig(start, conf)
+	a.ServicesOf = func() []api.Service { return servicesOf(conf()) }
+	if running != nil {
+		running.showState(&a)
+	}
+
 	a.Prefix = "/api/v1"
 	a.PageSize = math.MaxInt32
 	a.Operator = true

@@ -13,7 +13,7 @@ import (
 // issuerAPIRoutes returns the routes of the API at the authorization server. Its pages call them.
 func (s *Server) issuerAPIRoutes(conf *config.Config, readers *gate.Service, terms policy.Terms) ([]web.Route, error) {
 	// The configuration of this mux, as in usersAPIRoutes.
-	c := s.core.apiConfig(func() *config.Config { return conf })
+	c := s.core.apiConfig(conf, func() *config.Config { return conf })
 	c.Prefix, c.PageSize = api.IssuerPrefix, api.PageSize
 	c.Issuer = true
 	c.Service = config.Service{
@@ -27,7 +27,7 @@ func (s *Server) issuerAPIRoutes(conf *config.Config, readers *gate.Service, ter
 	c.Terms = terms
 	c.Admins = policy.Allow{Groups: []string{pages.AdminGroup}}
 	c.Route = s.findRoute
-	c.ServicesOf = s.shownServices
+	s.showState(&c)
 
 	return api.New(c).Table().Routes()
 }

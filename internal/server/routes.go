@@ -84,7 +84,7 @@ func (s *Server) table(ctx context.Context) ([]Row, error) {
 
 	add(s.conf.Admin.Listen, d.name, d.routes)
 
-	control, err := s.core.controlRoutes(s.c, nil, nil, s.current)
+	control, err := s.core.controlRoutes(s.c, nil, nil, s.conf, s.current)
 	if err != nil {
 		return nil, err
 	}

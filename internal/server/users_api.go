@@ -18,7 +18,7 @@ func (s *Server) usersAPIRoutes(conf *config.Config, service config.Service, g *
 
 	// The configuration of this mux, not the current one: a reload builds the next mux before
 	// it applies it.
-	c := s.core.apiConfig(func() *config.Config { return conf })
+	c := s.core.apiConfig(conf, func() *config.Config { return conf })
 	c.Prefix, c.PageSize = u.Prefix, api.PageSize
 	c.Service, c.Readers = service, g.Service()
 	c.Accepts, c.Terms = g.Accepts(), g.Terms()

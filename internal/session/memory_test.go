@@ -210,6 +210,10 @@ func (m *memory) ListSessions(_ context.Context, w Which, limit int) (list []Rec
 	return list[:min(limit, len(list))], err
 }
 
+func (m *memory) CountSessions(context.Context, string, time.Time) (int64, error) {
+	return int64(len(m.sessions)), m.fail
+}
+
 func (m *memory) AllowLogin(context.Context, string, string, jeton.Event) error { return m.fail }
 
 func (m *memory) SweepSessions(_ context.Context, before time.Time, limit int) (int, error) {

@@ -118,6 +118,8 @@ type Store interface {
 	TouchSessions(ctx context.Context, at map[int64]time.Time) error
 	// ListSessions returns at most limit of the selected sessions, newest first.
 	ListSessions(ctx context.Context, w Which, limit int) ([]Record, error)
+	// CountSessions returns how many sessions of a user expire after a time; "": of all users.
+	CountSessions(ctx context.Context, user string, after time.Time) (int64, error)
 	// AllowLogin deletes the login history of a user at a service, so that re-login terms start
 	// again, and adds the event. It returns jeton.ErrNotFound for an unknown user.
 	AllowLogin(ctx context.Context, user, service string, ev jeton.Event) error
@@ -458,6 +460,18 @@ func public(r Record) jeton.Session {
 		Proved:   r.Proved,
 	}
 }
+
+// Count returns how many sessions of a user have not expired; "": of all users. Idle ones are counted.
+func (s *Sessions) Count(ctx context.Context, user string) (int64, error) {
+	n, err := s.store.CountSessions(ctx, user, s.now())
+	if err != nil {
+		return 0, fmt.Errorf("count sessions: %w", err)
+	}
+	return n, nil
+}
+
+// Cached returns how many sessions this process has in memory.
+func (s *Sessions) Cached() int { return s.table.kept() }
 
 // AllowLogin lets a user log in at a service again, regardless of its re-login terms.
 func (s *Sessions) AllowLogin(ctx context.Context, user, service string, ev jeton.Event) error {

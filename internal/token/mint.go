@@ -355,6 +355,15 @@ func (t *Tokens) Derived(ctx context.Context, accessor string) (int64, error) {
 	return n, nil
 }
 
+// Count returns how many stored tokens of a user have not expired; "": of all users and clients.
+func (t *Tokens) Count(ctx context.Context, user string) (int64, error) {
+	n, err := t.store.CountTokens(ctx, user, t.now())
+	if err != nil {
+		return 0, fmt.Errorf("count tokens: %w", err)
+	}
+	return n, nil
+}
+
 // listed returns the tokens of records that have not expired.
 func (t *Tokens) listed(ctx context.Context, records []Record) ([]jeton.Token, error) {
 	now := t.now()

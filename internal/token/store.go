@@ -185,6 +185,8 @@ type Store interface {
 	ListTokens(ctx context.Context, w Which, limit int) ([]Record, error)
 	// CountDerived returns how many stored tokens derive from the one with the accessor, directly or not.
 	CountDerived(ctx context.Context, accessor string) (int64, error)
+	// CountTokens returns how many stored tokens of a user expire after a time; "": of all users and clients.
+	CountTokens(ctx context.Context, user string, after time.Time) (int64, error)
 	// ListVoid returns at most limit entries of the revocation list after a sequence number,
 	// in order.
 	ListVoid(ctx context.Context, after int64, now time.Time, limit int) ([]Voided, error)

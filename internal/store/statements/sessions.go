@@ -306,6 +306,20 @@ func (db *Store) ListSessions(ctx context.Context, w session.Which, limit int) (
 	return records, Unavailable(rows.Err())
 }
 
+// CountSessions implements session.Store.
+func (db *Store) CountSessions(ctx context.Context, user string, after time.Time) (int64, error) {
+	text, args := "SELECT count(*) FROM sessions WHERE expires > $1", []any{milli(after)}
+	if user != "" {
+		text += " AND account = (SELECT id FROM users WHERE name = $2)"
+		args = append(args, user)
+	}
+
+	var n int64
+	err := db.engine.QueryRow(ctx, text, args...).Scan(&n)
+
+	return n, Unavailable(err)
+}
+
 // AllowLogin implements session.Store.
 func (db *Store) AllowLogin(ctx context.Context, user, service string, ev jeton.Event) error {
 	return db.do(ctx, func(ctx context.Context, tx Conn) error {

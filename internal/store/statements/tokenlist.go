@@ -47,6 +47,20 @@ SELECT count(*) - 1 FROM family`
 	return max(n, 0), Unavailable(err)
 }
 
+// CountTokens implements token.Store.
+func (db *Store) CountTokens(ctx context.Context, user string, after time.Time) (int64, error) {
+	text, args := "SELECT count(*) FROM tokens WHERE expires > $1", []any{milli(after)}
+	if user != "" {
+		text += " AND account = (SELECT id FROM users WHERE name = $2) AND account <> 0"
+		args = append(args, user)
+	}
+
+	var n int64
+	err := db.engine.QueryRow(ctx, text, args...).Scan(&n)
+
+	return n, Unavailable(err)
+}
+
 // ListVoid implements token.Store.
 func (db *Store) ListVoid(ctx context.Context, after int64, now time.Time, limit int) ([]token.Voided, error) {
 	rows, err := db.engine.Query(

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
@@ -116,6 +117,19 @@ func derivedTokens(t *testing.T, s Store) {
 		if n != tc.want {
 			t.Errorf("CountDerived %s = %d, want %d", tc.name, n, tc.want)
 		}
+	}
+
+	for user, want := range map[string]int64{"diane": 5, "": 5, "absent": 0} {
+		n, err := s.CountTokens(t.Context(), user, noon)
+		must(t, err)
+		if n != want {
+			t.Errorf("CountTokens(%q) = %d, want %d", user, n, want)
+		}
+	}
+
+	n, err := s.CountTokens(t.Context(), "diane", noon.Add(time.Hour))
+	if n != 0 || err != nil {
+		t.Errorf("CountTokens after their expiry = %d, %v, want 0 and no error", n, err)
 	}
 
 	list, err := s.ListTokens(t.Context(), token.Which{Parent: parent.Accessor}, 10)

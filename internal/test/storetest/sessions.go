@@ -214,6 +214,23 @@ func listing(t *testing.T, s Store) {
 	must(t, err)
 	same(t, "the listed session", list, []session.Record{want})
 
+	for _, tc := range []struct {
+		name, user string
+		after      time.Time
+		want       int64
+	}{
+		{"of all users", "", noon, 4},
+		{"of all users that expire later", "", noon.Add(time.Hour), 1},
+		{"of a user", "diane", noon, 3},
+		{"of a user without sessions", "absent", noon, 0},
+	} {
+		n, err := s.CountSessions(t.Context(), tc.user, tc.after)
+		must(t, err)
+		if n != tc.want {
+			t.Errorf("CountSessions %s = %d, want %d", tc.name, n, tc.want)
+		}
+	}
+
 	n, err := s.EndSessions(t.Context(), session.Which{Before: want.Login}, jeton.Event{})
 	if n != 0 || err != nil {
 		t.Errorf("EndSessions by the place in a list = %d, %v, want 0 and no error", n, err)

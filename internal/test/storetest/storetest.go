@@ -437,6 +437,8 @@ func Closed(t *testing.T, open Open) {
 		}},
 		{"ListTokens", func(ctx context.Context) error { _, err := s.ListTokens(ctx, token.Which{}, 9); return err }},
 		{"CountDerived", func(ctx context.Context) error { _, err := s.CountDerived(ctx, "t_one"); return err }},
+		{"CountTokens", func(ctx context.Context) error { _, err := s.CountTokens(ctx, "", noon); return err }},
+		{"CountSessions", func(ctx context.Context) error { _, err := s.CountSessions(ctx, "", noon); return err }},
 		{"ListVoid", func(ctx context.Context) error { _, err := s.ListVoid(ctx, 0, noon, 9); return err }},
 		{"SweepTokens", func(ctx context.Context) error { _, err := s.SweepTokens(ctx, noon, 9); return err }},
 		{"Append", func(ctx context.Context) error { return s.Append(ctx, []jeton.Event{event("", "")}) }},
