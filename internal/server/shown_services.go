@@ -1,6 +1,8 @@
 package server
 
 import (
+	"cmp"
+
 	"github.com/jeton-auth/jeton/internal/api"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gateway"
@@ -21,7 +23,10 @@ func (s *Server) shownServices() []api.Service {
 		}
 
 		shown := shownService(service)
-		shown.URL = address(service.PlainHTTP, service.Listen, service.Host, l.net.Addr().String())
+		shown.URL = cmp.Or(
+			service.URL,
+			address(service.PlainHTTP, service.Listen, service.Host, l.net.Addr().String()),
+		)
 		for _, route := range d.routes {
 			if route.Configured {
 				shown.Routes = append(shown.Routes, api.RouteWith(route.Pattern, route.Access))

@@ -364,6 +364,26 @@ func TestASignInThatTookTooLongBeginsAgain(t *testing.T) {
 	b.isOut(finish)
 }
 
+// TestASignInSessionIsKeptByItsUse checks that each sign-in at a service is a use of the sign-in session, and that an
+// idle one asks for the password again.
+func TestASignInSessionIsKeptByItsUse(t *testing.T) {
+	var late atomic.Int64
+	s := startSigningIn(t, jetontest.Clock(func() time.Time { return time.Now().Add(time.Duration(late.Load())) }))
+	b := newBrowser(t, s)
+	b.signIn("diane")
+
+	for range 2 {
+		late.Add(int64(50 * time.Minute))
+		b.wants(b.open(s.URL("shop")+"/.jeton/start?to=/me"), "diane")
+	}
+
+	late.Add(int64(61 * time.Minute))
+	b.open(s.URL("shop") + "/.jeton/start?to=/me")
+	if !strings.HasPrefix(b.at(), s.Issuer()+"/sign-in?") {
+		t.Errorf("an idle sign-in session leads to %s, want the sign-in page", b.at())
+	}
+}
+
 func TestTheTermsOfAServiceApplyToASignIn(t *testing.T) {
 	s := jetontest.Start(t, strings.Replace(signingIn, "    logout: /logout\n", `    logout: /logout
     relogin: {max_logins: 2, window: 1h}
