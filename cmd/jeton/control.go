@@ -85,14 +85,23 @@ func openOffline(ctx context.Context, p *place) (*control, error) {
 		return nil, err
 	}
 
+	remove := func() {}
+	if p.dry {
+		remove, err = temporary(&conf)
+		if err != nil {
+			return nil, err
+		}
+	}
+
 	handler, end, err := server.Offline(ctx, conf)
 	if err != nil {
+		remove()
 		return nil, err
 	}
 
 	return &control{
 		http:    &http.Client{Transport: inProcess{handler}},
-		end:     end,
+		end:     func() { end(); remove() },
 		where:   fmt.Sprintf("in %s (no server is running on it)", conf.Where()),
 		offline: true,
 	}, nil

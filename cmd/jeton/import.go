@@ -125,6 +125,8 @@ func (f *importFlags) run(c *cobra.Command, name string) error {
 		defer fmt.Fprintln(c.ErrOrStderr(), "nothing was changed, as this is a terminal; import with --apply")
 	}
 
+	f.place.dry = f.request.DryRun
+
 	return withControl(&f.place, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
 		return newImporter(f, ctl, rows, c.OutOrStdout()).run(ctx)
 	})(c, nil)

@@ -21,6 +21,7 @@ type place struct {
 	config  string
 	dataDir string
 	create  bool // the command may make the database, if the directory is named
+	dry     bool // with create: it makes a temporary database instead, which ends with the command
 }
 
 func (p *place) flags(c *cobra.Command) {
@@ -122,6 +123,22 @@ func (p *place) server() (server.Config, error) {
 		Version: version(),
 		Log:     warnings(),
 	}, nil
+}
+
+// temporary replaces the data directory by a temporary one if the command would make the database there.
+// The function removes it.
+func temporary(conf *server.Config) (remove func(), err error) {
+	_, err = os.Stat(server.DataFile(conf.DataDir))
+	if !conf.Create || conf.File.Database != nil || !errors.Is(err, fs.ErrNotExist) {
+		return func() {}, nil
+	}
+
+	conf.DataDir, err = os.MkdirTemp("", "jeton-dry-run-")
+	if err != nil {
+		return nil, fmt.Errorf("make temporary data directory: %w", err)
+	}
+
+	return func() { _ = os.RemoveAll(conf.DataDir) }, nil
 }
 
 // withServers adds to an error about a missing database where a server is running, or how to
