@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -50,8 +51,33 @@ func firstSteps(t *testing.T, engine string, n int) fs.FS {
 	return files
 }
 
+// writable is a database that a test writes to.
+type writable interface {
+	move.Side
+	Close() error
+}
+
 // newOlder makes a database with the schema of the first n steps, of SQLite or, with a URL, of PostgreSQL.
 func newOlder(t *testing.T, url string, n int) *older {
+	t.Helper()
+	o, side := emptyOlder(t, url, n)
+	defer func() { _ = side.Close() }()
+
+	const insert = "INSERT INTO users (id, name, folded, password, version, groups, disabled, declared, created, " +
+		"updated, uuid) VALUES (1, 'diane', 'diane', '', 1, '[]', $1, $1, 0, 0, 'one')"
+	err := side.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
+		_, err := tx.Exec(ctx, insert, false)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return o
+}
+
+// emptyOlder makes a database as newOlder does, without a user. The caller closes it.
+func emptyOlder(t *testing.T, url string, n int) (*older, writable) {
 	t.Helper()
 	o := &older{yaml: "services: [{name: shop, listen: 'localhost:0', plain_http: true}]\n", schema: n}
 	if url != "" {
@@ -73,10 +99,7 @@ func newOlder(t *testing.T, url string, n int) *older {
 		t.Fatal(err)
 	}
 
-	var side interface {
-		move.Side
-		Close() error
-	}
+	var side writable
 	if url == "" {
 		file := sqlite.Config{Path: server.DataFile(o.conf.DataDir), Schema: firstSteps(t, "sqlite", n)}
 		side, err = sqlite.OpenSide(t.Context(), file)
@@ -87,19 +110,8 @@ func newOlder(t *testing.T, url string, n int) *older {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = side.Close() }()
 
-	const insert = "INSERT INTO users (id, name, folded, password, version, groups, disabled, declared, created, " +
-		"updated, uuid) VALUES (1, 'diane', 'diane', '', 1, '[]', $1, $1, 0, 0, 'one')"
-	err = side.Step(t.Context(), func(ctx context.Context, tx statements.Conn) error {
-		_, err := tx.Exec(ctx, insert, false)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	return o
+	return o, side
 }
 
 // applied returns how many steps of the schema the database has been through.
@@ -178,6 +190,37 @@ func TestABackupOfAnOlderSchemaCanBeRestored(t *testing.T) {
 		}
 		wantDiane(t, to)
 	})
+}
+
+// TestABackupIsRefusedForSchemasOlderThanBackups expects of the first schemas of SQLite an error that names the way to
+// a backup, and that this way works.
+func TestABackupIsRefusedForSchemasOlderThanBackups(t *testing.T) {
+	for n := 1; n <= 4; n++ {
+		t.Run(fmt.Sprintf("schema %d", n), func(t *testing.T) {
+			o, side := emptyOlder(t, "", n)
+			if err := side.Close(); err != nil {
+				t.Fatal(err)
+			}
+
+			var out bytes.Buffer
+			err := server.BackupOlder(t.Context(), o.conf, &out)
+			want := fmt.Sprintf("schema %d of the database is older than backups: run 'jeton migrate up'", n)
+			if err == nil || !strings.HasPrefix(err.Error(), want) || out.Len() > 0 {
+				t.Errorf("BackupOlder = %v after %d bytes, want %q and none", err, out.Len(), want)
+			}
+			if got := o.applied(t); got != n {
+				t.Errorf("the database has schema %d, want still %d", got, n)
+			}
+
+			if _, err := server.Migrate(t.Context(), o.conf, false); err != nil {
+				t.Fatalf("Migrate = %v", err)
+			}
+			kept := server.DataFile(o.conf.DataDir) + fmt.Sprintf(".before-%d", n+1)
+			if _, err := os.Stat(kept); err != nil {
+				t.Errorf("%v, want the database before the upgrade", err)
+			}
+		})
+	}
 }
 
 // wantDiane starts a server and checks that it knows the user of the older database.
