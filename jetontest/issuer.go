@@ -155,3 +155,7 @@ func (s *Server) Token(k Key, fields ...string) string {
 
 	return out.Token
 }
+
+// SetupLink returns the address of the page that adds the first administrator, or "" if the server has users or no
+// pages.
+func (s *Server) SetupLink() string { return s.started.Setup }

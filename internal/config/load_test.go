@@ -26,7 +26,7 @@ func TestDefault(t *testing.T) {
 	}
 
 	s := c.Services[0]
-	start, whoami := s.Routes[0], s.Routes[1]
+	whoami := s.Routes[0]
 
 	var body map[string]string
 	if err := whoami.Respond.JSON.Decode(&body); err != nil {
@@ -37,8 +37,8 @@ func TestDefault(t *testing.T) {
 	if !reflect.DeepEqual(body, wantBody) {
 		t.Errorf("response of GET /whoami = %v, want %v", body, wantBody)
 	}
-	if !start.Open || start.Respond.Kind() != "text" || whoami.Open || whoami.Respond.Kind() != "json" {
-		t.Errorf("routes = %+v and %+v, want an open one with text and one with JSON", start, whoami)
+	if len(s.Routes) != 1 || whoami.Open || whoami.Respond.Kind() != "json" {
+		t.Errorf("routes = %+v, want one with JSON that needs a credential", s.Routes)
 	}
 
 	s.Routes = nil
@@ -101,6 +101,7 @@ func defaults() *config.Config {
 			TLS:    config.TLS{Cert: "pubkey.pem", Key: "private.pem"},
 			Login: config.Login{
 				Paths:         []string{"/login"},
+				SignIn:        true,
 				UsernameField: "username",
 				PasswordField: "password",
 				Success:       "Logged in",

@@ -177,6 +177,7 @@ type Upstream struct {
 	Timeout     Duration `yaml:"timeout" default:"30s" min:"1ns" doc:"How long to wait for the response headers."`
 	PassHost    bool     `yaml:"pass_host" doc:"Send the Host of the request, not the upstream's own."`
 	PassHeaders []string `yaml:"pass_headers" absent:"none" doc:"Headers that the upstream gets as the client sent them, although they look like an identity or an address that a gateway sets. The upstream must not trust them."`
+	ClearData   bool     `yaml:"clear_site_data" doc:"Pass the response header Clear-Site-Data, with which the upstream can log users out of all services of the host and of its domain."`
 	CA          string   `yaml:"ca" absent:"the system's authorities" doc:"PEM file with the certificate authority of an https upstream. Relative to the data directory."`
 }
 

@@ -55,8 +55,14 @@ func dropCookies(h http.Header, ours []string) {
 	h["Cookie"] = []string{strings.Join(kept, "; ")}
 }
 
-// cleanResponse removes from an upstream's response the headers and cookies that are ours.
-func cleanResponse(h http.Header, ours []string) {
+// cleanResponse removes from an upstream's response the headers and cookies that are ours, and unless clear is set
+// what clears them.
+func cleanResponse(h http.Header, ours []string, clear bool) {
+	// Browsers clear the cookies of the whole domain, and those of every port.
+	if !clear {
+		h.Del("Clear-Site-Data")
+	}
+
 	for name := range h {
 		lower := strings.ToLower(name)
 		// Only Jeton may say how many uses are left or why a request was refused.

@@ -78,6 +78,31 @@ services:
 	}
 }
 
+func TestOnlyANamedUpstreamClearsSiteData(t *testing.T) {
+	upstream, answer, _ := switcher(t)
+	s := jetontest.Start(t, easy+`
+services:
+  - name: app
+    listen: localhost:0
+    routes:
+      - {match: /named, open: true, upstream: {url: '${UP}', clear_site_data: true}}
+      - {match: '/{rest...}', open: true, upstream: {url: '${UP}'}}
+`, jetontest.Env("UP", upstream))
+	answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nclear-site-data: \"cache\"\r\nClear-Site-Data: \"cookies\"\r\n\r\n")
+
+	for _, tc := range []struct{ name, path, want string }{
+		{"an upstream with clear_site_data", "/named", `"cache" "cookies"`},
+		{"another upstream", "/x", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := strings.Join(s.Ask("GET", "app", tc.path).Header["Clear-Site-Data"], " ")
+			if got != tc.want {
+				t.Errorf("response has Clear-Site-Data %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
 // TestBodyIsAskedForByTheUpstream checks that a client with Expect: 100-continue sends no
 // body for a request that is refused (RFC 9110, section 10.1.1).
 func TestBodyIsAskedForByTheUpstream(t *testing.T) {

@@ -65,7 +65,7 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 		Transport: finalOnly{to},
 		Rewrite:   u.rewrite,
 		ModifyResponse: func(r *http.Response) error {
-			cleanResponse(r.Header, u.cookies)
+			cleanResponse(r.Header, u.cookies, c.ClearData)
 			u.publish(r)
 			return checkSwitch(r)
 		},

@@ -42,11 +42,15 @@ type front struct {
 type site struct{ service, issuer *mux }
 
 // mux returns the mux of a path: the authorization server's for its own paths, even where a
-// route of the service would match them as well.
+// route of the service would match them as well, and for / if the service has nothing there.
 func (s *site) mux(path string) *mux {
-	if s.issuer != nil && (s.service == nil || s.issuer.owns(path)) {
+	switch {
+	case s.issuer == nil:
+		return s.service
+	case s.service == nil, s.issuer.owns(path), path == "/" && !s.service.serves(path):
 		return s.issuer
 	}
+
 	return s.service
 }
 

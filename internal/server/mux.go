@@ -286,6 +286,11 @@ func (d *mux) options(w *web.Reply, r *http.Request) {
 	_ = web.NoContent(w)
 }
 
+// serves reports whether a path has a route.
+func (d *mux) serves(path string) bool {
+	return len(d.methods(&http.Request{URL: &url.URL{Path: path}})) > 0
+}
+
 // methods lists the methods that have a route for the path of r.
 func (d *mux) methods(r *http.Request) []string {
 	forms, err := d.paths.Canonical(web.RawPath(r.URL))

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -477,6 +478,9 @@ func TestRequestsWithoutASession(t *testing.T) {
 	}
 }
 
+// linkForm is the link of a notice, which leads out of a frame.
+var linkForm = regexp.MustCompile(`href="([^"]*)" target="_top"`)
+
 // kindOf describes the answer to a request without a session.
 func kindOf(t *testing.T, a jetontest.Answer) string {
 	t.Helper()
@@ -489,13 +493,12 @@ func kindOf(t *testing.T, a jetontest.Answer) string {
 		return strings.TrimSpace("401 problem " + a.Header.Get("HX-Redirect"))
 	}
 
-	_, link, ok := strings.Cut(a.Body, `<a href="`)
-	link, _, _ = strings.Cut(link, `" target="_top">`)
-	if !ok {
-		t.Errorf("the page has no link: %s", a.Body)
+	link := linkForm.FindStringSubmatch(a.Body)
+	if link == nil {
+		t.Fatalf("the page has no link out of a frame: %s", a.Body)
 	}
 
-	return "401 page " + link
+	return "401 page " + link[1]
 }
 
 // TestNothingButAPageFinishesASignIn keeps a prefetch or a script of the service from using the code up.

@@ -1,0 +1,125 @@
+package pages_test
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/jetontest"
+)
+
+// action is where the form of a page goes.
+var action = regexp.MustCompile(`action="([^"]*)"`)
+
+func TestTheFirstAdministratorIsAddedByALink(t *testing.T) {
+	s := jetontest.Start(t, yaml)
+	path, ok := strings.CutPrefix(s.SetupLink(), s.Issuer())
+	if !ok || !strings.HasPrefix(path, "/setup/jtn_t_") {
+		t.Fatalf("the link is %q, want one of the issuer", s.SetupLink())
+	}
+
+	b := newBrowser(t, s)
+	for range 2 {
+		wantPage(t, b.get(path), http.StatusOK, "Make the first account")
+	}
+
+	a := b.post(path, url.Values{"username": {"root"}, "password": {"short"}})
+	wantPage(t, a, http.StatusBadRequest, "The account was not created.")
+	if !strings.Contains(a.Body, "at least 15 characters") || !strings.Contains(a.Body, `value="root"`) {
+		t.Errorf("the form has %s, want the reason and the name", words(a.Body))
+	}
+
+	// The link was used, and the form has another one.
+	wantPage(t, b.get(path), http.StatusGone, "This link does not work any more")
+	path = action.FindStringSubmatch(a.Body)[1]
+
+	wantRedirect(t, b.post(path, url.Values{"username": {"root"}, "password": {right}}), "/admin?done=setup")
+	wantPage(t, b.get("/admin?done=setup"), http.StatusOK, "You are the first administrator.")
+
+	a = b.post(path, url.Values{"username": {"other"}, "password": {right}})
+	wantPage(t, a, http.StatusGone, "This link does not work any more")
+}
+
+func TestOneOfManyBecomesTheFirstAdministrator(t *testing.T) {
+	s := jetontest.Start(t, yaml)
+	path := strings.TrimPrefix(s.SetupLink(), s.Issuer())
+
+	var wg sync.WaitGroup
+	answers := make([]jetontest.Answer, 8)
+	for i := range answers {
+		b := newBrowser(t, s)
+		wg.Go(func() {
+			name := "root" + string(rune('a'+i))
+			answers[i] = b.post(path, url.Values{"username": {name}, "password": {right}})
+		})
+	}
+	wg.Wait()
+
+	won := 0
+	for _, a := range answers {
+		if a.Status == http.StatusSeeOther {
+			won++
+		}
+	}
+
+	var users []jeton.User
+	s.MustControl("GET", "/api/v1/users", nil, &users)
+	if won != 1 || len(users) != 1 {
+		t.Errorf("%d forms of %d added a user, and there are %d, want 1", won, len(answers), len(users))
+	}
+}
+
+func TestASetupLinkEndsWithTheFirstUserAndWithTime(t *testing.T) {
+	var later atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+	s := jetontest.Start(t, yaml, jetontest.Clock(now))
+	path := strings.TrimPrefix(s.SetupLink(), s.Issuer())
+	b := newBrowser(t, s)
+
+	later.Store(int64(61 * time.Minute))
+	wantPage(t, b.get(path), http.StatusGone, "This link does not work any more")
+
+	later.Store(int64(time.Minute))
+	s.AddUser("diane", right)
+	wantPage(t, b.get(path), http.StatusGone, "There is an account already.")
+	a := b.post(path, url.Values{"username": {"eve"}, "password": {right}})
+	wantPage(t, a, http.StatusGone, "There is an account already.")
+}
+
+func TestAServerWithUsersHasNoSetupLink(t *testing.T) {
+	s := start(t, yaml)
+	dir := s.Dir()
+	s.Stop()
+
+	s = jetontest.Start(t, yaml, jetontest.DataDir(dir))
+	if s.SetupLink() != "" {
+		t.Errorf("the link is %q, want none", s.SetupLink())
+	}
+}
+
+func TestProve(t *testing.T) {
+	s := start(t, yaml)
+	b := newBrowser(t, s)
+	b.mustSignIn("diane")
+
+	a := b.get("/prove?to=%2Faccount%2Fsecurity")
+	wantPage(t, a, http.StatusOK, "Confirm that it is you")
+	path := action.FindAllStringSubmatch(a.Body, -1)[0][1]
+
+	a = b.post(path, url.Values{"username": {"eric"}, "password": {"wrong"}})
+	wantPage(t, a, http.StatusUnauthorized, "The password is not right.")
+	a = b.post(path, url.Values{"username": {"eric"}, "password": {right}})
+	wantRedirect(t, a, "/account/security")
+
+	for _, e := range s.Events() {
+		if e.Action == "session.prove" && e.Actor != "user:diane" {
+			t.Errorf("event %+v, want one of user:diane", e)
+		}
+	}
+}

@@ -1,0 +1,400 @@
+package pages_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/jetontest"
+)
+
+func TestEveryPageHasStrictHeaders(t *testing.T) {
+	s := start(t, yaml)
+	stranger := newBrowser(t, s)
+	diane := newBrowser(t, s)
+	diane.mustSignIn("diane")
+
+	for _, tc := range []struct {
+		browser *browser
+		path    string
+		status  int
+	}{
+		{stranger, "/sign-in", 200},
+		{stranger, "/signed-out?ended=reports&ended=evil", 200},
+		{stranger, "/setup/jtn_t_x", 410},
+		{stranger, "/link/jtn_t_x", 410},
+		{stranger, "/no-such-page", 404},
+		{diane, "/sign-in", 200},
+		{diane, "/sign-out", 200},
+		{diane, "/prove", 200},
+		{diane, "/account", 200},
+		{diane, "/admin", 200},
+	} {
+		a := tc.browser.get(tc.path)
+		if a.Status != tc.status {
+			t.Errorf("GET %s = %d, want %d", tc.path, a.Status, tc.status)
+		}
+		wantHeaders(t, a)
+	}
+
+	a := stranger.get("/signed-out?ended=reports&ended=evil")
+	if !strings.Contains(a.Body, "reports") || strings.Contains(words(a.Body), "evil") {
+		t.Errorf("the page after a sign-out has %q, want the name of the service alone", words(a.Body))
+	}
+}
+
+func TestASignInLeadsToWhereTheUserCameFrom(t *testing.T) {
+	s := start(t, yaml)
+
+	const authorize = "client_id=reports&code_challenge=c&code_challenge_method=S256&redirect_uri=https%3A%2F%2Fr%2Fx" +
+		"&response_type=code&state=s"
+
+	for _, tc := range []struct{ name, path, want string }{
+		{"from nowhere", "/sign-in", "/account"},
+		{"from a page of an account", "/sign-in?to=%2Faccount%2Ftokens%3Fa%3Db", "/account/tokens?a=b"},
+		{"from a service", "/sign-in?" + authorize, "/sign-in/continue?" + authorize},
+		{"with a prompt, which was answered", "/sign-in?prompt=login&" + authorize, "/sign-in/continue?" + authorize},
+		{"with what does not belong there", "/sign-in?evil=1&" + authorize, "/sign-in/continue?" + authorize},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBrowser(t, s)
+			b.t = t
+			wantRedirect(t, b.signIn(tc.path, "diane", right), tc.want)
+		})
+	}
+}
+
+// TestNoAddressLeavesOurPages sends every address that left the origin in Chromium or Firefox.
+func TestNoAddressLeavesOurPages(t *testing.T) {
+	s := start(t, yaml)
+	b := newBrowser(t, s)
+
+	for _, to := range []string{
+		"//evil.example", `/\evil.example`, `\\evil.example`, `\/evil.example`, "///evil.example",
+		"////evil.example", "\t//evil.example", " //evil.example", "/\t/evil.example", "//evil%2eexample",
+		"//EVIL.example", "//evil.example:80%2f@app/", `http:\\evil.example`, "http:///evil.example",
+		`http://evil.example\@app/`, "https://evil.example/account", "javascript:alert(1)", "/account.evil.example",
+		"/account//evil.example", "/account/../..//evil.example", "/account\r\nSet-Cookie: a=b", "/sign-out", "",
+	} {
+		query := url.Values{"to": {to}}.Encode()
+		wantRedirect(t, b.signIn("/sign-in?"+query, "diane", right), "/account")
+
+		a := b.get("/sign-in/continue?" + query)
+		if got := a.Header.Get("Refresh"); got != "0;url=/account" {
+			t.Errorf("Refresh for to=%q is %q, want 0;url=/account", to, got)
+		}
+
+		wantRedirect(t, b.post("/prove?"+query, url.Values{"password": {right}}), "/account")
+	}
+}
+
+func TestThePageThatLeadsOn(t *testing.T) {
+	s := start(t, yaml)
+	b := newBrowser(t, s)
+	a := b.get("/sign-in/continue?client_id=reports&state=a%26b&evil=1")
+
+	const want = "/oauth2/authorize?client_id=reports&state=a%26b"
+	if got := a.Header.Get("Refresh"); got != "0;url="+want {
+		t.Errorf("Refresh is %q, want 0;url=%s", got, want)
+	}
+	if got := a.Header.Get("Referrer-Policy"); got != "no-referrer" {
+		t.Errorf("Referrer-Policy is %q, want no-referrer", got)
+	}
+	if !strings.Contains(a.Body, strings.ReplaceAll(`href="`+want+`"`, "&", "&amp;")) {
+		t.Errorf("the page has no link to %s: %s", want, a.Body)
+	}
+}
+
+// TestWrongNameAndWrongPasswordHaveTheSamePage compares the answers byte for byte, but for the id of the request.
+func TestWrongNameAndWrongPasswordHaveTheSamePage(t *testing.T) {
+	s := start(t, yaml)
+
+	answer := func() string {
+		a := newBrowser(t, s).signIn("/sign-in?client_id=reports", "mallory", "wrong")
+		wantPage(t, a, http.StatusUnauthorized, "The name or the password is not right.")
+
+		a.Header.Del("Date")
+		text := fmt.Sprint(a.Status, a.Header, a.Body)
+
+		return strings.ReplaceAll(text, a.Request(), "REQUEST")
+	}
+
+	unknown := answer()
+	s.AddUser("mallory", right)
+	known := answer()
+	s.MustControl("PUT", "/api/v1/users/mallory/disabled", map[string]bool{"disabled": true}, nil)
+	disabled := answer()
+
+	if unknown != known || unknown != disabled {
+		t.Errorf("answers differ:\n%s\n%s\n%s", unknown, known, disabled)
+	}
+	if !strings.Contains(unknown, `value="mallory"`) {
+		t.Error("the form lost the name that was typed")
+	}
+}
+
+func TestAThrottledSignInSaysWhenToTryAgain(t *testing.T) {
+	s := start(t, yaml)
+	b := newBrowser(t, s)
+
+	var a jetontest.Answer
+	for range 7 {
+		a = b.signIn("/sign-in", "diane", "wrong")
+	}
+
+	wantPage(t, a, http.StatusTooManyRequests, "Too many attempts")
+	if a.Header.Get("Retry-After") == "" || !strings.Contains(a.Body, "Try again after <time datetime=") {
+		t.Errorf("got Retry-After %q and %q, want a time", a.Header.Get("Retry-After"), words(a.Body))
+	}
+}
+
+func TestOtherSitesCannotSignAUserInOrOut(t *testing.T) {
+	s := start(t, yaml)
+
+	for _, tc := range []struct {
+		name   string
+		header []string
+	}{
+		{"another site", []string{"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"}},
+		{"a neighbour", []string{"Sec-Fetch-Site", "same-site"}},
+		{"a sandboxed frame", []string{"Sec-Fetch-Site", "cross-site", "Origin", "null"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBrowser(t, s)
+			b.t = t
+			a := b.signIn("/sign-in", "diane", right, tc.header...)
+			if a.Status != http.StatusForbidden || a.Cookies() != "" {
+				t.Errorf("signing in = %d with cookies %q, want 403 without", a.Status, a.Cookies())
+			}
+
+			b.mustSignIn("diane")
+			for _, path := range []string{"/sign-out", "/prove", "/link/jtn_t_x", "/setup/jtn_t_x"} {
+				a := b.post(path, nil, tc.header...)
+				if a.Status != http.StatusForbidden {
+					t.Errorf("POST %s = %d, want 403", path, a.Status)
+				}
+			}
+			wantPage(t, b.get("/account"), http.StatusOK, "diane")
+		})
+	}
+}
+
+func TestTheAccountIsChosen(t *testing.T) {
+	s := start(t, yaml)
+	b := newBrowser(t, s)
+	b.mustSignIn("diane")
+
+	const form = `name="password"`
+	for _, tc := range []struct{ name, query, want string }{
+		{"signed in", "", "Continue as diane"},
+		{"another account is wanted", "?other=1", form},
+		{"by the request", "?prompt=select_account&client_id=reports", "Continue as diane"},
+		{"with a hint of this user", "?login_hint=diane", "Continue as diane"},
+		{"with a hint of another user", "?login_hint=eric", `value="eric"`},
+		{"a fresh proof is wanted", "?prompt=login&client_id=reports", `value="diane"`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := b.get("/sign-in" + tc.query)
+			wantPage(t, a, http.StatusOK, tc.want)
+			if strings.Contains(a.Body, form) == (tc.want == "Continue as diane") {
+				t.Errorf("want either the choice or the form: %s", words(a.Body))
+			}
+		})
+	}
+
+	// Another account ends the session of the first.
+	before := b.client.Jar.Cookies(mustURL(t, s.Issuer()))
+	b.mustSignIn("eric")
+	wantPage(t, b.get("/account"), http.StatusOK, "eric")
+
+	b.client.Jar.SetCookies(mustURL(t, s.Issuer()), before)
+	wantRedirect(t, b.get("/account"), "/sign-in")
+}
+
+func mustURL(t *testing.T, text string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return u
+}
+
+func TestSignOutEndsTheSession(t *testing.T) {
+	s := start(t, yaml)
+	b := newBrowser(t, s)
+	wantRedirect(t, b.get("/sign-out"), "/signed-out")
+
+	b.mustSignIn("diane")
+	cookies := b.client.Jar.Cookies(mustURL(t, s.Issuer()))
+	wantPage(t, b.get("/sign-out"), http.StatusOK, "You are signed in as diane.")
+	wantPage(t, b.get("/account"), http.StatusOK, "diane") // the page alone ends nothing
+	wantRedirect(t, b.post("/sign-out", nil), "/signed-out")
+
+	b.client.Jar.SetCookies(mustURL(t, s.Issuer()), cookies)
+	wantRedirect(t, b.get("/account"), "/sign-in")
+	wantRedirect(t, b.post("/sign-out", nil), "/signed-out") // twice is no error
+}
+
+func TestAPageOfTheAccountNeedsASession(t *testing.T) {
+	s := start(t, yaml)
+	b := newBrowser(t, s)
+
+	wantRedirect(t, b.get("/admin?x=1"), "/sign-in?to=%2Fadmin%3Fx%3D1")
+	wantRedirect(t, b.get("/"), "/account")
+	wantPage(t, b.post("/prove", nil), http.StatusUnauthorized, "Please sign in")
+
+	a := s.Send(s.Client(), http.MethodGet, s.Issuer()+"/account", "", "Accept", "application/json")
+	if a.Status != http.StatusUnauthorized || a.Code() != "no_credential" {
+		t.Errorf("a program gets %d %s, want 401 no_credential", a.Status, a.Code())
+	}
+
+	b.mustSignIn("eric")
+	wantPage(t, b.get("/admin"), http.StatusForbidden, "This is not for your account")
+}
+
+func TestChangePasswordAddress(t *testing.T) {
+	s := start(t, yaml)
+	b := newBrowser(t, s)
+
+	a := b.get("/.well-known/change-password")
+	if a.Status != http.StatusFound || a.Header.Get("Location") != "/account/security" {
+		t.Errorf("got %d to %q, want 302 to /account/security", a.Status, a.Header.Get("Location"))
+	}
+
+	// Without this, browsers do not trust the first address.
+	a = b.get("/.well-known/resource-that-should-not-exist-whose-status-code-should-not-be-200")
+	if a.Status != http.StatusNotFound {
+		t.Errorf("the address that must not exist answers %d, want 404", a.Status)
+	}
+}
+
+func TestLanguage(t *testing.T) {
+	s := start(t, yaml)
+
+	for _, tc := range []struct{ name, query, cookie, accept, want string }{
+		{"nothing is known", "", "", "", "Sign in"},
+		{"the browser prefers German", "", "", "de-AT,en;q=0.5", "Anmelden"},
+		{"the browser prefers another one", "", "", "fr,it", "Sign in"},
+		{"the browser has German second", "", "", "fr,de;q=0.8,en;q=0.5", "Anmelden"},
+		{"the user chose before", "", "en", "de", "Sign in"},
+		{"the request asks", "?ui_locales=fr%20de", "en", "en", "Anmelden"},
+		{"the user chooses now", "?ui_locales=de&lang=en", "de", "de", "Sign in"},
+		{"what is no language", "?lang=" + strings.Repeat("x", 9000), "%", "%%;;", "Sign in"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBrowser(t, s)
+			b.t = t
+			a := b.get("/sign-in"+tc.query, "Accept-Language", tc.accept, "Cookie", "jeton-lang="+tc.cookie)
+			wantPage(t, a, http.StatusOK, "<h1>"+tc.want+"</h1>")
+		})
+	}
+
+	a := newBrowser(t, s).get("/sign-in?lang=de")
+	if !strings.HasPrefix(a.Cookies(), "jeton-lang=de") {
+		t.Errorf("choosing a language sets the cookies %q, want jeton-lang=de", a.Cookies())
+	}
+}
+
+func TestAssetsAreKeptForGood(t *testing.T) {
+	s := start(t, yaml)
+	b := newBrowser(t, s)
+	page := b.get("/sign-in").Body
+
+	found := 0
+	for part := range strings.SplitSeq(page, `"`) {
+		if !strings.HasPrefix(part, "/.jeton/assets/") {
+			continue
+		}
+		found++
+
+		a := b.get(part)
+		if a.Status != http.StatusOK || a.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" {
+			t.Errorf("GET %s = %d %q, want 200, immutable", part, a.Status, a.Header.Get("Cache-Control"))
+		}
+
+		// As a node of another version has it.
+		parts := strings.Split(part, "/")
+		parts[3] = "0123"
+		a = b.get(strings.Join(parts, "/"))
+		if a.Status != http.StatusOK || a.Header.Get("Cache-Control") != "no-cache" {
+			t.Errorf("with another hash: %d %q, want 200, no-cache", a.Status, a.Header.Get("Cache-Control"))
+		}
+	}
+
+	if found < 3 {
+		t.Errorf("the page has %d assets, want at least 3", found)
+	}
+}
+
+func TestPagesCanBeTurnedOff(t *testing.T) {
+	s := start(t, strings.Replace(yaml, "issuer:", "issuer:\n  pages: false", 1)+"    login: {paths: [/login]}\n")
+
+	for _, path := range []string{"/", "/sign-in", "/account", "/admin", "/setup/x"} {
+		a := s.Send(s.Client(), http.MethodGet, s.Issuer()+path, "", "Accept", "text/html")
+		if a.Status != http.StatusNotFound {
+			t.Errorf("GET %s = %d, want 404", path, a.Status)
+		}
+	}
+}
+
+// TestASharedAddress has the pages on the address of a service, as without a configuration.
+func TestASharedAddress(t *testing.T) {
+	const shared = `
+issuer: {url: "https://localhost:${ISSUER_PORT}", listen: "localhost:${ISSUER_PORT}"}
+services:
+  - name: app
+    listen: "localhost:${ISSUER_PORT}"
+    routes: [{match: %s, open: true, respond: {text: of the service}}]
+`
+	alone := start(t, fmt.Sprintf(shared, "GET /app/"))
+	b := newBrowser(t, alone)
+	wantRedirect(t, b.get("/"), "/account")
+	wantPage(t, b.get("/sign-in"), http.StatusOK, "Sign in")
+	if a := b.get("/app/x"); a.Body != "of the service" {
+		t.Errorf("GET /app/x = %q, want that of the service", a.Body)
+	}
+
+	all := start(t, fmt.Sprintf(shared, "'GET /{rest...}'"))
+	b = newBrowser(t, all)
+	for _, path := range []string{"/", "/other"} {
+		if a := b.get(path); a.Body != "of the service" {
+			t.Errorf("GET %s = %q, want that of the service", path, a.Body)
+		}
+	}
+	wantPage(t, b.get("/sign-in"), http.StatusOK, "Sign in")
+}
+
+func TestTheSessionHasTheTermsOfTheConfiguration(t *testing.T) {
+	s := start(t, strings.Replace(yaml, "issuer:", "issuer:\n  session: {lifetime: 2h, max_sessions: 1}", 1))
+	first := newBrowser(t, s)
+	first.mustSignIn("diane")
+	second := newBrowser(t, s)
+	second.mustSignIn("diane")
+
+	wantRedirect(t, first.get("/account"), "/sign-in")
+	wantPage(t, second.get("/account"), http.StatusOK, "diane")
+
+	events := s.Events()
+	i := slices.IndexFunc(events, func(e jeton.Event) bool { return e.Action == "login" && e.Service == "issuer" })
+	if i < 0 {
+		t.Fatal("the audit log has no login at the issuer")
+	}
+
+	a := second.signIn("/sign-in", "diane", right)
+	for _, line := range a.Header["Set-Cookie"] {
+		c, err := http.ParseSetCookie(line)
+		if err != nil || c.Name != "__Host-jeton-issuer" {
+			continue
+		}
+		if c.MaxAge != int((2*time.Hour).Seconds()) || !c.Secure || !c.HttpOnly || c.Path != "/" {
+			t.Errorf("the cookie is %q, want 2 hours, Secure, HttpOnly", strings.SplitAfter(line, ";")[1:])
+		}
+	}
+}
