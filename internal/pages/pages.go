@@ -19,6 +19,7 @@
 //
 //	pages.go               routes, what the package needs
 //	frame.go, navigation.go  from a view model to a page
+//	prerender.go           the page that strangers load, rendered once
 //	views.go               parts of view models: notes, fields, meters, pagers
 //	catalogue.go, language.go, spans.go  messages, times and numbers in a language
 //	headers.go, assets.go  headers of every page; the style sheet, script and logo
@@ -90,6 +91,8 @@ type Pages struct {
 	cookie     web.Cookie
 	langCookie web.Cookie
 	issuer     *gate.Service // reads the cookie
+
+	prerendered prerendered
 }
 
 // New returns the pages for a configuration that has been checked.

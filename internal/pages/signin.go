@@ -76,7 +76,12 @@ func (p *Pages) signInPage(w *web.Reply, r *http.Request) error {
 		return p.show(w, r, http.StatusOK, "sign-in/choose", p.choose(query, live.Principal()))
 	}
 
-	return p.show(w, r, http.StatusOK, "sign-in/sign-in", p.signInForm(query, name))
+	v := p.signInForm(query, name)
+	if v.Name.Value == "" && !query.Has("done") {
+		return p.showEmptySignIn(w, r, v)
+	}
+
+	return p.show(w, r, http.StatusOK, "sign-in/sign-in", v)
 }
 
 // maxHint bounds a user name that an address asks the form to have, in bytes.

@@ -398,3 +398,46 @@ func TestTheSessionHasTheTermsOfTheConfiguration(t *testing.T) {
 		}
 	}
 }
+
+// open loads a page of any address and follows redirects and the page that leads on.
+func (b *browser) open(address string) jetontest.Answer {
+	b.t.Helper()
+
+	for range 20 {
+		a := b.s.Send(b.client, http.MethodGet, address, "",
+			"Accept", "text/html", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document")
+		next := a.Header.Get("Location") + strings.TrimPrefix(a.Header.Get("Refresh"), "0;url=")
+		if next == "" {
+			return a
+		}
+
+		to, err := mustURL(b.t, address).Parse(next)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		address = to.String()
+	}
+
+	b.t.Fatalf("too many redirects to %s", address)
+	return jetontest.Answer{}
+}
+
+func TestSignOutNamesTheServicesThatEnded(t *testing.T) {
+	s := start(t, yaml)
+	b := newBrowser(t, s)
+	b.mustSignIn("diane")
+
+	if a := b.open(s.URL("reports") + "/me"); a.Body != "diane" {
+		t.Fatalf("the service answers %d %q, want diane", a.Status, a.Body)
+	}
+
+	wantPage(t, b.get("/sign-out"), http.StatusOK, "<strong>reports</strong>")
+	a := b.post("/sign-out", nil)
+	wantRedirect(t, a, "/signed-out?ended=reports")
+	wantPage(t, b.get(a.Header.Get("Location")), http.StatusOK, "Your sessions have ended here, and at:")
+
+	a = b.s.Send(b.client, http.MethodGet, s.URL("reports")+"/me", "")
+	if a.Status != http.StatusUnauthorized {
+		t.Errorf("the service answers %d after the sign-out, want 401", a.Status)
+	}
+}
