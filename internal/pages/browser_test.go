@@ -10,8 +10,6 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-const right = "correct horse battery"
-
 // yaml has the pages, and a service whose users sign in there.
 const yaml = `
 throttle: {pair_burst: 5, pair_every: 1h}
