@@ -48,9 +48,13 @@ type file struct {
 
 // newAssets returns the assets of a brand.
 func newAssets(brand config.Brand, logo []byte) (assets, error) {
-	sheet, err := assetFiles.ReadFile("assets/style.css")
-	if err != nil {
-		return assets{}, err
+	var sheet []byte
+	for _, name := range []string{"assets/style.css", "assets/admin.css"} {
+		part, err := assetFiles.ReadFile(name)
+		if err != nil {
+			return assets{}, err
+		}
+		sheet = append(append(sheet, part...), '\n')
 	}
 
 	script, err := assetFiles.ReadFile("assets/app.js")

@@ -89,6 +89,9 @@ var doneNotes = map[string]Text{
 func done(key string) *Note {
 	t, ok := doneNotes[key]
 	if !ok {
+		t, ok = adminDone[key]
+	}
+	if !ok {
 		return nil
 	}
 

@@ -160,6 +160,7 @@ type Pager struct {
 
 // Step is a check of a decision: {{template "steps" .Steps}}.
 type Step struct {
+	Label  Text // or
 	Name   string
 	Value  string
 	Result string // pass, fail or skip

@@ -1,0 +1,134 @@
+package pages
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// explainView is the view of admin/explain.
+type explainView struct {
+	Note      *Note
+	ID        Field
+	Decisions []decisionView
+}
+
+// decisionView is a decision with every check that it took.
+type decisionView struct {
+	Number  int // makes ids unique
+	Passed  bool
+	Title   Text
+	Code    string // of the refusal, or ""
+	What    Text   // in words, or
+	Action  string
+	Target  string
+	Who     Text
+	Service string
+	Source  string
+	Time    time.Time
+	Reason  string // in English
+	Steps   []Step
+}
+
+// checkNames are the checks that have a name in every language. All others are shown as they are in the log.
+var checkNames = map[string]Text{
+	"route":      text("admin.check.route"),
+	"credential": text("admin.check.credential"),
+	"window":     text("admin.check.window"),
+	"scope":      text("admin.check.scope"),
+	"uses":       text("admin.check.uses"),
+	"terms":      text("admin.check.terms"),
+	"signature":  text("admin.check.signature"),
+	"claims":     text("admin.check.claims"),
+	"method":     text("admin.check.method"),
+}
+
+// maxRequestID bounds what is looked up as the id of a request, in bytes.
+const maxRequestID = 128
+
+// adminExplain answers GET /admin/explain?id=.
+func (p *Pages) adminExplain(w *web.Reply, r *http.Request) error {
+	id := strings.TrimSpace(r.URL.Query().Get("id"))
+	v := explainForm(id)
+	if id == "" {
+		return p.show(w, r, http.StatusOK, "admin/explain", v)
+	}
+
+	var events []jeton.Event
+	err := error(jeton.ErrNotFound)
+	if len(id) <= maxRequestID {
+		err = p.call(w, r, http.MethodGet, "/explain/"+url.PathEscape(id), nil, nil, &events)
+	}
+
+	switch jeton.Outcome(err) {
+	case jeton.ErrNotFound, jeton.ErrInvalid:
+		v.ID.Invalid, v.ID.Focus = true, true
+		v.ID.Error = text("admin.explain.unknown")
+
+		return p.again(w, r, "admin/explain", v, err)
+	}
+	if err != nil {
+		return err
+	}
+
+	v.Decisions = explained(events)
+
+	return p.show(w, r, http.StatusOK, "admin/explain", v)
+}
+
+// explainForm returns the form with an id.
+func explainForm(id string) explainView {
+	return explainView{ID: Field{
+		Name:         "id",
+		Label:        text("admin.explain.id"),
+		Value:        id,
+		Autocomplete: "off",
+		NoCapitals:   true,
+		Required:     true,
+		Focus:        id == "",
+	}}
+}
+
+// explained returns the decisions of a request.
+func explained(events []jeton.Event) []decisionView {
+	var list []decisionView
+	for i, e := range events {
+		v := decisionView{
+			Number:  i + 1,
+			Passed:  e.Outcome == audit.OK,
+			Title:   text("admin.explain.allowed"),
+			What:    auditActionText(e.Action),
+			Action:  e.Action,
+			Target:  e.Target,
+			Who:     actorText(e.Actor),
+			Service: e.Service,
+			Source:  e.Source,
+			Time:    e.Time,
+		}
+		switch {
+		case v.Passed && len(e.Checks) == 0:
+			v.Title = text("admin.explain.done")
+		case !v.Passed:
+			v.Title = text("admin.explain.refused")
+			v.Code = e.Outcome
+			v.Reason = e.Reason
+		}
+
+		for _, c := range e.Checks {
+			v.Steps = append(v.Steps, Step{
+				Label:  checkNames[c.Name],
+				Name:   c.Name,
+				Value:  c.Value,
+				Result: c.Result,
+			})
+		}
+		list = append(list, v)
+	}
+
+	return list
+}
