@@ -185,6 +185,10 @@ func greet(out io.Writer, s server.Started) {
 		fmt.Fprintln(out)
 	}
 
+	if s.Pages {
+		fmt.Fprintf(out, "  %-16s %s/account\n", "pages", s.Issuer.URL)
+	}
+
 	if s.Admin != "" {
 		fmt.Fprintf(out, "  %-16s %s/healthz /readyz /metrics\n", "admin", s.Admin)
 	}

@@ -276,6 +276,7 @@ func (s *Server) started() Started {
 	if issuer != nil {
 		l := s.listeners[listenKey(issuer.Listen, oauth.Name)]
 		started.Issuer = Address{Service: oauth.Name, URL: issuer.URL, Listen: l.net.Addr().String()}
+		started.Pages = issuer.Pages
 		if !issuer.PlainHTTP {
 			started.Issuer.Cert = s.core.dir.file(issuer.TLS.Cert)
 		}

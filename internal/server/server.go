@@ -59,6 +59,7 @@ type Config struct {
 type Started struct {
 	Services []Address
 	Issuer   Address // the authorization server; zero when there is none
+	Pages    bool    // it has pages for browsers
 	Admin    string  // URL of the admin listener, or ""
 	DataDir  string
 	Database string // shared by nodes, without secrets; "": SQLite in DataDir
