@@ -5,11 +5,13 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
@@ -196,6 +198,22 @@ func TestASignInReturnsToThePageThatWasAskedFor(t *testing.T) {
 
 	// The session is there: nothing is asked, and no redirect is needed.
 	b.wants(b.get(page), "reports of diane")
+}
+
+// TestASignInReplacesTheSessionOfTheBrowser keeps a browser that signs in again from leaving a session behind.
+func TestASignInReplacesTheSessionOfTheBrowser(t *testing.T) {
+	s := startSigningIn(t)
+	b := newBrowser(t, s)
+	b.signIn("diane")
+	for range 2 {
+		b.wants(b.open(s.URL("shop")+"/.jeton/start?to=/me"), "diane")
+	}
+
+	var list []jeton.Session
+	s.MustControl("GET", "/api/v1/sessions?service=shop", nil, &list)
+	if len(list) != 1 || list[0].Parent == "" || !slices.Equal(list[0].AMR, []string{"pwd"}) || list[0].Proved.IsZero() {
+		t.Errorf("sessions at shop: got %+v, want one, the child of a session by password", list)
+	}
 }
 
 func TestTheSecondServiceOpensWithoutASignIn(t *testing.T) {
