@@ -200,6 +200,35 @@ func TestASignInReturnsToThePageThatWasAskedFor(t *testing.T) {
 	b.wants(b.get(page), "reports of diane")
 }
 
+// TestAServiceMayShareTheAddressOfTheIssuer is a server without a configuration file, on another port.
+func TestAServiceMayShareTheAddressOfTheIssuer(t *testing.T) {
+	s := jetontest.Start(t, easy+`
+issuer: {url: "https://localhost:${ISSUER_PORT}", listen: "localhost:${ISSUER_PORT}"}
+services:
+  - name: jeton
+    listen: localhost:${ISSUER_PORT}
+    login: {sign_in: true, paths: [/login]}
+    logout: /logout
+    tokens: {}
+    routes: [{match: GET /whoami, respond: {template: '{{.Name}}'}}]
+`)
+	s.AddUser("diane", right)
+	b := newBrowser(t, s)
+
+	b.open(s.URL("jeton") + "/whoami")
+	b.wants(b.signInHere("diane"), "diane")
+
+	// The two sessions have cookies of their own: that of the issuer opens nothing of the service.
+	a := s.Send(b.client, http.MethodPost, s.URL("jeton")+"/logout", "")
+	if a.Status != http.StatusOK {
+		t.Fatalf("logout: got %d %s, want 200", a.Status, a.Body)
+	}
+	b.open(s.URL("jeton") + "/whoami")
+	if !strings.HasPrefix(b.at(), s.Issuer()+"/sign-in?") {
+		t.Errorf("after logout the service leads to %s, want the sign-in page", b.at())
+	}
+}
+
 // TestASignInReplacesTheSessionOfTheBrowser keeps a browser that signs in again from leaving a session behind.
 func TestASignInReplacesTheSessionOfTheBrowser(t *testing.T) {
 	s := startSigningIn(t)
@@ -211,7 +240,8 @@ func TestASignInReplacesTheSessionOfTheBrowser(t *testing.T) {
 
 	var list []jeton.Session
 	s.MustControl("GET", "/api/v1/sessions?service=shop", nil, &list)
-	if len(list) != 1 || list[0].Parent == "" || !slices.Equal(list[0].AMR, []string{"pwd"}) || list[0].Proved.IsZero() {
+	if len(list) != 1 || list[0].Parent == "" || list[0].Proved.IsZero() ||
+		!slices.Equal(list[0].AMR, []string{"pwd"}) {
 		t.Errorf("sessions at shop: got %+v, want one, the child of a session by password", list)
 	}
 }
@@ -447,6 +477,7 @@ func TestRequestsWithoutASession(t *testing.T) {
 		{"prefetch", "GET", "/me", []string{navigate, document, "Sec-Purpose prefetch"}, "401 problem"},
 		{"prerender", "GET", "/twice", []string{navigate, document, "Sec-Purpose prefetch;prerender"}, "401 problem"},
 		{"an image", "GET", "/me", []string{"Sec-Fetch-Mode no-cors", "Sec-Fetch-Dest image"}, "401 problem"},
+		{"a WebSocket", "GET", "/me", []string{"Sec-Fetch-Mode websocket", "Sec-Fetch-Dest empty"}, "401 problem"},
 		{"a token of a browser", "GET", "/me", []string{navigate, document, "Authorization Bearer x"}, "401 problem"},
 		{"an iframe", "GET", "/me", []string{navigate, "Sec-Fetch-Dest iframe"}, "401 page /.jeton/start?to=%2Fme"},
 		{
