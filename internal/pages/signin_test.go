@@ -256,7 +256,7 @@ func TestAPageOfTheAccountNeedsASession(t *testing.T) {
 	}
 
 	b.mustSignIn("eric")
-	wantPage(t, b.get("/admin"), http.StatusForbidden, "This is not for your account")
+	wantPage(t, b.get("/admin"), http.StatusNotFound, "There is nothing here")
 }
 
 func TestChangePasswordAddress(t *testing.T) {
