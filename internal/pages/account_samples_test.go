@@ -218,7 +218,7 @@ func tokenSamples() map[string][]any {
 	one.Parent = "t9"
 	left := int64(17)
 	tested := newTokenView(one, now, url.Values{"method": {"POST"}, "url": {hostile}})
-	tested.Verdict = newVerdict(tokenTest{"POST", hostile}, testedToken{
+	tested.Verdict = newVerdict(one, tokenTest{"POST", hostile}, testedToken{
 		Code: "insufficient_scope",
 		Left: &left,
 		Checks: []jeton.Check{
@@ -228,7 +228,15 @@ func tokenSamples() map[string][]any {
 		},
 	})
 	allowed := newTokenView(oneToken{Token: list[0]}, now, url.Values{})
-	allowed.Verdict = newVerdict(tokenTest{"GET", "https://x.example/"}, testedToken{Allowed: true, Service: "reports"})
+	allowed.Verdict = newVerdict(
+		oneToken{Token: list[2]},
+		tokenTest{"GET", "https://x.example/"},
+		testedToken{Allowed: true, Service: "reports", Checks: []jeton.Check{
+			{Name: "credential", Value: "t1", Result: "pass"},
+			{Name: "window", Value: "now", Result: "pass"},
+			{Name: "uses", Result: "pass"},
+		}},
+	)
 	wrong := newTokenView(one, now, url.Values{})
 	wrong.Note, wrong.Address.Error, wrong.Address.Invalid = badNote(), text("try.bad"), true
 

@@ -20,7 +20,7 @@ func TestATokenIsCreatedUsedAndRevoked(t *testing.T) {
 	}
 
 	page := v.get("/account/tokens", 200)
-	v.has(page, "job", "2 of 3 uses left", "ends in 29 days", "GET /reports/*", "reports:read")
+	v.has(page, "job", "2 of 3 uses left", "ends in 30 days", "GET /reports/*", "reports:read")
 
 	v.has(v.get("/account/tokens/"+accessor+"/revoke", 200), "No other token derives from it.")
 	v.leadsTo(v.post("/account/tokens/"+accessor+"/revoke", 303), "/account/tokens?done=token-revoked")
@@ -235,6 +235,32 @@ func TestAChangeAsksForThePasswordAgain(t *testing.T) {
 	}
 
 	v.post("/account/tokens/new", 200, fields...)
+}
+
+// TestALinkIsNoProof signs in with a link: a thief of it must not get a token that lasts longer than the session.
+func TestALinkIsNoProof(t *testing.T) {
+	v := newVisitor(t)
+	var link struct{ URL string }
+	v.s.MustControl(http.MethodPost, "/api/v1/users/diane/sign-in-link", nil, &link)
+
+	other := *v
+	other.client = v.s.Client(jetontest.Jar())
+	other.leadsTo(other.post(link.URL, 303), "/account")
+	v.has(other.get("/account/sessions", 200), "by a link")
+
+	other.leadsTo(other.send(http.MethodGet, "/account/tokens/new", ""), "/prove?to=%2Faccount%2Ftokens%2Fnew")
+	a := other.post("/account/tokens/new", 303, "name", "job", "service", "wiki", "lasts", "1d")
+	if to := a.Header.Get("Location"); !strings.HasPrefix(to, "/prove?") {
+		t.Errorf("the form leads to %q, want /prove", to)
+	}
+	a = other.post("/account", 303, "email", "eve@example.org")
+	if to := a.Header.Get("Location"); !strings.HasPrefix(to, "/prove?") {
+		t.Errorf("a new address leads to %q, want /prove", to)
+	}
+
+	other.post("/prove?to=%2Faccount%2Ftokens%2Fnew", 401, "password", "wrong")
+	other.post("/prove?to=%2Faccount%2Ftokens%2Fnew", 303, "password", right)
+	other.get("/account/tokens/new", 200)
 }
 
 func TestTheAddressChangesOnlyWithAProof(t *testing.T) {

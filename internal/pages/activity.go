@@ -90,8 +90,11 @@ func newEventRow(e jeton.Event, user string) eventRow {
 	if e.Actor != "" && e.Actor != self {
 		row.By = strings.TrimPrefix(e.Actor, "user:")
 	}
-	if e.Action == audit.Request {
+	switch {
+	case e.Action == audit.Request:
 		row.On = e.Target
+	case strings.HasPrefix(e.Target, "token:"):
+		row.On = strings.TrimPrefix(e.Target, "token:")
 	}
 	if e.Outcome != audit.OK {
 		row.Refused = text("error." + e.Outcome)

@@ -153,10 +153,21 @@ func newSessionRow(s ownSession, now time.Time) sessionRow {
 func timeLeft(from, until, now time.Time) Meter {
 	left := max(0, until.Sub(now))
 	return Meter{
-		Text:  text("left.time", left),
+		Text:  text("left.time", rounded(left)),
 		Value: int64(left.Seconds()),
 		Max:   max(1, int64(until.Sub(from).Seconds())),
 	}
+}
+
+// rounded returns a time in whole days, hours or minutes: of 30 days, a minute later still 30 are left.
+func rounded(d time.Duration) time.Duration {
+	for _, unit := range []time.Duration{day, time.Hour, time.Minute} {
+		if d >= 2*unit {
+			return d.Round(unit)
+		}
+	}
+
+	return d
 }
 
 // endSession answers POST /account/sessions/{id}. A sign-in session ends with those that follow from it.

@@ -51,7 +51,7 @@ func (p *Pages) testToken(w *web.Reply, r *http.Request) error {
 	if err != nil {
 		return p.testRefused(w, r, v, err)
 	}
-	v.Verdict = newVerdict(test, tested)
+	v.Verdict = newVerdict(t, test, tested)
 
 	return p.show(w, r, http.StatusOK, "account/token", v)
 }
@@ -69,8 +69,8 @@ func (p *Pages) testRefused(w *web.Reply, r *http.Request, v tokenView, err erro
 	return p.again(w, r, "account/token", v, err)
 }
 
-// newVerdict returns what a test found.
-func newVerdict(test tokenTest, tested testedToken) *verdictView {
+// newVerdict returns what a test of a token found.
+func newVerdict(t oneToken, test tokenTest, tested testedToken) *verdictView {
 	v := &verdictView{
 		Method:  test.Method,
 		URL:     test.URL,
@@ -80,15 +80,42 @@ func newVerdict(test tokenTest, tested testedToken) *verdictView {
 	if tested.Left != nil {
 		v.Left = text("try.left", *tested.Left)
 	}
-
 	if !tested.Allowed {
 		v.Reason = refusalOf(tested.Code)
 	}
+
 	for _, c := range tested.Checks {
-		v.Steps = append(v.Steps, Step{Name: c.Name, Value: c.Value, Result: c.Result})
+		v.Steps = append(v.Steps, newStep(t, c, v.Reason))
 	}
 
 	return v
+}
+
+// newStep returns a check in the words of a user. What was found wrong stands as the server says it, which names more
+// than the reason does.
+func newStep(t oneToken, c jeton.Check, reason Text) Step {
+	step := Step{
+		Label:  checkNames[c.Name],
+		Name:   c.Name,
+		Value:  c.Value,
+		Result: c.Result,
+	}
+
+	switch {
+	case c.Result == "fail" && c.Value == "":
+		step.Words = reason
+	case c.Result != "pass":
+	case c.Name == "credential" && t.Name != "":
+		step.Words = text("try.token", t.Name)
+	case c.Name == "window":
+		step.Words = text("try.until", t.Expires)
+	case c.Name == "uses" && t.UsesRemaining == nil:
+		step.Words = text("try.uncounted")
+	case c.Name == "uses":
+		step.Words = text("left.uses", *t.UsesRemaining, t.MaxUses)
+	}
+
+	return step
 }
 
 // refusalOf returns why a token would be refused, by the code of the refusal.

@@ -162,6 +162,7 @@ type Pager struct {
 type Step struct {
 	Label  Text // or
 	Name   string
+	Words  Text // or
 	Value  string
 	Result string // pass, fail or skip
 }
