@@ -35,7 +35,7 @@ func CopyDatabase(ctx context.Context, c Config, from, to End, report func(Progr
 
 	source, served, done, err := from.source(ctx, c)
 	if err != nil {
-		return out, fmt.Errorf("source: %w", err)
+		return out, fmt.Errorf("source: %w", from.withFix(err))
 	}
 	defer done()
 
@@ -51,12 +51,21 @@ func CopyDatabase(ctx context.Context, c Config, from, to End, report func(Progr
 
 	target, err := to.hold(ctx, c, f)
 	if err != nil {
-		return out, fmt.Errorf("destination: %w", err)
+		return out, fmt.Errorf("destination: %w", to.withFix(err))
 	}
 	defer target.Close()
 
 	out.Copied, err = move.Copy(ctx, source, target, report)
 	return out, err
+}
+
+// withFix completes an error about an older schema: the directory is an argument of the copy, and no other command
+// would find it.
+func (e End) withFix(err error) error {
+	if e.Database == nil && errors.Is(err, ErrOldSchema) {
+		return fmt.Errorf("%w, with --data-dir %s", err, e.DataDir)
+	}
+	return err
 }
 
 // source opens an end to read it, and says whether a server is up on it.

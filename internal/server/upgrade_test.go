@@ -155,6 +155,14 @@ func TestCommandsLeaveAnOlderSchemaAsItIs(t *testing.T) {
 			if !errors.Is(err, server.ErrOldSchema) || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s = %v, want %q", name, err, want)
 			}
+
+			where := "source: "
+			if o.conf.File.Database == nil {
+				where = ", with --data-dir " + o.conf.DataDir
+			}
+			if name == "CopyDatabase" && !strings.Contains(err.Error(), where) {
+				t.Errorf("%s = %v, want %q, too", name, err, where)
+			}
 		}
 
 		if got := o.applied(t); got != o.schema {
