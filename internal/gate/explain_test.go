@@ -159,24 +159,60 @@ func TestExplain(t *testing.T) {
 // must find out which token it sends.
 func TestExplainNamesARevokedToken(t *testing.T) {
 	m := newMatrix(t)
-	name, _ := m.newUser()
-	text, accessor := m.personal(name, 0, time.Time{})
-	m.MustControl("DELETE", "/api/v1/tokens/"+accessor, nil, nil)
+	name, password := m.newUser()
+	opaque, accessor := m.personal(name, 0, time.Time{})
+	signed, jti := m.short("app", name, password)
+	others, second := m.short("app", name, password)
 
-	a := m.Ask("GET", "app", "/who", "Authorization", "Bearer "+text)
-	if a.Status != 401 || strings.Contains(a.Body, accessor) {
-		t.Errorf("GET /who = %d %s, want 401 without the accessor", a.Status, a.Body)
+	end := func(method, path string) func() {
+		return func() { m.MustControl(method, "/api/v1/"+path, nil, nil) }
 	}
 
-	f := &fixture{Server: m.Server}
-	events, err := f.explain(t, a.Request())
-	if err != nil || len(events) != 1 {
-		t.Fatalf("%d events, %v, want one", len(events), err)
-	}
+	for _, tc := range []struct {
+		name, token string
+		end         func()
+		want, by    string
+	}{
+		{
+			"an opaque token",
+			opaque,
+			end("DELETE", "tokens/"+accessor),
+			fmt.Sprintf("token %s %q of user:%s ended at 2026-03-01T12:00:00", accessor, "cell", name),
+			"token.revoke by operator",
+		},
+		{
+			"a signed token",
+			signed,
+			end("DELETE", "tokens/"+jti),
+			fmt.Sprintf("token %s of user:%s ended at 2026-03-01T12:00:00", jti, name),
+			"token.revoke by operator",
+		},
+		{
+			"a signed token, with all of its user",
+			others,
+			end("POST", "users/"+name+"/end-tokens"),
+			fmt.Sprintf("token %s of user:%s ended at 2026-03-01T12:00:00", second, name),
+			"user.end-tokens by operator",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tc.end()
 
-	want := fmt.Sprintf("token %s %q of user:%s ended at 2026-03-01T12:00:00", accessor, "cell", name)
-	got := events[0].Checks[1].Value
-	if !strings.Contains(got, want) || !strings.Contains(got, "token.revoke by operator") {
-		t.Errorf("credential: %q, want %q and by whom", got, want)
+			a := m.Ask("GET", "app", "/who", "Authorization", "Bearer "+tc.token)
+			if a.Status != 401 || strings.Contains(a.Body, "token t_") || strings.Contains(a.Body, "ended") {
+				t.Errorf("GET /who = %d %s, want 401 without the reason", a.Status, a.Body)
+			}
+
+			f := &fixture{Server: m.Server}
+			events, err := f.explain(t, a.Request())
+			if err != nil || len(events) != 1 {
+				t.Fatalf("%d events, %v, want one", len(events), err)
+			}
+
+			got := events[0].Checks[1].Value
+			if !strings.Contains(got, tc.want) || !strings.Contains(got, tc.by) {
+				t.Errorf("credential: %q, want %q and %q", got, tc.want, tc.by)
+			}
+		})
 	}
 }

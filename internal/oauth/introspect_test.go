@@ -94,7 +94,7 @@ func TestIntrospection(t *testing.T) {
 
 		for _, tc := range []struct{ name, token, says string }{
 			{"spent", spent, "expired"},
-			{"revoked", revoked, "has been revoked"},
+			{"revoked", revoked, "token.revoke by client:ci"},
 			{"expired", expired, "expired"},
 			{"not valid yet", issued("later"), "not valid yet"},
 			{"opaque and not valid yet", issued("later-opaque"), "not valid yet"},

@@ -183,7 +183,7 @@ func (t *Tokens) checkRevoked(ctx context.Context, p *verified) (*Live, error) {
 	case err != nil:
 		return nil, fmt.Errorf("look up token: %w", err)
 	case void:
-		return nil, refused("token %s has been revoked", p.record.Accessor)
+		return nil, t.refuseVoid(ctx, p)
 	// Without its row there is no count, and the token would be accepted without limit.
 	case number == 0 && p.record.MaxUses != policy.Unlimited:
 		return nil, refused("token %s was revoked or has expired", p.record.Accessor)
@@ -203,6 +203,22 @@ func (t *Tokens) checkRevoked(ctx context.Context, p *verified) (*Live, error) {
 	r.Owner = owner
 
 	return t.newLive(r), nil
+}
+
+// refuseVoid returns why a token is refused that is revoked: itself, or with all tokens of its owner.
+func (t *Tokens) refuseVoid(ctx context.Context, p *verified) error {
+	r := p.record
+	for _, h := range []secret.Hash{r.Hash, secret.HashOf(p.generation)} {
+		e, err := t.store.FindEnded(ctx, h)
+		switch {
+		case err == nil:
+			return refused("token %s of %s:%s ended %s", r.Accessor, r.Owner.Kind, r.Owner.Name, e.how())
+		case !errors.Is(err, jeton.ErrNotFound):
+			return fmt.Errorf("find token: %w", err)
+		}
+	}
+
+	return refused("token %s has been revoked", r.Accessor)
 }
 
 // owner returns the current owner of a signed token, or the zero Owner if it is deleted or

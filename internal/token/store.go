@@ -131,7 +131,8 @@ type Which struct {
 	Before   int64  // number, for the next page of ListTokens alone; 0: the first
 }
 
-// Ended is an opaque token that was revoked or rotated, for the operator.
+// Ended is a token that was revoked or rotated, for the operator. A signed token says itself which one it is: only At,
+// Actor and Action are set.
 type Ended struct {
 	Accessor string
 	Name     string // of a personal token
@@ -169,7 +170,8 @@ type Store interface {
 	// FindToken returns the token of a hash. It returns jeton.ErrNotFound if there is none, or
 	// if its owner is disabled or now has another version.
 	FindToken(ctx context.Context, h secret.Hash) (Record, error)
-	// FindEnded returns an opaque token that was revoked or rotated, as long as the audit log
+	// FindEnded returns an opaque token that was revoked or rotated, or by the hash of a jti or
+	// of a generation the revocation of signed tokens, as long as the audit log
 	// has events of that time. It returns jeton.ErrNotFound if there is none.
 	FindEnded(ctx context.Context, h secret.Hash) (Ended, error)
 	// FindSigned returns the number of a signed token, 0 if it is not stored, and whether its

@@ -205,13 +205,15 @@ func (t *Tokens) refuseEnded(ctx context.Context, h secret.Hash) error {
 		return fmt.Errorf("find token: %w", err)
 	}
 
+	return refused("token %s %q of %s ended %s", e.Accessor, e.Name, e.Owner, e.how())
+}
+
+// how returns when a token ended, what ended it and by whom.
+func (e Ended) how() string {
 	by := e.Actor
 	if by == "" {
 		by = "the server"
 	}
 
-	return refused(
-		"token %s %q of %s ended at %s: %s by %s",
-		e.Accessor, e.Name, e.Owner, e.At.Format(policy.TimeFormat), e.Action, by,
-	)
+	return fmt.Sprintf("at %s: %s by %s", e.At.Format(policy.TimeFormat), e.Action, by)
 }

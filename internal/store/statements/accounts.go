@@ -275,7 +275,7 @@ func endTokensOfUser(ctx context.Context, tx Conn, a account.Account, all bool, 
 	if _, err := makeVoid(ctx, tx, token.Void{
 		Hash:  secret.HashOf(a.Generation()),
 		Until: ev.Time.Add(policy.KeepRevocations),
-	}); err != nil {
+	}, ev); err != nil {
 		return err
 	}
 

@@ -359,6 +359,9 @@ SET until = CASE WHEN revoked.until > excluded.until THEN revoked.until ELSE exc
 	if _, err := tx.Exec(ctx, void, generation[:], milli(s.Now.Add(s.KeepRevoked))); err != nil {
 		return nil, err
 	}
+	if err := keepVoid(ctx, tx, generation, s.Event); err != nil {
+		return nil, err
+	}
 
 	ended, err := endTokens(ctx, tx, s.Event, "client = $1 AND client <> 0", c.ID)
 	return append(ended, generation), err

@@ -31,6 +31,21 @@ func keepEnded(ctx context.Context, tx Conn, ev jeton.Event, where string, args 
 	return err
 }
 
+// keepVoid keeps by which event signed tokens are revoked: by the hash of a jti, or of the generation that they
+// contain.
+func keepVoid(ctx context.Context, tx Conn, h secret.Hash, ev jeton.Event) error {
+	if ev.Action == "" {
+		return nil
+	}
+
+	_, err := tx.Exec(
+		ctx, "INSERT INTO ended_tokens ("+endedColumns+") VALUES ($1, '', '', '', $2, $3, $4) "+
+			"ON CONFLICT (hash) DO NOTHING", h[:], milli(ev.Time), ev.Actor, ev.Action,
+	)
+
+	return err
+}
+
 // FindEnded implements token.Store.
 func (db *Store) FindEnded(ctx context.Context, h secret.Hash) (token.Ended, error) {
 	var e token.Ended

@@ -162,7 +162,7 @@ func (db *Store) EndTokens(ctx context.Context, w token.Which, void *token.Void,
 		// Void first: steps that do both wait for one another here, and never for a token
 		// that the other has locked.
 		if void != nil {
-			added, err := makeVoid(ctx, tx, *void)
+			added, err := makeVoid(ctx, tx, *void, ev)
 			if err != nil {
 				return nil, err
 			}
@@ -243,10 +243,10 @@ func tokensEnded(hashes []secret.Hash) []change.Change {
 	return []change.Change{{Kind: change.Tokens, Hashes: hashes}}
 }
 
-// makeVoid remembers that something must no longer be accepted, and reports whether that is
-// new. Rows become visible in the order of their numbers: a reader that has read up to one of
+// makeVoid remembers that something must no longer be accepted, and by which event, and reports
+// whether that is new. Rows become visible in the order of their numbers: a reader that has read up to one of
 // them has missed none before it.
-func makeVoid(ctx context.Context, tx Conn, v token.Void) (bool, error) {
+func makeVoid(ctx context.Context, tx Conn, v token.Void, ev jeton.Event) (bool, error) {
 	if err := tx.Order(ctx, "void"); err != nil {
 		return false, err
 	}
@@ -255,8 +255,11 @@ func makeVoid(ctx context.Context, tx Conn, v token.Void) (bool, error) {
 		ctx, "INSERT INTO revoked (hash, until) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING", v.Hash[:],
 		milli(v.Until),
 	)
+	if err != nil || n == 0 {
+		return false, err
+	}
 
-	return n > 0, err
+	return true, keepVoid(ctx, tx, v.Hash, ev)
 }
 
 // endTokens deletes the tokens that where chooses, with their children and their counts, and

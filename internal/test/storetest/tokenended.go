@@ -59,10 +59,30 @@ func endedTokenKnown(t *testing.T, s Store) {
 		}
 	}
 
-	for before, want := range map[time.Time]error{at: nil, at.Add(time.Minute): jeton.ErrNotFound} {
-		_, err := s.Forget(t.Context(), before, 100)
+	// Of signed tokens only the hash of a jti or of a generation is known.
+	void := token.Void{Hash: secret.HashOf("jti:one"), Until: at.Add(time.Hour)}
+	revoke := jeton.Event{Time: at, Actor: "client:job", Action: audit.TokenRevoke}
+	must(t, s.EndTokens(t.Context(), token.Which{}, &void, revoke))
+
+	for h, want := range map[secret.Hash]token.Ended{
+		void.Hash:                     {At: at, Actor: "client:job", Action: audit.TokenRevoke},
+		secret.HashOf(c.Generation()): {At: at, Actor: "operator", Action: audit.TokenRevoke},
+		secret.HashOf(a.Generation()): {At: at, Actor: "operator", Action: audit.TokenRevoke},
+	} {
+		got, err := s.FindEnded(t.Context(), h)
+		if err != nil || got != want {
+			t.Errorf("FindEnded of signed tokens = %+v, %v, want %+v", got, err, want)
+		}
+	}
+
+	// In this order, as what is forgotten does not come back.
+	for _, tc := range []struct {
+		before time.Time
+		want   error
+	}{{at, nil}, {at.Add(time.Minute), jeton.ErrNotFound}} {
+		_, err := s.Forget(t.Context(), tc.before, 100)
 		must(t, err)
 		_, err = s.FindEnded(t.Context(), secret.HashOf("revoked"))
-		wants(t, "FindEnded after Forget", err, want)
+		wants(t, "FindEnded after Forget", err, tc.want)
 	}
 }
