@@ -5,7 +5,9 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jeton-auth/jeton/jetontest"
 )
@@ -459,4 +461,64 @@ func TestAFormOfAnotherSiteChangesNothing(t *testing.T) {
 		}
 	}
 	v.see(page)
+}
+
+func TestASignInLinkIsShownOnceAndSignsInOnce(t *testing.T) {
+	s := jetontest.Start(t, adminConf)
+	v := newAdmin(t, s)
+	v.done("/admin/users/new", "name", "diane")
+	page := v.userURL("diane")
+
+	a := v.post(page, "do", "link")
+	m := regexp.MustCompile(`<code id="secret">` + regexp.QuoteMeta(s.Issuer()) + `(/link/[^<]+)</code>`).
+		FindStringSubmatch(a.Body)
+	if a.Status != http.StatusOK || m == nil || a.Header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("got %d, want a page with a link that nothing keeps\n%s", a.Status, a.Body)
+	}
+	v.lacks("the page of the user", v.see(page), "/link/")
+
+	diane := newAdminVisitor(t, s)
+	if a := diane.post(m[1]); a.Status != http.StatusSeeOther {
+		t.Errorf("the link: got %d, want 303", a.Status)
+	}
+	diane.has("the account", diane.get("/account").Body, "diane")
+
+	second := newAdminVisitor(t, s)
+	if a := second.post(m[1]); a.Status != http.StatusGone {
+		t.Errorf("the link again: got %d, want 410", a.Status)
+	}
+	v.see("/admin/sessions?user=diane", "by a link")
+}
+
+func TestTheOverviewShowsTheServer(t *testing.T) {
+	s := jetontest.Start(t, adminConf)
+	v := newAdmin(t, s)
+
+	v.see("/admin", "SQLite, in the data directory", "Revocations hold", "at once", "answers", "<rect ", "this one")
+}
+
+func TestAnAdministratorIsAskedForThePasswordAgain(t *testing.T) {
+	var passed atomic.Int64
+	clock := func() time.Time { return time.Now().Add(time.Duration(passed.Load())) }
+	s := jetontest.Start(t, adminConf, jetontest.Clock(clock))
+	s.AddUser("diane", adminPassword)
+	v := newAdmin(t, s)
+	page := v.userURL("diane")
+
+	passed.Store(int64(11 * time.Minute))
+	for _, path := range []string{page + "/delete", page + "/disable", "/admin/users/new", "/admin/clients/new"} {
+		a := v.get(path)
+		want := "/prove?to=" + url.QueryEscape(path)
+		if a.Status != http.StatusSeeOther || a.Header.Get("Location") != want {
+			t.Errorf("GET %s: got %d to %q, want 303 to %q", path, a.Status, a.Header.Get("Location"), want)
+		}
+	}
+
+	a := v.post(page, "do", "groups", "groups", "admin")
+	if a.Status != http.StatusSeeOther || a.Header.Get("Location") != "/prove?to="+url.QueryEscape(page) {
+		t.Errorf("a change: got %d to %q, want 303 to the password", a.Status, a.Header.Get("Location"))
+	}
+
+	v.post("/prove?to="+url.QueryEscape(page), "password", adminPassword)
+	v.has("the page after", v.done(page, "do", "groups", "groups", "staff"), "The change was saved")
 }

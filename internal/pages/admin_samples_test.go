@@ -12,6 +12,7 @@ import (
 func adminSamples() map[string][]any {
 	all := map[string][]any{}
 	for _, part := range []map[string][]any{
+		adminOverviewSamples(),
 		adminUserSamples(),
 		adminSessionSamples(),
 		adminTokenSamples(),
@@ -24,8 +25,6 @@ func adminSamples() map[string][]any {
 			all[name] = append(all[name], views...)
 		}
 	}
-
-	all["admin/overview"] = []any{struct{}{}}
 
 	return all
 }

@@ -48,31 +48,16 @@ func (p *Pages) readUser(w *web.Reply, r *http.Request) (userView, error) {
 	var u jeton.User
 	var ends impact
 
-	err := p.call(w, r, http.MethodGet, "/users/"+url.PathEscape(r.PathValue("id")), nil, nil, &u)
+	path := "/users/" + url.PathEscape(r.PathValue("id"))
+	err := p.call(w, r, http.MethodGet, path, nil, nil, &u)
 	if err == nil {
-		ends, err = p.impactOf(w, r, u.Name)
+		err = p.call(w, r, http.MethodGet, path+"/impact", nil, nil, &ends)
 	}
 	if err != nil {
 		return userView{}, err
 	}
 
 	return p.userPage(u, ends, gate.From(w).Principal()), nil
-}
-
-// impactOf counts what a user has. No more are counted than the largest page of a list has.
-func (p *Pages) impactOf(w *web.Reply, r *http.Request, user string) (impact, error) {
-	query := url.Values{"user": {user}, "limit": {"1000"}}
-
-	var sessions []jeton.Session
-	_, err := p.API.Page(w, r, pathWith(apiPath+"/sessions", query), &sessions)
-	if err != nil {
-		return impact{}, err
-	}
-
-	var tokens []jeton.Token
-	_, err = p.API.Page(w, r, pathWith(apiPath+"/tokens", query), &tokens)
-
-	return impact{Sessions: int64(len(sessions)), Tokens: int64(len(tokens))}, err
 }
 
 // userPage returns the page of a user for an administrator.
