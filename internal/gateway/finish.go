@@ -166,5 +166,6 @@ func (g *Gateway) notice(w *web.Reply, r *http.Request, err error, n web.Notice)
 	g.challenge(g.schemes).Set(w, r, err)
 	n.Service = g.conf.Name
 	n.Problem = web.Mark(w, err)
+	n.Wait, _ = jeton.RetryAfter(err)
 	g.signIn.Page(w, r, n.Problem.Status, n)
 }

@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
+	"time"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -19,7 +21,7 @@ type noticeView struct {
 }
 
 // newNotice returns the view of a notice.
-func newNotice(n web.Notice) noticeView {
+func newNotice(n web.Notice, now time.Time) noticeView {
 	v := noticeView{
 		Detail:  n.Problem.Detail,
 		User:    n.User,
@@ -44,7 +46,7 @@ func newNotice(n web.Notice) noticeView {
 	case web.NoticeClient:
 		v.Title, v.Text = text("notice.client"), text("notice.client.do")
 	default:
-		v.Title, v.Text = text("notice.failed"), text("notice.failed.do")
+		v.Title, v.Text = whyFailed(n, now)
 	}
 
 	if n.Link != "" {
@@ -52,6 +54,26 @@ func newNotice(n web.Notice) noticeView {
 	}
 
 	return v
+}
+
+// whyFailed returns why a sign-in failed, and what to do: for the terms of the service, only waiting or a sign-out
+// elsewhere helps.
+func whyFailed(n web.Notice, now time.Time) (title, do Text) {
+	code := n.Problem.Code
+	for _, err := range []error{jeton.ErrRelogin, jeton.ErrSessionsFull, jeton.ErrBusy, jeton.ErrUnavailable} {
+		if code != jeton.Code(err) {
+			continue
+		}
+
+		title, do = text("error."+code), text("error."+code+".do")
+		if n.Wait > 0 {
+			do = text("error.wait", now.Add(n.Wait), n.Wait)
+		}
+
+		return title, do
+	}
+
+	return text("notice.failed"), text("notice.failed.do")
 }
 
 // Notice implements web.Notices for the authorization server and for services. At a service the page can load nothing
@@ -64,7 +86,7 @@ func (p *Pages) Notice(w *web.Reply, r *http.Request, status int, n web.Notice) 
 		Assets:  p.assets,
 		Section: sectionSignIn,
 		Inline:  true,
-		View:    newNotice(n),
+		View:    newNotice(n, w.Start),
 	})
 	if err != nil {
 		web.PlainNotice(w, r, status, n)

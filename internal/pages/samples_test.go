@@ -121,14 +121,20 @@ func signInSamples() map[string][]any {
 			},
 		},
 		"sign-in/notice": {
-			newNotice(web.Notice{Kind: web.NoticeFrame, Service: hostile, Link: "/.jeton/start"}),
+			newNotice(web.Notice{Kind: web.NoticeFrame, Service: hostile, Link: "/.jeton/start"}, noon),
 			newNotice(web.Notice{
 				Kind:    web.NoticeRefused,
 				Service: "reports",
 				User:    hostile,
 				Link:    "/sign-in?prompt=select_account",
 				Problem: jeton.Problem{Detail: hostile, Request: "r1"},
-			}),
+			}, noon),
+			newNotice(web.Notice{
+				Kind:    web.NoticeFailed,
+				Service: "reports",
+				Problem: jeton.Problem{Code: "relogin_refused", Request: "r1"},
+				Wait:    time.Hour,
+			}, noon),
 		},
 		"sign-in/error": {
 			failure{Title: text("error.not_found"), Text: text("error.not_found.do")},

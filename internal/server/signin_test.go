@@ -454,8 +454,9 @@ func TestTheTermsOfAServiceApplyToASignIn(t *testing.T) {
 	if a.Status != http.StatusForbidden || a.Code() != "relogin_refused" || a.Header.Get("Retry-After") == "" {
 		t.Errorf("the third login: got %d %s, want 403 relogin_refused with Retry-After", a.Status, a.Code())
 	}
-	if !strings.HasPrefix(a.Header.Get("Content-Type"), "text/html") {
-		t.Errorf("the third login: got %s, want a page", a.Header.Get("Content-Type"))
+	if !strings.Contains(a.Body, "Another sign-in is not allowed now</h1>") ||
+		!strings.Contains(a.Body, "Try again after") {
+		t.Errorf("the third login: got %s, want a page with the reason and when to try again", a.Body)
 	}
 }
 

@@ -3,6 +3,7 @@ package web
 import (
 	"html/template"
 	"net/http"
+	"time"
 
 	"github.com/jeton-auth/jeton"
 )
@@ -14,6 +15,7 @@ type Notice struct {
 	User    string        // who is signed in, or ""
 	Link    string        // address of what to do, or ""
 	Problem jeton.Problem // why, with the id of the request
+	Wait    time.Duration // until trying again may succeed; 0: not known
 }
 
 // NoticeKind is which notice it is.
