@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
-	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -76,7 +75,12 @@ func (p *Pages) profile(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	return p.show(w, r, http.StatusOK, "account/profile", newProfile(user, r.URL.Query()))
+	typed, err := p.typed(w, r)
+	if err != nil {
+		return err
+	}
+
+	return p.show(w, r, http.StatusOK, "account/profile", newProfile(user, typed))
 }
 
 // profileFields are the fields of the form, as the API names them.
@@ -153,7 +157,7 @@ func (p *Pages) changeProfile(w *web.Reply, r *http.Request) error {
 		}
 		return see(w, "/account?done=profile-changed")
 	case jeton.ErrProof:
-		return p.proveFirst(w, err, pathWith("/account", typed))
+		return p.proveFirst(w, r, "/account", typed, err)
 	case jeton.ErrInvalid, jeton.ErrConflict, jeton.ErrTooMany:
 	default:
 		return err
@@ -168,26 +172,4 @@ func (p *Pages) changeProfile(w *web.Reply, r *http.Request) error {
 	v.Note = p.noteOf(w, err)
 
 	return p.again(w, r, "account/profile", v, err)
-}
-
-// proveFirst sends a user whose proof is too old to give it, and back to a page of ours that shows what was typed.
-func (p *Pages) proveFirst(w *web.Reply, err error, back string) error {
-	web.Mark(w, err)
-	return see(w, provePath(back))
-}
-
-// provedNow returns jeton.ErrProof unless the user of the session gave the password within the time that is enough
-// for what follows. A page asks before its form is filled, not after.
-func (p *Pages) provedNow(w *web.Reply, r *http.Request) error {
-	proved, err := p.Sessions.Proved(r.Context(), gate.From(w).Principal().Session)
-	if err != nil {
-		return err
-	}
-
-	// A minute is left to fill the form. A clock that is set back makes no proof recent.
-	if w.Start.Sub(proved).Abs() > proofAge-time.Minute {
-		return jeton.ErrProof
-	}
-
-	return nil
 }

@@ -223,18 +223,24 @@ func TestAChangeAsksForThePasswordAgain(t *testing.T) {
 
 	a := v.post("/account/tokens/new", 303, fields...)
 	to := a.Header.Get("Location")
-	if !strings.HasPrefix(to, "/prove?to=%2Faccount%2Ftokens%2Fnew%3F") {
-		t.Fatalf("the form leads to %q, want /prove with what was typed", to)
+	if !strings.HasPrefix(to, "/prove?to=%2Faccount%2Ftokens%2Fnew%3Ftyped%3D") || strings.Contains(to, "nightly") {
+		t.Fatalf("the form leads to %q, want /prove with a reference to what was typed", to)
 	}
 
 	a = v.post(to, 303, "password", right)
-	page := v.get(a.Header.Get("Location"), 200)
+	back := a.Header.Get("Location")
+	page := v.get(back, 200)
 	v.has(page, `value="nightly export"`, "GET /x</textarea>", `value="7d" selected`, "<details open")
 	if got := strings.Count(page, " checked>"); got != 2 {
 		t.Errorf("%d services are checked, want 2\n%s", got, page)
 	}
 
 	v.post("/account/tokens/new", 200, fields...)
+
+	// Neither another session nor an address alone fills in a form.
+	v.lacks(v.another("curl/8.0").get(back, 200), "nightly export")
+	v.lacks(v.get("/account/tokens/new?name=planted", 200), `value="planted"`)
+	v.lacks(v.get(strings.Replace(back, "/tokens/new", "", 1), 200), "nightly export")
 }
 
 // TestALinkIsNoProof signs in with a link: a thief of it must not get a token that lasts longer than the session.
@@ -254,7 +260,7 @@ func TestALinkIsNoProof(t *testing.T) {
 		t.Errorf("the form leads to %q, want /prove", to)
 	}
 	a = other.post("/account", 303, "email", "eve@example.org")
-	if to := a.Header.Get("Location"); !strings.HasPrefix(to, "/prove?") {
+	if to := a.Header.Get("Location"); !strings.HasPrefix(to, "/prove?to=%2Faccount%3Ftyped") {
 		t.Errorf("a new address leads to %q, want /prove", to)
 	}
 
@@ -263,7 +269,7 @@ func TestALinkIsNoProof(t *testing.T) {
 	other.get("/account/tokens/new", 200)
 }
 
-func TestTheAddressChangesOnlyWithAProof(t *testing.T) {
+func TestTheMailAddressChangesOnlyWithAProof(t *testing.T) {
 	v := newVisitor(t)
 	v.clock.add(11 * time.Minute)
 

@@ -93,7 +93,11 @@ func (p *Pages) newTokenPage(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	typed := r.URL.Query()
+	typed, err := p.typed(w, r)
+	if err != nil {
+		return err
+	}
+
 	view := newTokenForm(services, typed, web.AddressText(w.Source), w.Start)
 
 	return p.show(w, r, http.StatusOK, "account/token-new", view)
@@ -268,7 +272,7 @@ func (p *Pages) newToken(w *web.Reply, r *http.Request) error {
 		}
 		return p.showSecret(w, r, made, false)
 	case jeton.ErrProof:
-		return p.proveFirst(w, err, pathWith("/account/tokens/new", typed))
+		return p.proveFirst(w, r, "/account/tokens/new", typed, err)
 	case jeton.ErrInvalid, jeton.ErrScope, jeton.ErrForbidden, jeton.ErrTokensFull, jeton.ErrBusy:
 		v.Note = p.noteOf(w, err)
 		return p.again(w, r, "account/token-new", v, err)

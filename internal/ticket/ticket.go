@@ -46,6 +46,7 @@ const (
 	Code   Purpose = "code"    // authorization code (RFC 6749, section 4.1)
 	Setup  Purpose = "setup"   // to add the first administrator
 	SignIn Purpose = "sign-in" // link that signs a user in
+	Form   Purpose = "form"    // what was typed into a form that waits for a proof of the user
 )
 
 const (
