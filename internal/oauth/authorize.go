@@ -217,6 +217,7 @@ func seeOther(w *web.Reply, to string) {
 func (s *Server) refuseUser(w *web.Reply, r *http.Request, a authorization, user jeton.Principal, err error) {
 	again := a.query
 	again.Set("prompt", "select_account")
+	again.Set("other", "1") // the sign-in page offers no choice that leads here again
 
 	p := web.Mark(w, err)
 	s.page(w, r, p.Status, web.Notice{

@@ -123,3 +123,64 @@ func TestProve(t *testing.T) {
 		}
 	}
 }
+
+// signInLink returns the path of a new link that signs a user in.
+func signInLink(t *testing.T, s *jetontest.Server, name string) string {
+	t.Helper()
+
+	var link struct{ URL string }
+	s.MustControl("POST", "/api/v1/users/"+name+"/sign-in-link", nil, &link)
+
+	return strings.TrimPrefix(link.URL, s.Issuer())
+}
+
+func TestALinkSignsAUserInOnce(t *testing.T) {
+	s := start(t, yaml)
+	path := signInLink(t, s, "eric")
+
+	b := newBrowser(t, s)
+	for range 2 {
+		wantPage(t, b.get(path), http.StatusOK, "Sign in as eric")
+	}
+	wantRedirect(t, b.get("/account"), "/sign-in") // looking at it signs no user in
+
+	wantRedirect(t, b.post(path, nil), "/account")
+	wantPage(t, b.get("/account"), http.StatusOK, "eric")
+
+	again := newBrowser(t, s)
+	wantPage(t, again.post(path, nil), http.StatusGone, "This link does not work any more")
+	wantPage(t, again.get(path), http.StatusGone, "Ask an administrator for another one")
+	wantPage(t, b.get("/account"), http.StatusOK, "eric") // a second use ends nothing
+
+	var sessions []jeton.Session
+	s.MustControl("GET", "/api/v1/sessions?user=eric", nil, &sessions)
+	if len(sessions) != 1 || len(sessions[0].AMR) != 1 || sessions[0].AMR[0] != "link" || !sessions[0].Proved.IsZero() {
+		t.Errorf("sessions are %+v, want one by link that was never proved", sessions)
+	}
+}
+
+func TestALinkEnds(t *testing.T) {
+	s := start(t, yaml)
+	b := newBrowser(t, s)
+
+	older := signInLink(t, s, "eric")
+	newer := signInLink(t, s, "eric")
+	wantPage(t, b.post(older, nil), http.StatusGone, "This link does not work any more")
+	wantPage(t, b.get(newer), http.StatusOK, "Sign in as eric")
+
+	s.MustControl("PUT", "/api/v1/users/eric/disabled", map[string]bool{"disabled": true}, nil)
+	wantPage(t, b.get(newer), http.StatusGone, "This link does not work any more")
+	wantPage(t, b.post(newer, nil), http.StatusGone, "This link does not work any more")
+}
+
+func TestALinkForAnotherUserNamesBoth(t *testing.T) {
+	s := start(t, yaml)
+	b := newBrowser(t, s)
+	b.mustSignIn("diane")
+
+	path := signInLink(t, s, "eric")
+	wantPage(t, b.get(path), http.StatusOK, "In this browser, diane is signed in.")
+	wantPage(t, b.get("/account"), http.StatusOK, "diane")
+	wantRedirect(t, b.post(path, nil), "/account")
+	wantPage(t, b.get("/account"), http.StatusOK, "eric")
+}
