@@ -21,6 +21,7 @@ package account
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -84,6 +85,14 @@ func usersOf(accounts []Account) []jeton.User {
 	return users
 }
 
+// AdminGroup is the group whose members manage everything at the authorization server.
+const AdminGroup = "admin"
+
+// Admin reports whether the account can manage everything at the authorization server.
+func (a Account) Admin() bool {
+	return !a.Disabled && a.Service == "" && slices.Contains(a.Groups, AdminGroup)
+}
+
 // Change is a change of an account; nil fields stay as they are.
 type Change struct {
 	Password *string // PHC string; ends all sessions and tokens
@@ -95,6 +104,8 @@ type Change struct {
 	Disabled  *bool
 	// Profile returns the new profile for the current one.
 	Profile func(Profile) Profile
+	// KeepAdmin makes the change return jeton.ErrConflict if no account would be an Admin after it.
+	KeepAdmin bool
 	// Check sees the account as it is in the step that changes it. Its error prevents the change.
 	Check func(Account) error
 }
@@ -117,17 +128,20 @@ type Store interface {
 	// ChangeUser changes the account and adds the event, in one step. In that step a new
 	// password increments the version; it and a disabling end all sessions and tokens, except
 	// personal ones with c.KeepTokens; new groups are those of open sessions, too. It returns
-	// jeton.ErrNotFound, jeton.ErrDeclared, jeton.ErrConflict when the address is taken, or the
-	// error of c.Check.
+	// jeton.ErrNotFound, jeton.ErrDeclared, jeton.ErrConflict when the address is taken or for
+	// c.KeepAdmin, or the error of c.Check.
 	ChangeUser(ctx context.Context, name string, c Change, now time.Time, ev jeton.Event) error
 	// RehashUser stores a stronger hash of the same password if the version is still the one given.
 	RehashUser(ctx context.Context, id, version int64, phc string) error
-	// RemoveUser removes the account with all its sessions and adds the event.
-	RemoveUser(ctx context.Context, name string, ev jeton.Event) error
+	// RemoveUser removes the account with all its sessions and adds the event. With keepAdmin it returns
+	// jeton.ErrConflict if no account would be an Admin after it.
+	RemoveUser(ctx context.Context, name string, keepAdmin bool, ev jeton.Event) error
 	// ListUsers returns all accounts by name.
 	ListUsers(ctx context.Context) ([]Account, error)
 	// PageUsers returns the accounts of a page, oldest first.
 	PageUsers(ctx context.Context, p Page) ([]Account, error)
+	// PrefixUsers returns the accounts of a page, in the order of the field that begins with the prefix.
+	PrefixUsers(ctx context.Context, p PrefixPage) ([]Account, error)
 	// CountUsers returns the number of accounts: with a service, of those that are valid only there.
 	CountUsers(ctx context.Context, service string) (int64, error)
 	// DeclareUsers makes the given accounts the declared ones: it adds, changes and removes

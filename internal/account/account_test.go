@@ -271,7 +271,11 @@ func TestChangesAreAuditedAndInvalidate(t *testing.T) {
 			func() error { return b.Disable(ctx, "operator", "Diane", true) },
 			"operator user.change user:Diane ok",
 		},
-		{"remove", func() error { return b.Remove(ctx, "operator", "Diane") }, "operator user.remove user:Diane ok"},
+		{
+			"remove",
+			func() error { return b.Remove(ctx, "operator", "Diane", false) },
+			"operator user.remove user:Diane ok",
+		},
 	} {
 		b.changed = nil
 		must(t, tc.call())
@@ -339,7 +343,11 @@ func TestRefusedChangesChangeNothing(t *testing.T) {
 			func() error { return b.SetPassword(ctx, "operator", "unknown", pw) },
 			jeton.ErrNotFound,
 		},
-		{"removal of an unknown user", func() error { return b.Remove(ctx, "operator", "unknown") }, jeton.ErrNotFound},
+		{
+			"removal of an unknown user",
+			func() error { return b.Remove(ctx, "operator", "unknown", false) },
+			jeton.ErrNotFound,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if err := tc.call(); !errors.Is(err, tc.want) {

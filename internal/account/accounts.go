@@ -322,10 +322,10 @@ func (a *Accounts) change(ctx context.Context, name string, c Change, ev jeton.E
 	return nil
 }
 
-// Remove removes the account with all its sessions and tokens.
-func (a *Accounts) Remove(ctx context.Context, actor, name string) error {
+// Remove removes the account with all its sessions and tokens. With keepAdmin it does not remove the last Admin.
+func (a *Accounts) Remove(ctx context.Context, actor, name string, keepAdmin bool) error {
 	ev := a.event(actor, audit.UserRemove, name, "all sessions and tokens ended")
-	if err := a.store.RemoveUser(ctx, name, ev); err != nil {
+	if err := a.store.RemoveUser(ctx, name, keepAdmin, ev); err != nil {
 		return fmt.Errorf("remove user %s: %w", name, err)
 	}
 

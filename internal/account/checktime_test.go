@@ -45,7 +45,7 @@ func TestCheckTimeIsThatOfTheSlowestStoredHash(t *testing.T) {
 
 			_, err = b.Verify(t.Context(), account.Account{}, jeton.NewSecret("wrong"))
 			must(t, err)
-			must(t, b.Remove(t.Context(), "operator", "slow"))
+			must(t, b.Remove(t.Context(), "operator", "slow", false))
 			must(t, b.MeasureFormats(t.Context()))
 			if got := b.CheckTime(); got == 0 || got >= with {
 				t.Errorf("CheckTime without a bcrypt hash = %v, want above 0 and below %v", got, with)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/naming"
 )
 
 // Count returns the number of accounts: with a service, of those that are valid only there.
@@ -33,6 +34,54 @@ func (a *Accounts) Page(ctx context.Context, p Page) ([]jeton.User, int64, error
 	}
 
 	return usersOf(accounts), next, nil
+}
+
+// PrefixPage chooses accounts whose name, or whose address, begins with a text. Unlike Page.Search it reads no other
+// accounts, however many there are.
+type PrefixPage struct {
+	Prefix string // of a name or an address with its case folded
+	// ByEmail chooses by the address, and leaves out accounts whose name begins with the text, too.
+	ByEmail bool
+	After   string // folded name, or address, before the first of the page
+	Limit   int    // maximum number of accounts
+}
+
+// Place is a place in the list that Prefix returns. Its zero value is the start.
+type Place struct {
+	ByEmail bool
+	After   string
+}
+
+// Prefix returns users whose name begins with a text, by name, and then those whose address does, by address. Case does
+// not count. next is the place of the next page, nil when this is the last.
+func (a *Accounts) Prefix(ctx context.Context, text string, from Place, limit int) ([]jeton.User, *Place, error) {
+	users := []jeton.User{}
+	p := PrefixPage{Prefix: naming.FoldEmail(text), ByEmail: from.ByEmail, After: from.After}
+
+	for {
+		p.Limit = limit - len(users) + 1 // one more shows whether there is a next page
+		accounts, err := a.store.PrefixUsers(ctx, p)
+		if err != nil {
+			return nil, nil, fmt.Errorf("list users: %w", err)
+		}
+
+		for _, acct := range accounts {
+			if len(users) == limit {
+				return users, &Place{p.ByEmail, p.After}, nil
+			}
+
+			users = append(users, acct.User())
+			p.After = acct.Folded
+			if p.ByEmail {
+				p.After = acct.EmailFolded
+			}
+		}
+
+		if p.ByEmail {
+			return users, nil, nil
+		}
+		p.ByEmail, p.After = true, ""
+	}
 }
 
 // page returns the accounts of a page, and the After of the next page or 0.

@@ -21,6 +21,8 @@ type Update struct {
 	KeepTokens bool
 	// AnyPassword is as in NewUser.
 	AnyPassword bool
+	// KeepAdmin is as in Change.
+	KeepAdmin bool
 	// Check sees the account as it is in the step that changes it, as in Change.
 	Check func(Account) error
 }
@@ -74,7 +76,7 @@ func passwordChanged(keepTokens bool) string {
 
 // change returns the change without the password, and what it changes, for the audit log.
 func (u Update) change() (c Change, changed []string, err error) {
-	c = Change{Disabled: u.Disabled, Check: u.Check}
+	c = Change{Disabled: u.Disabled, KeepAdmin: u.KeepAdmin, Check: u.Check}
 
 	// The audit log gets the names of the fields of a profile, and not their values.
 	for _, field := range []struct {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -41,6 +42,44 @@ func (a *API) readCursor(text, search string) (after int64, err error) {
 	}
 
 	return int64(binary.BigEndian.Uint64(b)), nil
+}
+
+// placeCursor names a place in the list of users with a prefix, as cursor does for numbers.
+func (a *API) placeCursor(at account.Place, prefix string) string {
+	b := append([]byte{0}, at.After...)
+	if at.ByEmail {
+		b[0] = 1
+	}
+
+	return base64.RawURLEncoding.EncodeToString(append(a.placeMAC(b, prefix), b...))
+}
+
+// placeMAC authenticates a place. Its size keeps it apart from the rest.
+func (a *API) placeMAC(at []byte, prefix string) []byte {
+	m := hmac.New(sha256.New, a.CursorKey)
+	m.Write(binary.BigEndian.AppendUint64([]byte("prefix"), uint64(len(prefix))))
+	m.Write([]byte(prefix))
+	m.Write(at)
+
+	return m.Sum(nil)[:macSize]
+}
+
+// readPlace returns the place in a cursor, or jeton.ErrInvalid for one that was not made here for this prefix. "" is
+// the start.
+func (a *API) readPlace(text, prefix string) (account.Place, error) {
+	if text == "" {
+		return account.Place{}, nil
+	}
+
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || len(b) <= macSize || !hmac.Equal(b[:macSize], a.placeMAC(b[macSize:], prefix)) {
+		return account.Place{}, jeton.WithDetail(
+			jeton.ErrInvalid,
+			"invalid cursor: want one from the header Link of this search",
+		)
+	}
+
+	return account.Place{ByEmail: b[macSize] == 1, After: string(b[macSize+1:])}, nil
 }
 
 // readPageOf reads how many entries a page has, and the number before which it begins. A cursor is valid only for

@@ -47,7 +47,9 @@ var docs = map[string]Doc{
 		Query: []Param{
 			{"limit", "Users per page, 1 to 1000. Default: 100; operators get all."},
 			{"cursor", "Start of the page, from the header Link."},
-			{"search", "Part of a name or an email address."},
+			{"search", "Part of a name or an email address. Reads every user."},
+			{"prefix", "Beginning of a name or an email address, in place of search: first those by name, in the " +
+				"order of the names, then those by address. Not at services with users of their own."},
 		},
 		Out:    []jeton.User{},
 		Status: 200,

@@ -443,3 +443,58 @@ func TestWhatAdminsSee(t *testing.T) {
 		want(t, "a link", b.by(admin, "POST", "/users/"+p.ID+"/sign-in-link", ""), 409)
 	})
 }
+
+func TestTheLastAdminStays(t *testing.T) {
+	b := startCentral(t)
+	ada, bea := b.signedIn("admin"), b.signedIn("admin")
+
+	want(t, "an admin takes the group from the other", b.by(ada, "PUT", "/users/"+bea.ID, `{"groups":[]}`), 200)
+	want(t, "who is no admin any more", b.by(bea, "GET", "/users", ""), 403)
+
+	a := want(t, "the last admin removes itself", b.by(ada, "DELETE", "/users/"+ada.ID, ""), 409)
+	if a.Code() != jeton.Code(jeton.ErrConflict) || !strings.Contains(a.Body, "last enabled user in the group admin") {
+		t.Errorf("DELETE = %s, want a conflict that names the group", a.Body)
+	}
+	want(t, "the last admin stays", b.by(ada, "GET", "/users", ""), 200)
+
+	b.MustControl("PUT", "/api/v1/users/"+ada.Name+"/groups", api.Groups{Groups: []string{}}, nil)
+	want(t, "an operator may", b.by(ada, "GET", "/users", ""), 403)
+}
+
+func TestUsersAreFoundByThePrefixOfANameOrAddress(t *testing.T) {
+	b := startCentral(t)
+	admin := b.signedIn("admin")
+	for name, email := range map[string]string{
+		"nora": "",
+		"Nils": "zz@example.org",
+		"carl": "nn@example.org",
+		"dora": "N@example.org",
+	} {
+		b.MustControl("POST", "/api/v1/users", api.NewUser{Name: name, Password: right, Email: email}, nil)
+	}
+
+	for _, tc := range []struct{ limit, pages int }{{1, 4}, {2, 2}, {3, 2}, {4, 1}, {9, 1}} {
+		var got []string
+		n := 0
+		for next := fmt.Sprintf("%s/users?prefix=N&limit=%d", prefix, tc.limit); next != "" && n < 9; n++ {
+			a := want(t, "a page", b.by(admin, "GET", strings.TrimPrefix(next, prefix), ""), 200)
+			for _, u := range decode[[]jeton.User](t, a) {
+				got = append(got, u.Name)
+			}
+
+			next = nextPage(a)
+			if next != "" {
+				other := strings.Replace(strings.TrimPrefix(next, prefix), "prefix=N", "prefix=M", 1)
+				want(t, "a cursor of another prefix", b.by(admin, "GET", other, ""), 400)
+			}
+		}
+
+		if fmt.Sprint(got) != "[Nils nora dora carl]" || n != tc.pages {
+			t.Errorf("%d pages of %d: %v, want %d with Nils, nora, dora, carl", n, tc.limit, got, tc.pages)
+		}
+	}
+
+	for _, query := range []string{"prefix=n&search=n", "prefix=n&limit=0", "prefix=n&cursor=x", "prefix=%ff"} {
+		want(t, query, b.by(admin, "GET", "/users?"+query, ""), 400)
+	}
+}

@@ -18,8 +18,12 @@ const (
 	maxSearch   = 256  // bytes
 )
 
-// listUsers answers GET /users?limit=&cursor=&search=.
+// listUsers answers GET /users?limit=&cursor=&search=, and GET /users?limit=&cursor=&prefix=.
 func (a *API) listUsers(w *web.Reply, r *http.Request, _ caller) error {
+	if a.ownService() == "" && r.URL.Query().Get("prefix") != "" {
+		return a.listPrefix(w, r)
+	}
+
 	page, err := a.readPage(r.URL.Query())
 	if err != nil {
 		return err
@@ -36,6 +40,37 @@ func (a *API) listUsers(w *web.Reply, r *http.Request, _ caller) error {
 		if page.Search != "" {
 			q.Set("search", page.Search)
 		}
+		w.Header().Set("Link", "<"+a.Prefix+"/users?"+q.Encode()+`>; rel="next"`)
+	}
+
+	return web.JSON(w, http.StatusOK, users)
+}
+
+// listPrefix answers GET /users?prefix=.
+func (a *API) listPrefix(w *web.Reply, r *http.Request) error {
+	q := r.URL.Query()
+	prefix := q.Get("prefix")
+	if len(prefix) > maxSearch || !utf8.ValidString(prefix) || q.Get("search") != "" {
+		return jeton.WithDetail(jeton.ErrInvalid, "invalid prefix: want at most 256 bytes of UTF-8, and no search")
+	}
+
+	limit, err := pageLimit(q.Get("limit"), min(a.PageSize, maxPageSize))
+	if err != nil {
+		return err
+	}
+
+	from, err := a.readPlace(q.Get("cursor"), prefix)
+	if err != nil {
+		return err
+	}
+
+	users, next, err := a.Accounts.Prefix(r.Context(), prefix, from, limit)
+	if err != nil {
+		return err
+	}
+
+	if next != nil {
+		q.Set("cursor", a.placeCursor(*next, prefix))
 		w.Header().Set("Link", "<"+a.Prefix+"/users?"+q.Encode()+`>; rel="next"`)
 	}
 
@@ -249,6 +284,8 @@ func (a *API) update(w *web.Reply, r *http.Request, c caller, acct account.Accou
 		Check:       ifMatch(r),
 		AnyPassword: a.AnyPassword,
 		KeepTokens:  in.KeepTokens,
+		// Operators can add an admin at any time.
+		KeepAdmin: !c.operator,
 	}
 	if in.KeepTokens && (!self || in.Password == nil) {
 		return jeton.WithDetail(jeton.ErrInvalid, "keep_tokens is only for a new password of your own")
@@ -317,7 +354,7 @@ func (a *API) removeUser(w *web.Reply, r *http.Request, c caller) error {
 		}
 	}
 
-	if err := a.Accounts.Remove(r.Context(), c.actor(), acct.Name); err != nil {
+	if err := a.Accounts.Remove(r.Context(), c.actor(), acct.Name, !c.operator); err != nil {
 		return err
 	}
 

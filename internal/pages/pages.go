@@ -46,7 +46,7 @@ import (
 )
 
 // AdminGroup is the group whose members see the pages of administrators.
-const AdminGroup = "admin"
+const AdminGroup = account.AdminGroup
 
 // Caller calls the REST API on behalf of the browser that sent r: with its session, its address and its origin, and
 // under the id of its request. Package internal/api documents the targets.

@@ -133,8 +133,8 @@ func (o *older) applied(t *testing.T) (n int) {
 
 // onOlder runs a test with the database of the previous version, of each engine.
 func onOlder(t *testing.T, run func(t *testing.T, o *older)) {
-	t.Run("sqlite", func(t *testing.T) { run(t, newOlder(t, "", 7)) })
-	t.Run("postgres", func(t *testing.T) { run(t, newOlder(t, shared.Database(t), 3)) })
+	t.Run("sqlite", func(t *testing.T) { run(t, newOlder(t, "", 8)) })
+	t.Run("postgres", func(t *testing.T) { run(t, newOlder(t, shared.Database(t), 4)) })
 }
 
 func TestCommandsLeaveAnOlderSchemaAsItIs(t *testing.T) {
@@ -182,16 +182,22 @@ func TestABackupOfAnOlderSchemaCanBeRestored(t *testing.T) {
 			t.Fatalf("BackupOlder = %v", err)
 		}
 
-		// Of the older level, so that the previous version can restore it as well.
+		engine := "sqlite"
+		if o.conf.File.Database != nil {
+			engine = "postgres"
+		}
+
+		// Of the level of that schema, so that the previous version can restore it as well.
+		level := move.LevelOf(engine, o.schema)
 		summary, err := server.CheckBackup(t.Context(), path)
-		if err != nil || summary.Level != move.Level-1 {
-			t.Fatalf("CheckBackup = level %d, %v, want %d", summary.Level, err, move.Level-1)
+		if err != nil || summary.Level != level {
+			t.Fatalf("CheckBackup = level %d, %v, want %d", summary.Level, err, level)
 		}
 		if got := o.applied(t); got != o.schema {
 			t.Errorf("after a backup the database has schema %d, want still %d", got, o.schema)
 		}
 
-		to := newOlder(t, "", 7) // is set aside
+		to := newOlder(t, "", 8) // is set aside
 		_, err = server.Restore(t.Context(), to.conf, server.Restoring{Path: path, Report: func(server.Progress) {}})
 		if err != nil {
 			t.Fatalf("Restore = %v", err)

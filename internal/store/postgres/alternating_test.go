@@ -89,8 +89,8 @@ func (a *alternating) ChangeUser(
 	return a.node().ChangeUser(ctx, name, c, now, ev)
 }
 
-func (a *alternating) RemoveUser(ctx context.Context, name string, ev jeton.Event) error {
-	return a.node().RemoveUser(ctx, name, ev)
+func (a *alternating) RemoveUser(ctx context.Context, name string, keepAdmin bool, ev jeton.Event) error {
+	return a.node().RemoveUser(ctx, name, keepAdmin, ev)
 }
 
 func (a *alternating) AddClient(ctx context.Context, c client.Client, ev jeton.Event) error {

@@ -74,7 +74,7 @@ func (t loggingTx) Exec(ctx context.Context, text string, args ...any) (int64, e
 // growing names the tables that grow, and their aliases.
 var growing = []string{
 	"sessions", "tokens", "uses", "logins", "sources", "assertions", "revoked", "ended_tokens", "tickets",
-	"s", "t",
+	"s", "t", "users", "audit",
 }
 
 // checkPlans checks that SQLite finds an index for every statement on a table that grows.
@@ -89,7 +89,9 @@ func checkPlans(t *testing.T, db *DB, log *queryLog) {
 			verb, rest, _ := strings.Cut(line, " ")
 			table, _, _ := strings.Cut(rest, " ")
 
-			if verb == "SCAN" && slices.Contains(growing, table) && !mayScan(text) {
+			// This index has only the users in one group.
+			few := strings.HasSuffix(line, "USING INDEX users_in_admin")
+			if verb == "SCAN" && slices.Contains(growing, table) && !mayScan(text) && !few {
 				t.Errorf("%s\nreads the whole table: %s", text, line)
 			}
 		}
@@ -100,6 +102,10 @@ func checkPlans(t *testing.T, db *DB, log *queryLog) {
 // far as it is shown, and ending all sessions of a service needs all of them.
 func mayScan(text string) bool {
 	list := strings.HasPrefix(text, "SELECT") && strings.Contains(text, "LIMIT")
+	// The oldest events are the first. The users of the file are compared with all.
+	list = list || strings.HasPrefix(text, "DELETE FROM audit WHERE seq IN (SELECT seq FROM (SELECT seq, at FROM audit")
+	list = list || strings.HasSuffix(text, "FROM users ORDER BY name") || text == "SELECT count(*) FROM users"
+
 	return list || strings.Contains(text, "WHERE TRUE AND service = $1 RETURNING")
 }
 

@@ -348,7 +348,7 @@ func TestACallerThatCancelsDoesNotAffectOthers(t *testing.T) {
 			err := b.ChangeUser(ctx, "carl", account.Change{Password: &pw, Disabled: &yes}, noon, jeton.Event{})
 			return err
 		},
-		func() error { return b.RemoveUser(ctx, "carl", jeton.Event{}) },
+		func() error { return b.RemoveUser(ctx, "carl", false, jeton.Event{}) },
 		func() error {
 			err := b.DeclareUsers(ctx, []account.Account{{
 				Name:     "ben",
@@ -461,7 +461,7 @@ func TestCountsAreDeletedWithTheirSessions(t *testing.T) {
 			return err
 		},
 		"removed": func(b *bench) error {
-			err := b.RemoveUser(t.Context(), "diane", jeton.Event{})
+			err := b.RemoveUser(t.Context(), "diane", false, jeton.Event{})
 			return err
 		},
 	} {

@@ -6,14 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
-	"unicode"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/count"
-	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store/change"
@@ -156,12 +154,50 @@ func (db *Store) ChangeUser(
 			}
 		}
 
+		if c.KeepAdmin && a.Admin() && !changed(a, c).Admin() {
+			if err := otherAdmin(ctx, tx, a.ID); err != nil {
+				return nil, err
+			}
+		}
+
 		if err := changeUser(ctx, tx, a, c, at(ev, now)); err != nil {
 			return nil, err
 		}
 
 		return usersChanged(a.ID), appendEvents(ctx, tx, ev)
 	})
+}
+
+// changed returns an account with the parts of a change that make it an admin or not.
+func changed(a account.Account, c account.Change) account.Account {
+	if c.Groups != nil {
+		a.Groups = *c.Groups
+	}
+	if c.Disabled != nil {
+		a.Disabled = *c.Disabled
+	}
+
+	return a
+}
+
+// otherAdmin returns jeton.ErrConflict unless another account is an admin. Steps that change users are serial, so that
+// of two admins who remove each other at once the second sees the first.
+func otherAdmin(ctx context.Context, tx Conn, id int64) error {
+	// The condition on the groups is that of a partial index. It finds too much, as case does not count on SQLite.
+	rows, err := tx.Query(ctx, selectUsers+`WHERE groups LIKE '%"admin"%' AND id <> $1`, id)
+	if err != nil {
+		return err
+	}
+
+	accounts, err := scanAccounts(rows)
+	if err != nil || slices.ContainsFunc(accounts, account.Account.Admin) {
+		return err
+	}
+
+	return jeton.WithDetail(
+		jeton.ErrConflict,
+		"this is the last enabled user in the group "+account.AdminGroup+"; add another one first",
+	)
 }
 
 // usersChanged returns the change that drops users from the caches of all nodes; none for
@@ -302,11 +338,17 @@ func (db *Store) RehashUser(ctx context.Context, id, version int64, phc string) 
 }
 
 // RemoveUser implements account.Store.
-func (db *Store) RemoveUser(ctx context.Context, name string, ev jeton.Event) error {
+func (db *Store) RemoveUser(ctx context.Context, name string, keepAdmin bool, ev jeton.Event) error {
 	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		a, err := heldUser(ctx, tx, name)
 		if err != nil {
 			return nil, err
+		}
+
+		if keepAdmin && a.Admin() {
+			if err := otherAdmin(ctx, tx, a.ID); err != nil {
+				return nil, err
+			}
 		}
 
 		if err := removeUser(ctx, tx, a, ev); err != nil {
@@ -340,118 +382,4 @@ func removeUser(ctx context.Context, tx Conn, a account.Account, ev jeton.Event)
 
 	// After the row, which holds off a first use until here.
 	return removeUses(ctx, tx, []int64{count.UserHolders + id})
-}
-
-// ListUsers implements account.Store.
-func (db *Store) ListUsers(ctx context.Context) ([]account.Account, error) {
-	rows, err := db.engine.Query(ctx, selectUsers+"ORDER BY name")
-	if err != nil {
-		return nil, Unavailable(err)
-	}
-
-	accounts, err := scanAccounts(rows)
-	return accounts, Unavailable(err)
-}
-
-// PageUsers implements account.Store.
-func (db *Store) PageUsers(ctx context.Context, p account.Page) ([]account.Account, error) {
-	where, args := "id > $1", []any{p.After, p.Limit}
-	if p.Search != "" {
-		condition, patterns := searched(p.Search)
-		where += " AND (" + condition + ")"
-		args = append(args, patterns...)
-	}
-
-	if p.Service != "" {
-		args = append(args, p.Service)
-		// service <> '' lets the partial index fit.
-		where += fmt.Sprintf(" AND service <> '' AND service = $%d", len(args))
-	}
-
-	rows, err := db.engine.Query(ctx, selectUsers+"WHERE "+where+" ORDER BY id LIMIT $2", args...)
-	if err != nil {
-		return nil, Unavailable(err)
-	}
-
-	accounts, err := scanAccounts(rows)
-	return accounts, Unavailable(err)
-}
-
-// searched returns the condition for users who have a text in a name or in the address, and its
-// arguments from $3 on. Names and addresses are stored folded. First and last names are not:
-// they match the text in lower case, in upper case, and with capitals at the beginning of words.
-// Of ASCII, case never counts. So the result depends neither on the engine nor on a locale:
-// with the collation C, lower changes ASCII alone, as SQLite does with any.
-func searched(text string) (condition string, args []any) {
-	anyOf := []string{`folded LIKE $3 ESCAPE '\'`, `email_folded LIKE $3 ESCAPE '\'`}
-	args = append(args, contains(naming.FoldEmail(text)))
-
-	for _, spelling := range []string{strings.ToLower(text), strings.ToUpper(text), capitalized(text)} {
-		args = append(args, contains(lowerASCII(spelling)))
-
-		for _, column := range []string{"first_name", "last_name"} {
-			anyOf = append(anyOf, fmt.Sprintf(`lower(%s COLLATE "C") LIKE $%d ESCAPE '\'`, column, len(args)+2))
-		}
-	}
-
-	return strings.Join(anyOf, " OR "), args
-}
-
-// capitalized returns a text in lower case with capitals at the beginning of words.
-func capitalized(text string) string {
-	inside := false
-
-	return strings.Map(func(r rune) rune {
-		first := !inside
-		inside = unicode.IsLetter(r)
-		if first {
-			return unicode.ToTitle(r)
-		}
-		return unicode.ToLower(r)
-	}, text)
-}
-
-func lowerASCII(text string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			r += 'a' - 'A'
-		}
-		return r
-	}, text)
-}
-
-// contains returns the pattern of LIKE for texts that contain the text.
-func contains(text string) string {
-	return "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(text) + "%"
-}
-
-// CountUsers implements account.Store.
-func (db *Store) CountUsers(ctx context.Context, service string) (int64, error) {
-	text, args := "SELECT count(*) FROM users", []any{}
-	if service != "" {
-		// service <> '' lets the partial index fit.
-		text += " WHERE service <> '' AND service = $1"
-		args = append(args, service)
-	}
-
-	var n int64
-	err := db.engine.QueryRow(ctx, text, args...).Scan(&n)
-
-	return n, Unavailable(err)
-}
-
-// scanAccounts reads all rows of selectUsers and closes them.
-func scanAccounts(rows Rows) ([]account.Account, error) {
-	defer rows.Close()
-
-	var accounts []account.Account
-	for rows.Next() {
-		a, err := scanAccount(rows)
-		if err != nil {
-			return nil, err
-		}
-		accounts = append(accounts, a)
-	}
-
-	return accounts, rows.Err()
 }

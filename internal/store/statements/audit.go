@@ -103,7 +103,10 @@ func chosenEvents(f audit.Filter, after int64) (where string, args []any) {
 
 	if f.User != "" {
 		args = append(args, "user:"+f.User)
-		where += fmt.Sprintf(" AND (actor = $%[1]d OR target = $%[1]d)", len(args))
+		// LIKE lets the partial indexes fit.
+		where += fmt.Sprintf(
+			" AND (actor = $%[1]d AND actor LIKE 'user:%%' OR target = $%[1]d AND target LIKE 'user:%%')", len(args),
+		)
 	}
 
 	for _, c := range []struct{ column, value string }{

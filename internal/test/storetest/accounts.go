@@ -58,7 +58,7 @@ func userChangesArePublished(t *testing.T, s Store) {
 	cancel()
 
 	// The store may take the step or not; what it has done is looked up below.
-	err = s.RemoveUser(cancelled, "diane", event(audit.UserRemove, "user:diane"))
+	err = s.RemoveUser(cancelled, "diane", false, event(audit.UserRemove, "user:diane"))
 	wants(t, "RemoveUser for a caller that has cancelled", err, jeton.ErrUnavailable)
 
 	must(t, s.Append(t.Context(), []jeton.Event{event("after", "")})) // the store has done all earlier steps
@@ -293,7 +293,7 @@ func notChanged(t *testing.T, s Store) {
 		}, noon, event(audit.UserPassword, "user:"+name))
 
 		wants(t, "ChangeUser("+name+")", err, want)
-		err = s.RemoveUser(t.Context(), name, event(audit.UserRemove, "user:"+name))
+		err = s.RemoveUser(t.Context(), name, false, event(audit.UserRemove, "user:"+name))
 		wants(t, "RemoveUser("+name+")", err, want)
 	}
 
@@ -330,7 +330,7 @@ func removedStartsNew(t *testing.T, s Store) {
 	b := budget(t, s, "*", 3)
 	one := started(t, s, newLogin(diane, "shop", "one", noon))
 	started(t, s, newLogin(carl, "shop", "carl's", noon))
-	must(t, s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane")))
+	must(t, s.RemoveUser(t.Context(), "diane", false, event(audit.UserRemove, "user:diane")))
 
 	_, err := s.FindUser(t.Context(), "diane")
 	wants(t, "FindUser", err, jeton.ErrNotFound)

@@ -183,7 +183,7 @@ func sharedNames(t *testing.T, s Store) {
 	same(t, "the audit log", auditLog(t, s), before)
 
 	// A name is free again once its owner is removed.
-	err = s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane"))
+	err = s.RemoveUser(t.Context(), "diane", false, event(audit.UserRemove, "user:diane"))
 	must(t, err)
 	clientAdded(t, s, "diane")
 	must(t, s.RemoveClient(t.Context(), "job", stepOf(audit.ClientRemove, "client:job")))

@@ -152,7 +152,7 @@ func (m *mixed) login(ctx context.Context, name, text string) {
 // replaceUser removes a user and adds one of the same name. Another goroutine may have done
 // either.
 func (m *mixed) replaceUser(ctx context.Context, name string) {
-	err := m.store.RemoveUser(ctx, name, event(audit.UserRemove, name))
+	err := m.store.RemoveUser(ctx, name, false, event(audit.UserRemove, name))
 	m.allow("RemoveUser", err, jeton.ErrNotFound)
 
 	a := account.Account{Name: name, Folded: name, Version: 1}

@@ -356,7 +356,7 @@ func disabledAndTokens(t *testing.T, s Store) {
 
 	u = found(t, s, "diane")
 	minted(t, s, personal(u, "again", 0))
-	err := s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane"))
+	err := s.RemoveUser(t.Context(), "diane", false, event(audit.UserRemove, "user:diane"))
 	must(t, err)
 	noToken(t, s, "again")
 }

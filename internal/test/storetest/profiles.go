@@ -95,7 +95,7 @@ func oneAddress(t *testing.T, s Store) {
 	wants(t, "ChangeUser to it", err, jeton.ErrConflict)
 	same(t, "carl", found(t, s, "carl"), carl)
 	same(t, "the audit log", auditLog(t, s), before)
-	err = s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane"))
+	err = s.RemoveUser(t.Context(), "diane", false, event(audit.UserRemove, "user:diane"))
 	must(t, err)
 
 	profiled(t, s, "ben", "diane@example.org", "", "")
@@ -213,7 +213,7 @@ func pages(t *testing.T, s Store) {
 		}
 
 		if after != 0 && len(got) == 2 { // adding and removing users moves no other
-			err := s.RemoveUser(t.Context(), "zoe", event(audit.UserRemove, "user:zoe"))
+			err := s.RemoveUser(t.Context(), "zoe", false, event(audit.UserRemove, "user:zoe"))
 			must(t, err)
 			profiled(t, s, "aaron", "", "", "")
 			want = append(want, "aaron")

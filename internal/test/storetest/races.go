@@ -55,7 +55,7 @@ func loginAgainstChange(t *testing.T, s Store) {
 			return err
 		},
 		"removed": func(name string) error {
-			err := s.RemoveUser(t.Context(), name, event(audit.UserRemove, name))
+			err := s.RemoveUser(t.Context(), name, false, event(audit.UserRemove, name))
 			return err
 		},
 	} {
@@ -233,7 +233,7 @@ func childAgainstEnd(t *testing.T, s Store) {
 			return err
 		},
 		"removed": func(u account.Account, _ token.Record) error {
-			err := s.RemoveUser(t.Context(), u.Name, event(audit.UserRemove, u.Name))
+			err := s.RemoveUser(t.Context(), u.Name, false, event(audit.UserRemove, u.Name))
 			return err
 		},
 	} {

@@ -94,7 +94,7 @@ func ending(t *testing.T, open Open) {
 			same(t, "the audit log", auditLog(t, s), before)
 
 			for name := range users { // with the remaining sessions
-				err := s.RemoveUser(t.Context(), name, event(audit.UserRemove, name))
+				err := s.RemoveUser(t.Context(), name, false, event(audit.UserRemove, name))
 				must(t, err)
 			}
 		})
@@ -313,7 +313,7 @@ func loginsNeverAgain(t *testing.T, s Store) {
 	must(t, err)
 	next("a changed password")
 
-	err = s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane"))
+	err = s.RemoveUser(t.Context(), "diane", false, event(audit.UserRemove, "user:diane"))
 	must(t, err)
 	again := user(t, s, "diane")
 	if again.ID <= u.ID {

@@ -60,6 +60,7 @@ func Run(t *testing.T, open Open) {
 		{"tickets", Tickets},
 		{"uses", Uses},
 		{"accounts", Accounts},
+		{"admins and prefixes", Admins},
 		{"declared accounts", Declared},
 		{"importing accounts", Importing},
 		{"profiles", Profiles},
@@ -384,7 +385,7 @@ func Closed(t *testing.T, open Open) {
 		{"RehashUser", func(ctx context.Context) error { return s.RehashUser(ctx, u.ID, u.Version, "x") }},
 		{
 			"RemoveUser",
-			func(ctx context.Context) error { return s.RemoveUser(ctx, "diane", event("", "")) },
+			func(ctx context.Context) error { return s.RemoveUser(ctx, "diane", false, event("", "")) },
 		},
 		{"ListUsers", func(ctx context.Context) error { _, err := s.ListUsers(ctx); return err }},
 		{
@@ -437,6 +438,10 @@ func Closed(t *testing.T, open Open) {
 		}},
 		{"ListTokens", func(ctx context.Context) error { _, err := s.ListTokens(ctx, token.Which{}, 9); return err }},
 		{"CountDerived", func(ctx context.Context) error { _, err := s.CountDerived(ctx, "t_one"); return err }},
+		{"PrefixUsers", func(ctx context.Context) error {
+			_, err := s.PrefixUsers(ctx, account.PrefixPage{Prefix: "x", Limit: 9})
+			return err
+		}},
 		{"CountTokens", func(ctx context.Context) error { _, err := s.CountTokens(ctx, "", noon); return err }},
 		{"CountSessions", func(ctx context.Context) error { _, err := s.CountSessions(ctx, "", noon); return err }},
 		{"ListVoid", func(ctx context.Context) error { _, err := s.ListVoid(ctx, 0, noon, 9); return err }},

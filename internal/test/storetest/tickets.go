@@ -115,7 +115,7 @@ func validTickets(t *testing.T, open Open) {
 		},
 		{
 			"its user was deleted",
-			func(t *testing.T, s Store) { must(t, s.RemoveUser(t.Context(), "diane", event("", ""))) },
+			func(t *testing.T, s Store) { must(t, s.RemoveUser(t.Context(), "diane", false, event("", ""))) },
 			ticket.SignIn, "link", noon, jeton.ErrNotFound,
 		},
 		{

@@ -33,7 +33,7 @@ func endedTokenKnown(t *testing.T, s Store) {
 			return s.ChangeClient(t.Context(), "job", client.Change{End: true}, client.Step{Now: at, Event: ev})
 		}},
 		{"ended with the user", token.UserOwner(a), func(_ token.Record, ev jeton.Event) error {
-			return s.RemoveUser(t.Context(), "diane", ev)
+			return s.RemoveUser(t.Context(), "diane", false, ev)
 		}},
 	} {
 		m := mint(c, tc.name)

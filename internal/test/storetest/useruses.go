@@ -201,7 +201,7 @@ func deletedUserHasNone(t *testing.T, s Store) {
 	u := user(t, s, "diane")
 	used, fresh := perUser(t, s, "shop", "used", 3), perUser(t, s, "shop", "fresh", 3)
 	must(t, errorOf(s.Spend(t.Context(), useBy(u, 0, used))))
-	must(t, s.RemoveUser(t.Context(), "diane", event(audit.UserRemove, "user:diane")))
+	must(t, s.RemoveUser(t.Context(), "diane", false, event(audit.UserRemove, "user:diane")))
 
 	for _, use := range []count.Use{useBy(u, 0, used), useBy(u, 0, fresh), useBy(u, 0, used, fresh)} {
 		wants(t, "Spend", errorOf(s.Spend(t.Context(), use)), jeton.ErrBadCredential)
