@@ -8,6 +8,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -19,7 +20,24 @@ func (g *Gateway) start(w *web.Reply, r *http.Request) error {
 		return jeton.WithDetail(jeton.ErrInvalid, "the query is malformed")
 	}
 
+	live, err := gate.ShownSession(w, r, g.service)
+	if undecided(err) {
+		return err
+	}
+
+	// Another site must not use up the logins that the terms permit to a user.
+	if live != nil && live.Check(w.Start) == nil && fromAnotherSite(r) {
+		seeOther(w, g.signIn.origin(w.Origin)+returnTo(query.Get("to")))
+		return nil
+	}
+
 	return g.signIn.begin(w, r, query.Get("to"), 0)
+}
+
+// fromAnotherSite reports whether a page of another origin led the browser here.
+func fromAnotherSite(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return site == "cross-site" || site == "same-site"
 }
 
 // finish answers GET /.jeton/finish, to which a browser comes back with a code: it starts the session and redirects to

@@ -413,6 +413,38 @@ func TestASignInThatTookTooLongBeginsAgain(t *testing.T) {
 	b.isOut(finish)
 }
 
+// TestAnotherSiteStartsNoFurtherSession keeps a link of another site from using up the logins of a user.
+func TestAnotherSiteStartsNoFurtherSession(t *testing.T) {
+	s := startSigningIn(t)
+	b := newBrowser(t, s)
+	b.signIn("diane")
+	start := s.URL("shop") + "/.jeton/start?to=/reports/1"
+
+	for _, tc := range []struct {
+		name, site string
+		begins     bool
+	}{
+		{"another site, without a session", "cross-site", true},
+		{"another site", "cross-site", false},
+		{"another host of the domain", "same-site", false},
+		{"a page of the service", "same-origin", true},
+		{"the user", "none", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := s.Send(b.client, http.MethodGet, start, "", append([]string{"Sec-Fetch-Site", tc.site}, loading...)...)
+			want := s.URL("shop") + "/reports/1"
+			if tc.begins {
+				want = s.Issuer() + "/oauth2/authorize?"
+			}
+			if got := a.Header.Get("Location"); a.Status != http.StatusSeeOther || !strings.HasPrefix(got, want) {
+				t.Errorf("got %d to %q, want 303 to %s", a.Status, got, want)
+			}
+
+			b.wants(b.open(s.URL("shop")+"/me"), "diane")
+		})
+	}
+}
+
 // TestASignInSessionIsKeptByItsUse checks that each sign-in at a service is a use of the sign-in session, and that an
 // idle one asks for the password again.
 func TestASignInSessionIsKeptByItsUse(t *testing.T) {
