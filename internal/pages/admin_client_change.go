@@ -47,8 +47,6 @@ func (p *Pages) changeClientBy(w *web.Reply, r *http.Request, form url.Values) (
 		return "client-enabled", p.call(w, r, http.MethodPut, path+"/disabled", nil, in, nil)
 	case "remove-secret":
 		return "secret-removed", p.call(w, r, http.MethodDelete, path+"/secret", nil, nil, nil)
-	case "end-tokens":
-		return "tokens-revoked", p.call(w, r, http.MethodPost, path+"/end-tokens", nil, nil, nil)
 	case "add-key":
 		in := map[string]any{"key": strings.TrimSpace(form.Get("key"))}
 		return "key-added", p.call(w, r, http.MethodPost, path+"/keys", nil, in, nil)
@@ -159,6 +157,35 @@ func deleteClientView(v adminClientView, ends Text) confirmView {
 		Button: text("admin.delete-client.button"),
 		Cancel: v.Path,
 	}
+}
+
+// endClientTokensView returns what revoking all tokens of a client does.
+func endClientTokensView(v adminClientView, ends Text) confirmView {
+	return confirmView{
+		Title:  text("admin.end-tokens.title", v.Client.Name),
+		Text:   text("admin.end-tokens.text", Strong(v.Client.Name)),
+		Ends:   []Text{ends},
+		Action: v.Path + "/end-tokens",
+		Button: text("admin.user.end-tokens"),
+		Cancel: v.Path,
+	}
+}
+
+// endClientTokensPage answers GET /admin/clients/{name}/end-tokens.
+func (p *Pages) endClientTokensPage(w *web.Reply, r *http.Request) error {
+	return p.confirmClient(w, r, endClientTokensView)
+}
+
+// endClientTokens answers POST /admin/clients/{name}/end-tokens.
+func (p *Pages) endClientTokens(w *web.Reply, r *http.Request) error {
+	if _, err := adminForm(w, r); err != nil {
+		return err
+	}
+
+	return p.endClient(w, r, endClientTokensView, func(path string) (string, error) {
+		done := donePath(clientPath(r.PathValue("name")), "tokens-revoked")
+		return done, p.call(w, r, http.MethodPost, path+"/end-tokens", nil, nil, nil)
+	})
 }
 
 // disableClient answers POST /admin/clients/{name}/disable.

@@ -23,6 +23,8 @@ func (p *Pages) adminClientRoutes() []web.Route {
 		{Pattern: "POST /admin/clients/{name}", Handle: p.changeClient},
 		{Pattern: "GET /admin/clients/{name}/disable", Handle: p.disableClientPage},
 		{Pattern: "POST /admin/clients/{name}/disable", Handle: p.disableClient},
+		{Pattern: "GET /admin/clients/{name}/end-tokens", Handle: p.endClientTokensPage},
+		{Pattern: "POST /admin/clients/{name}/end-tokens", Handle: p.endClientTokens},
 		{Pattern: "GET /admin/clients/{name}/delete", Handle: p.deleteClientPage},
 		{Pattern: "POST /admin/clients/{name}/delete", Handle: p.deleteClient},
 	}

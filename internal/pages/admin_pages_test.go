@@ -180,12 +180,12 @@ func TestPagesOfAdministratorsAreForAdministratorsOnly(t *testing.T) {
 	for _, path := range adminPaths {
 		t.Run(path, func(t *testing.T) {
 			a := admin.get(path)
-			if a.Status != http.StatusOK {
+			if a.Status != http.StatusOK || !strings.Contains(a.Body, ">Admin</a>") {
 				t.Errorf("an administrator: got %d, want 200\n%s", a.Status, a.Body)
 			}
 
 			a = user.get(path)
-			if a.Status != http.StatusNotFound || strings.Contains(a.Body, "Administration") {
+			if a.Status != http.StatusNotFound || strings.Contains(a.Body, ">Admin</a>") {
 				t.Errorf("another user: got %d, want a page that says 404\n%s", a.Status, a.Body)
 			}
 

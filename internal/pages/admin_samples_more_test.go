@@ -176,6 +176,7 @@ func adminClientSamples() map[string][]any {
 		},
 		"admin/confirm": {
 			disableClientView(refused, text("admin.ends.stored-tokens", 1)),
+			endClientTokensView(refused, text("admin.ends.stored-tokens", 3)),
 			deleteClientView(p.adminClientPage(odd), text("admin.ends.many-tokens", 1000)),
 		},
 		"admin/secret": {clientSecretPage(hostile, "jeton_secret_1")},

@@ -101,7 +101,7 @@ func adminUserSamples() map[string][]any {
 			p.userPage(users[3], impact{}, who),
 			(&Pages{}).userPage(users[0], impact{}, who),
 		},
-		"admin/confirm": {disableUserView(full), deleteUserView(full), mistyped},
+		"admin/confirm": {disableUserView(full), deleteUserView(full), endTokensView(full), mistyped},
 		"admin/secret": {
 			madeLinkPage(full, madeLink{URL: "https://auth.example/link/jeton_ticket_1", Expires: noon.Add(time.Hour)}),
 		},

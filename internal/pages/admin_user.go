@@ -3,6 +3,7 @@ package pages
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -117,9 +118,6 @@ func (p *Pages) changeUser(w *web.Reply, r *http.Request) error {
 		done = "login-allowed"
 		in := map[string]any{"service": form.Get("service")}
 		err = p.call(w, r, http.MethodPost, path+"/allow-login", nil, in, nil)
-	case "end-tokens":
-		done = "tokens-revoked"
-		err = p.call(w, r, http.MethodPost, path+"/end-tokens", nil, nil, nil)
 	case "end-sessions":
 		done = "sessions-ended"
 		err = p.endSessionsOf(w, r)
@@ -146,12 +144,23 @@ func (p *Pages) userAgain(w *web.Reply, r *http.Request, form url.Values, refuse
 		return err
 	}
 
-	v.Note = p.noteOf(w, refused)
+	v.Note = p.userNote(w, v, refused)
 	if form.Has("groups") {
 		v.Groups.Value = form.Get("groups")
 	}
 
 	return p.again(w, r, "admin/user", v, refused)
+}
+
+// userNote returns the note about a change of a user that was refused. Only that a user is the last administrator
+// conflicts with a change of these pages.
+func (p *Pages) userNote(w *web.Reply, v userView, refused error) *Note {
+	n := p.noteOf(w, refused)
+	if jeton.Outcome(refused) == jeton.ErrConflict && slices.Contains(v.User.Groups, AdminGroup) {
+		n.Text, n.More = text("admin.user.last"), text("admin.user.last.do")
+	}
+
+	return n
 }
 
 // endSessionsOf ends the sessions of the user in the path.
@@ -238,6 +247,43 @@ func (i impact) ends() []Text {
 	return []Text{text("admin.ends.sessions", i.Sessions), text("admin.ends.tokens", i.Tokens)}
 }
 
+// endTokensView returns what revoking all tokens of a user does.
+func endTokensView(v userView) confirmView {
+	return confirmView{
+		Title:  text("admin.end-tokens.title", v.User.Name),
+		Text:   text("admin.end-tokens.text", Strong(v.User.Name)),
+		Ends:   v.Impact.ends()[1:],
+		Action: v.Path + "/end-tokens",
+		Button: text("admin.user.end-tokens"),
+		Cancel: v.Path,
+	}
+}
+
+// endTokensPage answers GET /admin/users/{id}/end-tokens.
+func (p *Pages) endTokensPage(w *web.Reply, r *http.Request) error {
+	return p.confirmUser(w, r, endTokensView)
+}
+
+// endTokens answers POST /admin/users/{id}/end-tokens.
+func (p *Pages) endTokens(w *web.Reply, r *http.Request) error {
+	if _, err := adminForm(w, r); err != nil {
+		return err
+	}
+
+	path := "/users/" + url.PathEscape(r.PathValue("id")) + "/end-tokens"
+	if err := p.call(w, r, http.MethodPost, path, nil, nil, nil); err != nil {
+		return err
+	}
+
+	return see(w, donePath(userPath(r.PathValue("id")), "tokens-revoked"))
+}
+
+// confirmUserAgain shows a confirmation about a user again with why it was refused.
+func (p *Pages) confirmUserAgain(w *web.Reply, r *http.Request, v userView, view confirmView, refused error) error {
+	view.Note = p.userNote(w, v, refused)
+	return p.again(w, r, "admin/confirm", view, refused)
+}
+
 // disableUser answers POST /admin/users/{id}/disable.
 func (p *Pages) disableUser(w *web.Reply, r *http.Request) error {
 	if _, err := adminForm(w, r); err != nil {
@@ -252,7 +298,7 @@ func (p *Pages) disableUser(w *web.Reply, r *http.Request) error {
 	path := "/users/" + url.PathEscape(v.User.ID)
 	err = p.call(w, r, http.MethodPut, path, nil, map[string]any{"disabled": true}, nil)
 	if keepsForm(err) {
-		return p.confirmAgain(w, r, disableUserView(v), err)
+		return p.confirmUserAgain(w, r, v, disableUserView(v), err)
 	}
 	if err != nil {
 		return err
@@ -280,7 +326,7 @@ func (p *Pages) deleteUser(w *web.Reply, r *http.Request) error {
 
 	err = p.call(w, r, http.MethodDelete, "/users/"+url.PathEscape(v.User.ID), nil, nil, nil)
 	if keepsForm(err) {
-		return p.confirmAgain(w, r, deleteUserView(v), err)
+		return p.confirmUserAgain(w, r, v, deleteUserView(v), err)
 	}
 	if err != nil {
 		return err

@@ -22,6 +22,8 @@ func (p *Pages) adminUserRoutes() []web.Route {
 		{Pattern: "POST /admin/users/{id}", Handle: p.changeUser},
 		{Pattern: "GET /admin/users/{id}/disable", Handle: p.disableUserPage},
 		{Pattern: "POST /admin/users/{id}/disable", Handle: p.disableUser},
+		{Pattern: "GET /admin/users/{id}/end-tokens", Handle: p.endTokensPage},
+		{Pattern: "POST /admin/users/{id}/end-tokens", Handle: p.endTokens},
 		{Pattern: "GET /admin/users/{id}/delete", Handle: p.deleteUserPage},
 		{Pattern: "POST /admin/users/{id}/delete", Handle: p.deleteUser},
 	}
