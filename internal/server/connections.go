@@ -47,6 +47,24 @@ func newConnections(log *slog.Logger) *connections {
 	return c
 }
 
+// The limits of the admin listener and of the control socket, each by itself: an operator can use them while those of
+// the services are reached, and a fault of a client there does not take all file descriptors.
+const (
+	maxOperatorConnections = 200
+	maxOperatorPerSource   = 50
+)
+
+// newOperatorConnections counts the connections of one listener for operators.
+func newOperatorConnections(log *slog.Logger) *connections {
+	c := newConnections(log)
+	c.limits.Store(&connectionLimits{Limits: config.Limits{
+		MaxConnections: maxOperatorConnections,
+		MaxPerSource:   maxOperatorPerSource,
+	}})
+
+	return c
+}
+
 // register adds the metrics of connections to a registry.
 func (c *connections) register(r *prometheus.Registry) {
 	r.MustRegister(c.refused, prometheus.NewGaugeFunc(prometheus.GaugeOpts{

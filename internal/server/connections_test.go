@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jeton-auth/jeton/internal/server"
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
@@ -38,6 +39,67 @@ func (l *logText) count(text string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.Count(l.b.String(), text)
+}
+
+// TestListenersForOperatorsHaveLimitsOfTheirOwn opens as many connections as one client may have.
+func TestListenersForOperatorsHaveLimitsOfTheirOwn(t *testing.T) {
+	conf := strings.NewReplacer("LIMIT", "1", "SOURCE", "1").Replace(limited)
+
+	for _, tc := range []struct {
+		name string
+		dial func(s *jetontest.Server) (net.Conn, error)
+		most int
+	}{
+		{"the admin listener, from one source", func(s *jetontest.Server) (net.Conn, error) {
+			return net.Dial("tcp", strings.TrimPrefix(s.Admin(), "http://"))
+		}, 50},
+		{"the control socket", func(s *jetontest.Server) (net.Conn, error) {
+			return server.DialControl(t.Context(), s.Dir())
+		}, 200},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := jetontest.Start(t, conf)
+			if _, ok := greet(t, s); !ok {
+				t.Fatal("the one connection that the service may have is closed")
+			}
+
+			for i := range tc.most + 2 {
+				conn, err := tc.dial(s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = conn.Close() })
+
+				got, want := answered(conn), i < tc.most
+				if got != want {
+					t.Fatalf("connection %d is served: %t, want %t", i+1, got, want)
+				}
+			}
+		})
+	}
+}
+
+// TestAReloadChangesTheLimitsOfConnections raises and lowers the limit while connections are open.
+func TestAReloadChangesTheLimitsOfConnections(t *testing.T) {
+	with := func(limit string) string {
+		return strings.NewReplacer("LIMIT", limit, "SOURCE", "100").Replace(limited)
+	}
+
+	s := jetontest.Start(t, with("1"))
+	for _, step := range []struct {
+		limit string
+		want  []bool // whether further connections are served
+	}{{"1", []bool{true, false}}, {"3", []bool{true, true, false}}, {"2", []bool{false}}} {
+		if err := s.Reload(with(step.limit)); err != nil {
+			t.Fatal(err)
+		}
+
+		for i, want := range step.want {
+			if _, ok := greet(t, s); ok != want {
+				t.Errorf("limit %s: further connection %d is served: %t, want %t", step.limit, i+1, ok, want)
+			}
+		}
+	}
 }
 
 func TestConnectionsAreLimited(t *testing.T) {
@@ -96,11 +158,17 @@ func greet(t *testing.T, s *jetontest.Server) (net.Conn, bool) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
+
+	return conn, answered(conn)
+}
+
+// answered makes a request on a connection, and reports whether it was answered.
+func answered(conn net.Conn) bool {
 	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 
 	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	first := make([]byte, 8)
-	_, err = io.ReadFull(conn, first)
+	_, err := io.ReadFull(conn, first)
 
-	return conn, err == nil && string(first) == "HTTP/1.1"
+	return err == nil && string(first) == "HTTP/1.1"
 }

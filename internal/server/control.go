@@ -51,6 +51,7 @@ func (s *Server) openControl() error {
 		return err
 	}
 
+	l = countingListener{l, newOperatorConnections(s.c.Log)}
 	control := newListener(controlListen, l, &planned{
 		listen: controlListen,
 		front: &front{

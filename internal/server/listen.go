@@ -156,10 +156,11 @@ func (s *Server) bind(conf *config.Config, wanted map[string]*planned) ([]*liste
 			return nil, listenFault(conf, p.listen, err)
 		}
 
-		// An operator can look at metrics while the limits are reached.
-		if key != listenKey(conf.Admin.Listen, adminName) {
-			n = countingListener{n, s.connections}
+		counted := s.connections
+		if key == listenKey(conf.Admin.Listen, adminName) {
+			counted = newOperatorConnections(s.c.Log)
 		}
+		n = countingListener{n, counted}
 
 		opened = append(opened, newListener(key, n, p, &s.draining, s.c.Log))
 	}
