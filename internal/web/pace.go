@@ -119,10 +119,26 @@ func (w *Reply) Finish() { w.boundRest() }
 // FlushError implements what http.ResponseController looks for.
 func (w *Reply) FlushError() error {
 	w.boundRest()
+	start := time.Now()
+	stop := w.watchStream(0)
 	err := http.NewResponseController(w.ResponseWriter).Flush()
+	stop()
+	w.reading.Took(w.pace, time.Since(start), 0)
 	w.freeRest()
 
 	return err
+}
+
+// watchStream makes a write on a stream of HTTP/2 fail when the client reads the stream more slowly than the pace: the
+// connection does not, while the client reads other streams. Where the stream is a connection, the server does it.
+func (w *Reply) watchStream(n int) (stop func()) {
+	if !w.stream || w.pace.Rate == 0 {
+		return func() {}
+	}
+
+	control := http.NewResponseController(w.ResponseWriter)
+
+	return watch(w.reading.For(w.pace, n), func() { _ = control.SetWriteDeadline(past) })
 }
 
 // BodyFailed reports whether the client sent a malformed or incomplete body, or sent it too slowly.

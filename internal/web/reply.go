@@ -27,6 +27,8 @@ type Reply struct {
 	bytes   int64       // of the body, written so far; UntilGone reads it, too
 	body    *clientBody // nil without a body
 	pace    Pace        // of the client
+	stream  bool        // of HTTP/2
+	reading Allowance   // of the stream
 	bounded bool        // there is a deadline for the rest of the body
 }
 
@@ -66,7 +68,11 @@ func (w *Reply) Write(b []byte) (int, error) {
 	}
 
 	w.boundRest()
+	start := time.Now()
+	stop := w.watchStream(len(b))
 	n, err := w.ResponseWriter.Write(b)
+	stop()
+	w.reading.Took(w.pace, time.Since(start), n)
 	atomic.AddInt64(&w.bytes, int64(n))
 	w.freeRest()
 
