@@ -20,18 +20,26 @@ func (g *Gateway) start(w *web.Reply, r *http.Request) error {
 		return jeton.WithDetail(jeton.ErrInvalid, "the query is malformed")
 	}
 
-	live, err := gate.ShownSession(w, r, g.service)
-	if undecided(err) {
-		return err
-	}
-
-	// Another site must not use up the logins that the terms permit to a user.
-	if live != nil && live.Check(w.Start) == nil && fromAnotherSite(r) {
-		seeOther(w, g.signIn.origin(w.Origin)+returnTo(query.Get("to")))
-		return nil
+	if fromAnotherSite(r) {
+		return g.beginUnlessIn(w, r, query.Get("to"), 0)
 	}
 
 	return g.signIn.begin(w, r, query.Get("to"), 0)
+}
+
+// beginUnlessIn begins a sign-in, or goes to the page at once if the browser has a session. Where another site can have
+// caused the request, it must not use up the logins that the terms permit to a user.
+func (g *Gateway) beginUnlessIn(w *web.Reply, r *http.Request, path string, round int) error {
+	live, err := gate.ShownSession(w, r, g.service)
+	switch {
+	case undecided(err):
+		return err
+	case live != nil && live.Check(w.Start) == nil:
+		seeOther(w, g.signIn.origin(w.Origin)+returnTo(path))
+		return nil
+	}
+
+	return g.signIn.begin(w, r, path, round)
 }
 
 // fromAnotherSite reports whether a page of another origin led the browser here.
@@ -59,10 +67,10 @@ func (g *Gateway) finish(w *web.Reply, r *http.Request) error {
 	p, err := g.signIn.seal.open(query.Get("state"))
 	switch {
 	case err != nil:
-		return g.signIn.begin(w, r, "/", 1)
+		return g.beginUnlessIn(w, r, "/", 1)
 	// The first check is against login CSRF: another browser's state would sign this one in as its user.
 	case !g.signIn.began(p, r.Header), !w.Start.Before(p.Expires):
-		return g.signIn.begin(w, r, p.Path, p.Round+1)
+		return g.beginUnlessIn(w, r, p.Path, p.Round+1)
 	// RFC 9207, section 2.4: the answer of another authorization server.
 	case query.Get("iss") != g.issuer:
 		return jeton.WithDetail(jeton.ErrInvalid, "iss is not the authorization server of this service")
@@ -72,7 +80,7 @@ func (g *Gateway) finish(w *web.Reply, r *http.Request) error {
 
 	err = g.redeem(w, r, query.Get("code"), p)
 	if errors.Is(err, jeton.ErrBadCredential) {
-		return g.signIn.begin(w, r, p.Path, p.Round+1)
+		return g.beginUnlessIn(w, r, p.Path, p.Round+1)
 	}
 
 	return err

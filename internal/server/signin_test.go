@@ -408,7 +408,7 @@ func TestASignInThatTookTooLongBeginsAgain(t *testing.T) {
 		t.Errorf("got %d further authorization requests in %q, want 1", n, b.hops)
 	}
 
-	finish := b.code(s.URL("shop") + "/.jeton/start?to=/reports/2")
+	finish := b.code(s.URL("blog") + "/me")
 	late.Add(int64(61 * time.Second))
 	b.isOut(finish)
 }
@@ -442,6 +442,12 @@ func TestAnotherSiteStartsNoFurtherSession(t *testing.T) {
 
 			b.wants(b.open(s.URL("shop")+"/me"), "diane")
 		})
+	}
+
+	// Nor does a return that belongs to no sign-in of this browser.
+	a := b.get(s.URL("shop") + "/.jeton/finish?state=x&code=y")
+	if got := a.Header.Get("Location"); a.Status != http.StatusSeeOther || got != s.URL("shop")+"/" {
+		t.Errorf("a foreign return: got %d to %q, want 303 to the start page", a.Status, got)
 	}
 }
 
