@@ -217,7 +217,7 @@ func tokenSamples() map[string][]any {
 	one := oneToken{Token: list[3], Derived: 1}
 	one.Parent = "t9"
 	left := int64(17)
-	tested := newTokenView(one, now, url.Values{"method": {"POST"}, "url": {hostile}})
+	tested := newTokenView(one, services, now, url.Values{"method": {"POST"}, "url": {hostile}})
 	tested.Verdict = newVerdict(one, tokenTest{"POST", hostile}, testedToken{
 		Code: "insufficient_scope",
 		Left: &left,
@@ -227,7 +227,7 @@ func tokenSamples() map[string][]any {
 			{Name: "uses", Result: "skip"},
 		},
 	})
-	allowed := newTokenView(oneToken{Token: list[0]}, now, url.Values{})
+	allowed := newTokenView(oneToken{Token: list[0]}, nil, now, url.Values{})
 	allowed.Verdict = newVerdict(
 		oneToken{Token: list[2]},
 		tokenTest{"GET", "https://x.example/"},
@@ -237,7 +237,7 @@ func tokenSamples() map[string][]any {
 			{Name: "uses", Result: "pass"},
 		}},
 	)
-	wrong := newTokenView(one, now, url.Values{})
+	wrong := newTokenView(one, services, now, url.Values{})
 	wrong.Note, wrong.Address.Error, wrong.Address.Invalid = badNote(), text("try.bad"), true
 
 	typed := url.Values{"name": {hostile}, "allows": {hostile}, "networks": {"x"}}
@@ -249,7 +249,7 @@ func tokenSamples() map[string][]any {
 
 	return map[string][]any{
 		"account/tokens": {newTokens(nil, now), newTokens(list, now)},
-		"account/token":  {newTokenView(oneToken{Token: list[0]}, now, nil), tested, allowed, wrong},
+		"account/token":  {newTokenView(oneToken{Token: list[0]}, nil, now, nil), tested, allowed, wrong},
 		"account/token-new": {
 			newTokenForm(nil, nil, "192.0.2.7", now),
 			newTokenForm(services, nil, "192.0.2.7", now),

@@ -98,6 +98,7 @@ func TestWhatATokenWouldOpen(t *testing.T) {
 	v := newVisitor(t)
 	accessor, _ := v.token("service", "reports", "uses", "3", "allows", "GET /reports/*")
 	path := "/account/tokens/" + accessor
+	v.has(v.get(path, 200), "<code>"+v.s.URL("reports")+"/reports/</code>")
 
 	for _, tc := range []struct {
 		name   string

@@ -238,14 +238,20 @@ func (p *Pages) tokenPage(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	return p.show(w, r, http.StatusOK, "account/token", newTokenView(t, w.Start, url.Values{}))
+	services, err := p.ownServices(w, r)
+	if err != nil {
+		return err
+	}
+
+	return p.show(w, r, http.StatusOK, "account/token", newTokenView(t, services, w.Start, url.Values{}))
 }
 
 // testMethods are the methods that a test offers.
 var testMethods = []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"}
 
 // newTokenView returns one token as it is shown. typed is the request to test.
-func newTokenView(t oneToken, now time.Time, typed url.Values) tokenView {
+func newTokenView(t oneToken, services []ownService, now time.Time, typed url.Values) tokenView {
+	_, example := exampleOf(t.Token, services)
 	v := tokenView{
 		Token:   newTokenRow(t.Token, now),
 		Expires: t.Expires,
@@ -254,7 +260,7 @@ func newTokenView(t oneToken, now time.Time, typed url.Values) tokenView {
 		Address: Field{
 			Name:         "url",
 			Label:        text("try.url"),
-			Hint:         text("try.url.hint"),
+			Hint:         text("try.url.hint", Code(example)),
 			Value:        typed.Get("url"),
 			InputMode:    "url",
 			Autocomplete: "off",

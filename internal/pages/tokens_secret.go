@@ -3,8 +3,10 @@ package pages
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -36,27 +38,31 @@ func (p *Pages) showSecret(w *web.Reply, r *http.Request, made madeToken, rotate
 
 // curlLine returns a command that sends a request with a token: to the first path that it is for.
 func curlLine(made madeToken, services []ownService) string {
-	base := "https://service.example"
-	for _, s := range services {
-		for _, audience := range made.Audience {
-			if s.URL != "" && (audience == s.Name || audience == s.URL) {
-				base = s.URL
-			}
-		}
-	}
-
-	method, path := "GET", "/"
-	if len(made.Allows) > 0 {
-		method, path, _ = strings.Cut(made.Allows[0], " ")
-		path = strings.TrimSuffix(path, "*")
-	}
-
 	command := "curl"
+	method, address := exampleOf(made.Token, services)
 	if method != "GET" && method != "*" {
 		command += " -X " + method
 	}
 
-	return command + " -H " + quoted("Authorization: Bearer "+made.Secret) + " " + quoted(addressOf(base, path))
+	return command + " -H " + quoted("Authorization: Bearer "+made.Secret) + " " + quoted(address)
+}
+
+// exampleOf returns the method and the address of a request that a token is for.
+func exampleOf(t jeton.Token, services []ownService) (method, address string) {
+	origin := "https://service.example"
+	for _, s := range services {
+		if s.URL != "" && slices.Contains(t.Audience, s.Name) {
+			origin = s.URL
+		}
+	}
+
+	path := "/"
+	method = "GET"
+	if len(t.Allows) > 0 {
+		method, path, _ = strings.Cut(t.Allows[0], " ")
+	}
+
+	return method, addressOf(origin, strings.TrimSuffix(path, "*"))
 }
 
 // addressOf returns the address of a path at an origin.

@@ -40,7 +40,12 @@ func (p *Pages) testToken(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	v := newTokenView(t, w.Start, form)
+	services, err := p.ownServices(w, r)
+	if err != nil {
+		return err
+	}
+
+	v := newTokenView(t, services, w.Start, form)
 	test := tokenTest{Method: form.Get("method"), URL: form.Get("url")}
 	if !slices.Contains(testMethods, test.Method) || test.URL == "" || len(test.URL) > maxTestURL {
 		return p.testRefused(w, r, v, jeton.ErrInvalid)
