@@ -275,6 +275,11 @@ func (d *document) element(x *xml.Decoder, el xml.StartElement, inLabel bool) {
 		if attrs["method"] == "post" && !strings.HasPrefix(attrs["action"], "/") {
 			d.errs = append(d.errs, "a form whose action is "+attrs["action"]+", want a path")
 		}
+	case "button":
+		// Without it the default depends on where the button stands.
+		if attrs["type"] == "" {
+			d.errs = append(d.errs, "a button without type")
+		}
 	case "script":
 		if attrs["src"] == "" {
 			d.errs = append(d.errs, "an inline script")

@@ -92,7 +92,7 @@ func (s Scheme) withAccent(accent Colour, wash float64) Scheme {
 // AccentContrast returns the lowest contrast of text in the accent, and of text on it.
 func (s Scheme) AccentContrast() float64 {
 	lowest := Contrast(s.AccentInk, s.Accent)
-	for _, behind := range []Colour{s.Paper, s.Card, s.AccentWash} {
+	for _, behind := range []Colour{s.Paper, s.Card, s.Sunken, s.AccentWash} {
 		lowest = min(lowest, Contrast(s.Accent, behind))
 	}
 
@@ -140,9 +140,13 @@ func (s Scheme) Pairs() []Pair {
 		{"soft on sunken", s.Soft, s.Sunken, Text},
 		{"accent on paper", s.Accent, s.Paper, Text},
 		{"accent on card", s.Accent, s.Card, Text},
+		{"accent on sunken", s.Accent, s.Sunken, Text},
 		{"accent on its wash", s.Accent, s.AccentWash, Text},
 		{"text on accent", s.AccentInk, s.Accent, Text},
 		{"warn on card", s.Warn, s.Card, Text},
+		{"bad on paper", s.Bad, s.Paper, Text},
+		{"good on paper", s.Good, s.Paper, Text},
+		{"warn on paper", s.Warn, s.Paper, Text},
 		{"warn on its wash", s.Warn, s.WarnWash, Text},
 		{"bad on card", s.Bad, s.Card, Text},
 		{"bad on its wash", s.Bad, s.BadWash, Text},
