@@ -318,7 +318,6 @@ type adminClientView struct {
 	Keys   []clientKeyRow
 	Key    Area
 	Tokens string // URL
-	Events string // URL
 }
 
 // clientKeyRow is a key of a client.
@@ -356,7 +355,6 @@ func (p *Pages) adminClientPage(c jeton.Client) adminClientView {
 		Terms:  p.clientTerms(c.Services, c.Introspects, strings.Join(c.Scopes, ", ")),
 		Key:    keyArea(""),
 		Tokens: pathWith(adminTokensPath, url.Values{"client": {c.Name}}),
-		Events: pathWith("/admin/audit", url.Values{"user": {c.Name}}),
 	}
 	for _, k := range c.Keys {
 		v.Keys = append(v.Keys, clientKey(k, p.Now()))

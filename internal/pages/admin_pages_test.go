@@ -209,9 +209,11 @@ func TestAnAdministratorFindsAndAddsUsers(t *testing.T) {
 	added := v.done("/admin/users/new", "name", "diane", "email", "diane@example.org", "groups", "staff, wiki")
 	v.has("the page of a new user", added, "The user was added", "diane@example.org", "staff, wiki")
 
-	found := v.see("/admin/users?search=example.org", ">diane<", `value="example.org"`)
+	found := v.see("/admin/users?search=Dia", ">diane<", `value="Dia"`)
 	v.lacks("a search", found, ">root</a>")
-	v.see("/admin/users?search=unknown", "No user matches")
+	v.see("/admin/users?search=example.org", "No name and no address begins with", "in=parts&amp;search=example.org")
+	v.see("/admin/users?search=example.org&in=parts", ">diane<")
+	v.see("/admin/users?search=unknown&in=parts", "No user has")
 
 	a := v.post("/admin/users/new", "name", "diane", "email", "other@example.org")
 	if a.Status != http.StatusConflict {
@@ -521,4 +523,22 @@ func TestAnAdministratorIsAskedForThePasswordAgain(t *testing.T) {
 
 	v.post("/prove?to="+url.QueryEscape(page), "password", adminPassword)
 	v.has("the page after", v.done(page, "do", "groups", "groups", "staff"), "The change was saved")
+}
+
+func TestTheLastAdministratorStays(t *testing.T) {
+	s := jetontest.Start(t, adminConf)
+	v := newAdmin(t, s)
+	page := v.userURL("root")
+	v.lacks("the own page", v.see(page, "Only another administrator can"), page+"/delete", page+"/disable")
+
+	a := v.post(page+"/delete", "confirm", "root")
+	if a.Status != http.StatusConflict {
+		t.Errorf("delete the last administrator: got %d, want 409", a.Status)
+	}
+	v.has("the refusal", a.Body, "This is the last administrator", "Make another user an administrator first")
+	v.see(page)
+
+	s.AddUser("second", adminPassword, "admin")
+	other := v.userURL("second")
+	v.has("the other", v.done(other, "do", "groups", "groups", "staff"), "The change was saved")
 }

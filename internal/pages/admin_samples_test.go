@@ -90,6 +90,7 @@ func adminUserSamples() map[string][]any {
 		"admin/users": {
 			usersPage(url.Values{}, "", "", nil),
 			usersPage(url.Values{"search": {hostile}}, "", "", nil),
+			usersPage(url.Values{"search": {hostile}, "in": {searchParts}}, "", "", nil),
 			usersPage(url.Values{"search": {"user"}}, "c1", "c2", sampleUsers(50)),
 		},
 		"admin/user-new": {p.newUserForm(url.Values{}), typed},

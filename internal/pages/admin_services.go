@@ -132,11 +132,14 @@ func adminServicePage(s shownService) adminServiceView {
 	v := adminServiceView{
 		Name:     s.Name,
 		URL:      s.URL,
-		Login:    allowTexts(s.Allow),
+		Login:    []Text{text("admin.rule.any-user")},
 		Accepts:  kindTexts(s.Accepts),
 		Scopes:   s.Scopes,
 		Sessions: pathWith(adminSessionsPath, url.Values{"service": {s.Name}}),
 		Events:   pathWith("/admin/audit", url.Values{"service": {s.Name}}),
+	}
+	if s.Allow != nil {
+		v.Login = allowTexts(s.Allow)
 	}
 	if s.Session != nil {
 		v.Idle = time.Duration(s.Session.IdleTimeout) * time.Second

@@ -48,18 +48,35 @@ type userRow struct {
 	Created time.Time
 }
 
-// adminUsers answers GET /admin/users?search=&cursor=.
+// adminUsers answers GET /admin/users?search=&in=&cursor=.
 func (p *Pages) adminUsers(w *web.Reply, r *http.Request) error {
 	query := r.URL.Query()
-	kept := filters(query, "search")
+	kept := filters(query, "search", "in")
 
 	var users []jeton.User
-	next, err := p.list(w, r, "/users", kept, query.Get("cursor"), &users)
+	next, err := p.list(w, r, "/users", usersQuery(kept), query.Get("cursor"), &users)
 	if err != nil {
 		return err
 	}
 
 	return p.show(w, r, http.StatusOK, "admin/users", usersPage(kept, query.Get("cursor"), next, users))
+}
+
+// searchParts is the value of the parameter in for a search for a part of a name.
+const searchParts = "parts"
+
+// usersQuery returns the query of the API for the filters of the page. Of a million users, those whose name or address
+// begins with a text are found at once; a search for a part of it reads all of them, and is what the page offers then.
+func usersQuery(kept url.Values) url.Values {
+	search := kept.Get("search")
+	switch {
+	case search == "":
+		return url.Values{}
+	case kept.Get("in") == searchParts:
+		return url.Values{"search": {search}}
+	}
+
+	return url.Values{"prefix": {search}}
 }
 
 // usersPage returns a page of the list of users.
@@ -74,7 +91,7 @@ func usersPage(kept url.Values, shown, next string, users []jeton.User) usersVie
 			NoCapitals:   true,
 			MaxLength:    256,
 		},
-		Filtered: len(kept) > 0,
+		Filtered: kept.Has("search"),
 		Pager:    pagerOf("/admin/users", kept, shown, next, "cursor"),
 	}
 
@@ -86,8 +103,15 @@ func usersPage(kept url.Values, shown, next string, users []jeton.User) usersVie
 		Text:   text("admin.users.empty"),
 		Action: &Link{Text: text("admin.users.new"), URL: "/admin/users/new"},
 	}
-	if v.Filtered {
-		v.Empty = Empty{Text: text("admin.users.none", Strong(kept.Get("search")))}
+	switch {
+	case !v.Filtered:
+	case kept.Get("in") == searchParts:
+		v.Empty = Empty{Text: text("admin.users.no-part", Strong(kept.Get("search")))}
+	default:
+		v.Empty = Empty{Text: text("admin.users.none", Strong(kept.Get("search"))), Action: &Link{
+			Text: text("admin.users.parts"),
+			URL:  pathWith("/admin/users", with(kept, "in", searchParts)),
+		}}
 	}
 
 	return v
