@@ -182,7 +182,11 @@ func TestAllSessionsEnd(t *testing.T) {
 	other := v.another("curl/8.0")
 
 	v.has(v.get("/account/sessions/all", 200), "2 sign-ins, with this one", "you will have to sign in again")
-	v.leadsTo(v.post("/account/sessions/all", 303), "/signed-out")
+	a := v.post("/account/sessions/all", 303)
+	v.leadsTo(a, "/signed-out")
+	if got := a.Header.Get("Set-Cookie"); !strings.HasPrefix(got, "__Host-jeton-issuer=;") {
+		t.Errorf("the cookie is %q, want it deleted", got)
+	}
 	v.get("/account", 303)
 	other.get("/account", 303)
 }
