@@ -12,6 +12,7 @@
 //
 //	internal/server    listeners, TLS, wiring, background work, stop
 //
+//	internal/forward   decisions for other proxies (forward-auth)
 //	internal/gateway   protected services: login, logout, routes with their access, upstreams
 //	internal/oauth     authorization server: tokens, introspection, revocation
 //	internal/api       the REST API, on the control socket and over HTTPS (its types are here, in this package)

@@ -47,6 +47,7 @@ var layers = map[string]int{
 	"internal/signin":     5,
 	"internal/gate":       6,
 	"internal/api":        7,
+	"internal/forward":    7,
 	"internal/gateway":    7,
 	"internal/oauth":      7,
 	"internal/pages":      7,

@@ -9,6 +9,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -59,7 +60,7 @@ func (s *Server) Client(options ...ClientOption) *http.Client {
 func (s *Server) TLS() *tls.Config {
 	s.t.Helper()
 	pool := x509.NewCertPool()
-	for _, a := range s.started.Services {
+	for _, a := range append(slices.Clone(s.started.Services), s.started.Issuer) {
 		if a.Cert == "" {
 			continue
 		}

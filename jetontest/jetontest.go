@@ -225,6 +225,9 @@ func (s *Server) Addr(service string) string {
 	return ""
 }
 
+// Forward returns the address of the listener that decides for other proxies.
+func (s *Server) Forward() string { return s.started.Forward }
+
 // Admin returns where the admin listener answers, as in http://127.0.0.1:40124.
 func (s *Server) Admin() string { return s.started.Admin }
 

@@ -18,12 +18,13 @@ func (c checker) check() {
 	c.database()
 	c.keysSecret()
 	c.admin()
-	c.trustedProxies()
+	c.proxies(c.conf.TrustedProxies)
 	// Users first: a client must not have the name of a user, or the audit log would mix up the two.
 	c.clients(c.users())
 	c.issuer()
 	c.audiences()
 	c.services()
+	c.forward()
 }
 
 // defaults sets the defaults that depend on other keys.

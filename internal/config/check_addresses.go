@@ -47,11 +47,10 @@ func (c checker) admin() {
 	}
 }
 
-// trustedProxies refuses a range of all addresses. Smaller ranges may be too large as well,
-// which only the operator can know.
-func (c checker) trustedProxies() {
-	for i := range c.conf.TrustedProxies {
-		p := &c.conf.TrustedProxies[i]
+// proxies refuses a range of all addresses. Smaller ranges may be too large as well, which only the operator can know.
+func (c checker) proxies(list []Prefix) {
+	for i := range list {
+		p := &list[i]
 		// 0.0.0.0/0 would let every client choose the address that its logins are throttled by.
 		if p.IsValid() && p.Bits() == 0 {
 			c.Invalid(p, "proxy", p.String(), "addresses of proxies; this trusts any address that a client claims")
@@ -152,6 +151,10 @@ func (c checker) sharedAddresses() {
 	sharing := make(map[string][]int)
 	for i := range c.conf.Services {
 		s := &c.conf.Services[i]
+		if s.Forwarded() {
+			continue
+		}
+
 		address := strings.ToLower(s.Listen)
 		_, port, err := net.SplitHostPort(address)
 		if err != nil || port == "0" {

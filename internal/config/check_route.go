@@ -177,6 +177,8 @@ func (c checker) route(s *Service, r *Route) {
 	c.scopes(r.Scopes)
 
 	switch {
+	case s.Forwarded():
+		c.forwardedRoute(r)
 	case r.Respond != nil && r.Upstream != nil:
 		c.Fault(r.Upstream, "conflicts with respond; keep one")
 	case r.Respond == nil && r.Upstream == nil:
@@ -188,6 +190,17 @@ func (c checker) route(s *Service, r *Route) {
 	}
 	if r.Upstream != nil {
 		c.upstream(r.Upstream, s.Paths.Reading())
+	}
+}
+
+// forwardedRoute checks that a route leaves the answer to the proxy that serves the service.
+func (c checker) forwardedRoute(r *Route) {
+	const text = "needs services[].listen, which is missing: another proxy forwards the requests; remove it"
+	if r.Respond != nil {
+		c.Fault(r.Respond, text)
+	}
+	if r.Upstream != nil {
+		c.Fault(r.Upstream, text)
 	}
 }
 

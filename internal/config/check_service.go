@@ -49,6 +49,7 @@ func (c checker) services() {
 	}
 
 	c.sharedAddresses()
+	c.forwardedOrigins()
 }
 
 // service checks one service. Routes come last, as they depend on its other paths and on what
@@ -61,7 +62,15 @@ func (c checker) service(s *Service) {
 		c.Fault(&s.Name, "%s is the name of the authorization server; choose another", yamlread.Quote(s.Name))
 	}
 
-	c.listen(&s.Listen)
+	switch {
+	case s.Forwarded():
+		c.forwarded(s)
+	case s.Listen != "":
+		c.listen(&s.Listen)
+	case c.Valid(&s.Listen):
+		const text = "missing; want address and port, or url and a forward section for a service behind another proxy"
+		c.Fault(&s.Listen, text)
+	}
 	c.host(&s.Host, "app.example.org")
 	for i := range s.Hosts {
 		c.host(&s.Hosts[i], "app.example.org")

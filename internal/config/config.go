@@ -43,6 +43,7 @@ type Config struct {
 	Limits         Limits    `yaml:"limits" doc:"Limits on connections and slow clients of services and of the authorization server."`
 	Shutdown       Shutdown  `yaml:"shutdown" doc:"How the server stops."`
 	TrustedProxies []Prefix  `yaml:"trusted_proxies" absent:"none" doc:"Addresses or CIDRs of proxies whose X-Forwarded-For, -Proto, -Host, -Port and -Prefix and X-Request-Id are trusted."`
+	Forward        *Forward  `yaml:"forward" absent:"off" doc:"Listener that decides for other proxies (forward-auth). A service without listen, with the url that a proxy serves, is decided there."`
 	HSTSMaxAge     Duration  `yaml:"hsts_max_age" default:"365d" min:"0s" max:"1095d" doc:"How long browsers remember to use TLS only (Strict-Transport-Security). Sent over TLS with a certificate that is not self-signed, and behind a trusted proxy that sends X-Forwarded-Proto: https. 0: not sent."`
 	Users          []User    `yaml:"users" absent:"none" doc:"Users declared here. They can be changed only here."`
 	Issuer         *Issuer   `yaml:"issuer" absent:"no tokens are issued" doc:"The authorization server."`

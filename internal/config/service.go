@@ -9,10 +9,10 @@ import (
 // Service is one thing that is protected.
 type Service struct {
 	Name       string       `yaml:"name" required:"true" doc:"Name of the service. Sessions and counts belong to it."`
-	Listen     string       `yaml:"listen" required:"true" doc:"Address and port. Services may share one if each has a host."`
+	Listen     string       `yaml:"listen" absent:"another proxy serves url and asks at forward.listen" doc:"Address and port. Services may share one if each has a host."`
 	Host       string       `yaml:"host" absent:"any" doc:"Host name that selects this service on a shared address. Requests with other host names are refused (421)."`
 	Hosts      []string     `yaml:"hosts" absent:"none" doc:"Further host names of this service. Localhost, IP addresses and the host in listen need no entry. A service without host and hosts accepts every name, except on a loopback address: there a web page could send requests by a name of its own (DNS rebinding)."`
-	URL        string       `yaml:"url" absent:"each host name with the port of listen; with trusted_proxies also https:// with port 443" doc:"Address that browsers use for this service, if a proxy has another one: https:// and host, with the path that the proxy removes. Sign-ins return to it."`
+	URL        string       `yaml:"url" absent:"each host name with the port of listen; with trusted_proxies also https:// with port 443" doc:"Address that browsers use for this service, if a proxy has another one: https:// and host, with the path that the proxy removes. Sign-ins return to it. Required without listen, then without a path."`
 	TLS        TLS          `yaml:"tls" doc:"Certificate and key. Without it they are made in the data directory."`
 	PlainHTTP  bool         `yaml:"plain_http" doc:"Serve without TLS. Logged at start-up."`
 	Login      Login        `yaml:"login" doc:"How users log in."`
@@ -134,8 +134,8 @@ type Route struct {
 	Allow    *Allow    `yaml:"allow" absent:"every authenticated caller" doc:"Who may send requests."`
 	MaxUses  *int64    `yaml:"max_uses" min:"1" absent:"no limit" doc:"Maximum number of requests of one user to this route from one login to the next, or with one token of a client; see count_by."`
 	Audit    bool      `yaml:"audit" doc:"Write an audit event for admitted requests, too."`
-	Respond  *Respond  `yaml:"respond" absent:"see upstream" doc:"Response from Jeton itself."`
-	Upstream *Upstream `yaml:"upstream" absent:"see respond" doc:"Server behind the gateway that gets the requests."`
+	Respond  *Respond  `yaml:"respond" absent:"see upstream" doc:"Response from Jeton itself. Not for a service without listen."`
+	Upstream *Upstream `yaml:"upstream" absent:"see respond" doc:"Server behind the gateway that gets the requests. Not for a service without listen."`
 }
 
 // Allow lists who is allowed. Being in one of the lists is enough; empty lists allow no one.

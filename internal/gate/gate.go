@@ -281,7 +281,7 @@ func permits(req *Request, c Credential) error {
 }
 
 // spend takes one use of each budget of the route and of the credential. A HEAD is not
-// given what a use pays for, so it takes none.
+// given what a use pays for, so it takes none, unless another proxy answers it.
 func (g *Gate) spend(ctx context.Context, req *Request, d *Decision) (err error) {
 	key, own := d.credential.Budgets()
 
@@ -301,8 +301,12 @@ func (g *Gate) spend(ctx context.Context, req *Request, d *Decision) (err error)
 		return nil
 	}
 
+	if req.Service.Forwarded && req.Header.Get("Upgrade") != "" {
+		return jeton.WithDetail(jeton.ErrForbidden, "uses are counted here, and the request asks for another protocol")
+	}
+
 	// A HEAD with a credential that is spent is refused all the same: Left reports that, too.
-	d.counted, d.free = true, req.Method == http.MethodHead
+	d.counted, d.free = true, req.Method == http.MethodHead && !req.Service.Forwarded
 	if d.free || req.looking {
 		d.left, err = g.counts.Left(ctx, key, budgets)
 	} else {

@@ -36,6 +36,10 @@ type Service struct {
 	ReadBody bool          // one of the readers reads the body
 	Allow    *policy.Allow // users who may log in, and whose credentials are accepted; nil: all
 	Grants   policy.Grants // scopes of users
+
+	// Forwarded: another proxy passes the request on as it arrived, once it is admitted. A use pays for all that
+	// the request can get there: HEAD takes one, and an Upgrade is refused, which could carry any number of requests.
+	Forwarded bool
 }
 
 // NewRequest returns the request to judge for an HTTP request that is judged as it arrived.

@@ -140,19 +140,22 @@ func (g *Gateway) visit(w *web.Reply, r *http.Request, err error) {
 		return
 	}
 
-	switch web.Navigation(r) {
-	case web.Page:
+	visit := web.Navigation(r)
+	switch {
+	case visit == web.Page && g.conf.Forwarded():
+		g.visitPassed(w, r)
+	case visit == web.Page:
 		err = g.signIn.begin(w, r, pathOf(r.URL), 0)
 		if err != nil {
 			g.refuseSignIn(w, r, err)
 		}
-	case web.Fragment:
+	case visit == web.Fragment:
 		// htmx leaves the page for it. It would put a redirect, or a page, into the page.
 		w.Header().Set("HX-Redirect", startAt(w, g.fragmentPage(w, r)))
 		g.refuse(w, r, err)
-	case web.Frame:
+	case visit == web.Frame:
 		g.notice(w, r, err, web.Notice{Kind: web.NoticeFrame, Link: startAt(w, pathOf(r.URL))})
-	case web.Form:
+	case visit == web.Form:
 		// Back to the page with the form. The form itself is never sent again.
 		g.notice(w, r, err, web.Notice{Kind: web.NoticeForm, Link: startAt(w, g.signIn.pageOf(w, r, "Referer"))})
 	default:

@@ -99,6 +99,8 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		ReadBody: c.ReadBody,
 		Allow:    g.allow,
 		Grants:   Grants(c.Service),
+
+		Forwarded: c.Service.Forwarded(),
 	}
 	g.logoutFrom = &gate.Service{Name: c.Service.Name, Readers: []gate.Reader{c.Cookies.LogoutReader()}}
 	g.schemes = schemes(c.Service)

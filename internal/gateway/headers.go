@@ -12,10 +12,10 @@ import (
 // the groups are always set, empty for a caller that is not authenticated, and the others are removed where Jeton
 // does not know them.
 const (
-	headerUser   = "Remote-User"
-	headerGroups = "Remote-Groups" // separated by commas
-	headerName   = "Remote-Name"   // first and last name
-	headerEmail  = "Remote-Email"
+	headerUser   = web.HeaderUser
+	headerGroups = web.HeaderGroups
+	headerName   = web.HeaderName
+	headerEmail  = web.HeaderEmail
 )
 
 // dropHeaders removes the headers of a client that say who or where it is, except those of the allow list. Only the

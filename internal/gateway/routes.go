@@ -90,9 +90,12 @@ func (g *Gateway) route(ctx context.Context, r config.Route, dataDir string) (ro
 		g.count(&route.Access, list)
 	}
 
-	if r.Upstream != nil {
+	switch {
+	case g.conf.Forwarded():
+		route.Handle = g.pass
+	case r.Upstream != nil:
 		route.Handle, err = g.upstream(*r.Upstream, dataDir)
-	} else {
+	default:
 		route.Handle, err = respond(*r.Respond)
 	}
 

@@ -89,7 +89,7 @@ func (u *upstream) serve(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	contact, err := u.contact(r.Context(), gate.From(w).Principal())
+	contact, err := contactOf(r.Context(), u.accounts, gate.From(w).Principal())
 	if err != nil {
 		return err
 	}
@@ -178,12 +178,12 @@ func (u *upstream) address(pr *httputil.ProxyRequest, path string) {
 	}
 }
 
-// contact returns how a caller is addressed: only users are.
-func (u *upstream) contact(ctx context.Context, who jeton.Principal) (account.Contact, error) {
+// contactOf returns how a caller is addressed: only users are.
+func contactOf(ctx context.Context, accounts *account.Accounts, who jeton.Principal) (account.Contact, error) {
 	if who.Kind != jeton.KindUser {
 		return account.Contact{}, nil
 	}
-	return u.accounts.Contact(ctx, who.Name)
+	return accounts.Contact(ctx, who.Name)
 }
 
 // identify sets the headers with the identity of the caller, and removes those that are not known.

@@ -39,7 +39,11 @@ func (s *Server) serviceAt(name string, u *url.URL) *mux {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	var found *mux
+	found := s.forwardedAt(name, u)
+	if found != nil {
+		return found
+	}
+
 	for _, service := range s.conf.Services {
 		l := s.listeners[listenKey(service.Listen, service.Name)]
 		d := muxOf(l, service.Name)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/forward"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -33,6 +34,10 @@ type front struct {
 	log       *slog.Logger
 	// untrusted is where peers are noticed that should perhaps be proxies; nil: nowhere.
 	untrusted *untrustedPeers
+	// forward answers all requests of the listener that decides for other proxies, by the routes of services; nil on
+	// every other listener.
+	forward  *forward.Forward
+	services []forwarded
 	// refusals limits the lines about refusals with what to change; nil: there are none.
 	refusals *logLimit
 }
@@ -95,6 +100,13 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	}
 	if f.untrusted != nil {
 		f.untrusted.notice(r, f.proxies, f.log)
+	}
+
+	if f.forward != nil {
+		judged, service := f.forward.ServeHTTP(w, r)
+		f.logRequest(w, judged, &mux{name: service})
+
+		return
 	}
 
 	d, err := f.mux(w, r)

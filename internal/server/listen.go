@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/forward"
 	"github.com/jeton-auth/jeton/internal/oauth"
 )
 
@@ -150,7 +151,7 @@ func (s *Server) bind(conf *config.Config, wanted map[string]*planned) ([]*liste
 			continue
 		}
 
-		n, err := net.Listen("tcp", p.listen)
+		n, err := s.listen(p.listen)
 		if err != nil {
 			closeAll(opened)
 			return nil, listenFault(conf, p.listen, err)
@@ -168,6 +169,15 @@ func (s *Server) bind(conf *config.Config, wanted map[string]*planned) ([]*liste
 	return opened, nil
 }
 
+// listen opens an address of the configuration.
+func (s *Server) listen(address string) (net.Listener, error) {
+	path, ok := config.Socket(address)
+	if ok {
+		return s.listenSocket(path)
+	}
+	return net.Listen("tcp", address)
+}
+
 // listenFault returns the error of an address that cannot be listened on. If another process uses
 // it, the error names the setting to change.
 func listenFault(conf *config.Config, listen string, err error) error {
@@ -178,6 +188,9 @@ func listenFault(conf *config.Config, listen string, err error) error {
 	var settings []string
 	if conf.Admin.Listen == listen {
 		settings = append(settings, "admin.listen (or set JETON_ADMIN_LISTEN)")
+	}
+	if conf.Forward != nil && conf.Forward.Listen == listen {
+		settings = append(settings, "forward.listen")
 	}
 	if conf.Issuer != nil && conf.Issuer.Listen == listen {
 		settings = append(settings, "issuer.listen")
@@ -261,6 +274,10 @@ func (s *Server) started() Started {
 	}
 
 	for _, service := range s.conf.Services {
+		if service.Forwarded() {
+			continue // another proxy serves it
+		}
+
 		l := s.listeners[listenKey(service.Listen, service.Name)]
 		a := Address{Service: service.Name, Listen: l.net.Addr().String()}
 		// With port 0, only the listener knows the port.
@@ -282,6 +299,12 @@ func (s *Server) started() Started {
 			started.Issuer.Cert = s.core.dir.file(issuer.TLS.Cert)
 		}
 		s.c.Log.Info("authorization server listens", "issuer", issuer.URL, "listen", started.Issuer.Listen)
+	}
+
+	if s.conf.Forward != nil {
+		l := s.listeners[listenKey(s.conf.Forward.Listen, forward.Name)]
+		started.Forward = l.net.Addr().String()
+		s.c.Log.Info("decisions for other proxies", "listen", started.Forward)
 	}
 
 	admin := s.listeners[listenKey(s.conf.Admin.Listen, adminName)]

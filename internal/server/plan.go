@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/forward"
 	"github.com/jeton-auth/jeton/internal/gateway"
 	"github.com/jeton-auth/jeton/internal/oauth"
 	"github.com/jeton-auth/jeton/internal/teaching"
@@ -72,7 +73,9 @@ func issuerEndpoint(c *config.Issuer) endpoint {
 func endpoints(conf *config.Config) []endpoint {
 	var list []endpoint
 	for _, service := range conf.Services {
-		list = append(list, serviceEndpoint(service))
+		if !service.Forwarded() {
+			list = append(list, serviceEndpoint(service))
+		}
 	}
 	if conf.Issuer != nil {
 		list = append(list, issuerEndpoint(conf.Issuer))
@@ -92,7 +95,18 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 		return nil, err
 	}
 
+	var decided []forwarded
 	for _, service := range conf.Services {
+		if service.Forwarded() {
+			f, err := s.forwardedService(ctx, conf, service)
+			if err != nil {
+				return nil, err
+			}
+			decided = append(decided, f)
+
+			continue
+		}
+
 		d, err := s.serviceMux(ctx, conf, service)
 		if err != nil {
 			return nil, err
@@ -100,6 +114,14 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 		if err := s.place(wanted, conf, d, serviceEndpoint(service)); err != nil {
 			return nil, err
 		}
+	}
+
+	if conf.Forward != nil {
+		p, err := s.planForward(conf, decided)
+		if err != nil {
+			return nil, err
+		}
+		wanted[listenKey(conf.Forward.Listen, forward.Name)] = p
 	}
 
 	if conf.Issuer != nil {
@@ -203,8 +225,22 @@ func proxies(conf *config.Config) web.Proxies {
 	return list
 }
 
-// serviceMux builds the routes of one service.
+// serviceMux builds the mux of one service.
 func (s *Server) serviceMux(ctx context.Context, conf *config.Config, service config.Service) (*mux, error) {
+	m, routes, err := s.serviceRoutes(ctx, conf, service)
+	if err != nil {
+		return nil, err
+	}
+
+	return newMux(m, routes)
+}
+
+// serviceRoutes builds the routes of one service, and what newMux needs for them.
+func (s *Server) serviceRoutes(
+	ctx context.Context,
+	conf *config.Config,
+	service config.Service,
+) (mux, []web.Route, error) {
 	issuer := ""
 	if conf.Issuer != nil {
 		issuer = conf.Issuer.URL
@@ -219,12 +255,12 @@ func (s *Server) serviceMux(ctx context.Context, conf *config.Config, service co
 		Issuer:   issuer,
 	})
 	if err != nil {
-		return nil, err
+		return mux{}, nil, err
 	}
 
 	page, err := s.notices(conf)
 	if err != nil {
-		return nil, err
+		return mux{}, nil, err
 	}
 
 	g, err := gateway.New(ctx, t.Configure(gateway.Config{
@@ -243,22 +279,22 @@ func (s *Server) serviceMux(ctx context.Context, conf *config.Config, service co
 		CookieNames: conf.CookieNames(),
 	}))
 	if err != nil {
-		return nil, err
+		return mux{}, nil, err
 	}
 
 	routes, err := s.usersAPIRoutes(conf, service, g)
 	if err != nil {
-		return nil, err
+		return mux{}, nil, err
 	}
 
-	return newMux(mux{
+	return mux{
 		name:    service.Name,
 		paths:   service.Paths.Reading(),
 		service: g.Service(),
 		gate:    s.core.gate,
 		log:     s.c.Log,
 		metrics: s.metrics,
-	}, append(t.Wrap(g.Routes()), routes...))
+	}, append(t.Wrap(g.Routes()), routes...), nil
 }
 
 // issuerMux builds the routes of the authorization server, with its pages.

@@ -79,7 +79,7 @@ func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 	}
 
 	s.origins.set(conf, s.bound(opened))
-	s.connections.limits.Store(&connectionLimits{conf.Limits, proxies(conf)})
+	s.connections.limits.Store(&connectionLimits{conf.Limits, append(proxies(conf), forwardProxies(conf)...)})
 	s.exchange(ctx, wanted, opened)
 
 	var inUse []servedCertificate

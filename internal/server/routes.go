@@ -3,9 +3,11 @@ package server
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/forward"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -61,11 +63,27 @@ func (s *Server) table(ctx context.Context) ([]Row, error) {
 	}
 
 	for _, service := range s.conf.Services {
+		if service.Forwarded() {
+			f, err := s.forwardedService(ctx, s.conf, service)
+			if err != nil {
+				return nil, err
+			}
+			add(s.conf.Forward.Listen+" "+service.URL, service.Name, slices.Concat(f.own.routes, f.judge.routes))
+
+			continue
+		}
+
 		d, err := s.serviceMux(ctx, s.conf, service)
 		if err != nil {
 			return nil, err
 		}
 		add(strings.TrimSpace(service.Listen+" "+service.Host), service.Name, d.routes)
+	}
+
+	if s.conf.Forward != nil {
+		for _, path := range forward.Paths() {
+			table = append(table, Row{s.conf.Forward.Listen, forward.Name, path, "forward.trusted_proxies"})
+		}
 	}
 
 	issuer := s.conf.Issuer

@@ -12,6 +12,7 @@
 //	signin.go                        the addresses that browsers use for the services
 //	listen.go, front.go              from a connection to a handler
 //	mux.go                           from a path to its route and access rule
+//	forward.go                       the listener that decides for other proxies
 //	admin.go, metrics.go             health, readiness and metrics
 //	control.go                       the control socket, and the API without a server
 //	reload.go                        SIGHUP: all of a new configuration, or nothing
@@ -60,6 +61,7 @@ type Started struct {
 	Services []Address
 	Issuer   Address // the authorization server; zero when there is none
 	Pages    bool    // it has pages for browsers
+	Forward  string  // address of the listener that decides for other proxies, or ""
 	Admin    string  // URL of the admin listener, or ""
 	DataDir  string
 	Database string // shared by nodes, without secrets; "": SQLite in DataDir

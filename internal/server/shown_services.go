@@ -1,7 +1,7 @@
 package server
 
 import (
-	"cmp"
+	"net/url"
 
 	"github.com/jeton-auth/jeton/internal/api"
 	"github.com/jeton-auth/jeton/internal/config"
@@ -18,15 +18,18 @@ func (s *Server) shownServices() []api.Service {
 	for _, service := range s.conf.Services {
 		l := s.listeners[listenKey(service.Listen, service.Name)]
 		d := muxOf(l, service.Name)
+		if service.Forwarded() {
+			d = s.forwardedAt(service.Name, &url.URL{})
+		}
 		if d == nil {
 			continue
 		}
 
 		shown := shownService(service)
-		shown.URL = cmp.Or(
-			service.URL,
-			address(service.PlainHTTP, service.Listen, service.Host, l.net.Addr().String()),
-		)
+		shown.URL = service.URL
+		if shown.URL == "" {
+			shown.URL = address(service.PlainHTTP, service.Listen, service.Host, l.net.Addr().String())
+		}
 		for _, route := range d.routes {
 			if route.Configured {
 				shown.Routes = append(shown.Routes, api.RouteWith(route.Pattern, route.Access))

@@ -38,9 +38,23 @@ func (p Proxies) Source(r *http.Request) netip.Addr {
 		return source
 	}
 
+	nearest := p.Nearest(r.Header.Values("X-Forwarded-For"))
+	if nearest.IsValid() {
+		return nearest
+	}
+
+	return source
+}
+
+// Nearest returns the nearest address in the lines of X-Forwarded-For of a trusted proxy that is not itself one, or the
+// farthest if all are. It is policy.UnknownSource when the nearest entry is not an address, and the zero Addr when
+// there is no entry.
+func (p Proxies) Nearest(lines []string) netip.Addr {
+	var source netip.Addr
+
 	// Each proxy appends the peer that it saw, so the list is trustworthy only from its end, as far
 	// as the hops are our own proxies. What stands before them, the client may have made up.
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	hops := strings.Split(strings.Join(lines, ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
 		text := strings.Trim(hops[i], " \t")
 		if text == "" {

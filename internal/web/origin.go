@@ -23,19 +23,20 @@ type Origin struct {
 // Origin returns where the client sent a request. X-Forwarded-Proto, -Host, -Port and -Prefix count from a trusted
 // proxy only. An invalid value is ignored, and of several the last counts, which the nearest proxy has added.
 func (p Proxies) Origin(r *http.Request) Origin {
-	o := Origin{Scheme: "http"}
+	scheme := "http"
 	if r.TLS != nil {
-		o.Scheme = "https"
+		scheme = "https"
 	}
 
 	host := r.Host
 	port := ""
+	prefix := ""
 
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err == nil && p.Trusts(peer.Addr().WithZone("")) {
-		scheme := strings.ToLower(lastValue(r, "X-Forwarded-Proto"))
-		if scheme == "http" || scheme == "https" {
-			o.Scheme = scheme
+		forwardedScheme := strings.ToLower(lastValue(r, "X-Forwarded-Proto"))
+		if forwardedScheme == "http" || forwardedScheme == "https" {
+			scheme = forwardedScheme
 		}
 
 		forwarded := lastValue(r, "X-Forwarded-Host")
@@ -43,18 +44,28 @@ func (p Proxies) Origin(r *http.Request) Origin {
 			host = forwarded
 		}
 
-		prefix := strings.TrimSuffix(lastValue(r, "X-Forwarded-Prefix"), "/")
-		if isPrefix(prefix) {
-			o.Prefix = prefix
+		removed := strings.TrimSuffix(lastValue(r, "X-Forwarded-Prefix"), "/")
+		if isPrefix(removed) {
+			prefix = removed
 		}
 
 		port = lastValue(r, "X-Forwarded-Port")
 	}
 
-	o.Host, o.Port = splitPort(host, o.Scheme)
+	o := OriginAt(scheme, host, port)
+	o.Prefix = prefix
+
+	return o
+}
+
+// OriginAt returns the origin of a scheme and a host as a request has it, with or without a port. port is the one that
+// counts if host has none: in decimal, or anything else for that of the scheme.
+func OriginAt(scheme, host, port string) Origin {
+	o := Origin{Scheme: scheme}
+	o.Host, o.Port = splitPort(host, scheme)
 
 	// A load balancer sends its port beside a Host that has none.
-	_, _, err = net.SplitHostPort(host)
+	_, _, err := net.SplitHostPort(host)
 	if err != nil && isPort(port) {
 		o.Port = port
 	}

@@ -22,6 +22,7 @@ type Reply struct {
 	HSTS     []string // Strict-Transport-Security (RFC 6797), unless the response has one; nil: none
 	Route    string   // pattern of the route, for the log; "": none
 	Refused  string   // code of the refusal, for the log; "": none
+	Passes   bool     // the proxy that asked may pass the request on; see package forward
 
 	status  int         // 0 before there is one
 	bytes   int64       // of the body, written so far; UntilGone reads it, too

@@ -1,0 +1,90 @@
+package config
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// forward checks the listener that decides for other proxies, and that some service needs it.
+func (c checker) forward() {
+	f := c.conf.Forward
+	if f == nil {
+		return
+	}
+
+	path, socket := Socket(f.Listen)
+	switch {
+	case !c.Valid(&f.Listen) || f.Listen == "":
+	case socket && path == "":
+		c.Invalid(&f.Listen, "address", f.Listen, "the path of a socket, such as unix:forward.sock")
+	case !socket:
+		c.listen(&f.Listen)
+		c.sameAddress(f)
+	}
+
+	c.proxies(f.TrustedProxies)
+	if !socket && len(f.TrustedProxies) == 0 && c.Valid(&f.TrustedProxies) {
+		c.Fault(&f.TrustedProxies, "missing; no proxy could ask at this address: list the addresses of the proxies")
+	}
+}
+
+// sameAddress checks that nothing else listens on the address.
+func (c checker) sameAddress(f *Forward) {
+	const text = "is the address of %s, too; choose another port"
+
+	if strings.HasSuffix(f.Listen, ":0") {
+		return
+	}
+
+	if strings.EqualFold(f.Listen, c.conf.Admin.Listen) {
+		c.Fault(&f.Listen, text, "admin.listen")
+	}
+	if c.conf.Issuer != nil && strings.EqualFold(f.Listen, c.conf.Issuer.Listen) {
+		c.Fault(&f.Listen, text, "issuer.listen")
+	}
+	for i := range c.conf.Services {
+		if strings.EqualFold(f.Listen, c.conf.Services[i].Listen) {
+			c.Fault(&f.Listen, text, c.Path(&c.conf.Services[i].Listen))
+		}
+	}
+}
+
+// forwarded checks a service that another proxy serves: it has an address and rules, and nothing to answer with.
+func (c checker) forwarded(s *Service) {
+	if c.conf.Forward == nil {
+		const text = "missing; without it another proxy serves url, which needs a forward section: add one of them"
+		c.Fault(&s.Listen, text)
+	}
+
+	u, err := url.Parse(s.URL)
+	if err == nil && c.Valid(&s.URL) && u.Path != "" {
+		c.Fault(&s.URL, "has a path, and listen is missing; a proxy serves a whole host for this service")
+	}
+
+	const text = "needs listen, which is missing: another proxy serves this service; remove it"
+	for _, field := range []any{&s.Host, &s.Hosts, &s.TLS, &s.Teaching, &s.UsersAPI} {
+		if c.Has(field) {
+			c.Fault(field, text)
+		}
+	}
+}
+
+// forwardedOrigins checks that an address leads to one service.
+func (c checker) forwardedOrigins() {
+	taken := map[string]*string{}
+	for i := range c.conf.Services {
+		s := &c.conf.Services[i]
+		u, err := url.Parse(s.URL)
+		if !s.Forwarded() || err != nil {
+			continue
+		}
+
+		origin := web.OriginAt(u.Scheme, u.Host, "").String()
+		if taken[origin] != nil {
+			c.Fault(&s.URL, "is the address of %s, too; choose another", c.Path(taken[origin]))
+		}
+		taken[origin] = &s.URL
+	}
+}

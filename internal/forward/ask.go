@@ -1,0 +1,167 @@
+package forward
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// The headers in which proxies send the request to judge.
+const (
+	headerOriginalURL    = "X-Original-Url"
+	headerOriginalMethod = "X-Original-Method"
+	headerMethod         = "X-Forwarded-Method"
+	headerProto          = "X-Forwarded-Proto"
+	headerHost           = "X-Forwarded-Host"
+	headerURI            = "X-Forwarded-Uri"
+	headerFor            = "X-Forwarded-For"
+)
+
+// deciding are all headers that some proxy sends and that decide what is judged. An endpoint refuses those of another
+// proxy: they come from the client, past a proxy that does not remove them.
+var deciding = []string{
+	headerOriginalURL, headerOriginalMethod, headerMethod, headerProto, headerHost, headerURI, headerFor,
+}
+
+// asked is the request that a proxy asks about.
+type asked struct {
+	method string
+	scheme string
+	host   string
+	target string // path and query, as the client sent them
+
+	service Service
+	origin  web.Origin
+	source  netip.Addr
+	request *http.Request
+}
+
+// ask returns what a proxy asks about. On an error it returns what is known so far.
+func (f *Forward) ask(c contract, r *http.Request) (asked, error) {
+	var a asked
+	if err := f.trusts(r); err != nil {
+		return a, err
+	}
+	if err := exactly(r.Header, c.headers...); err != nil {
+		return a, err
+	}
+	if err := c.read(r, &a); err != nil {
+		return a, err
+	}
+
+	// As net/http reads the target of a request that arrives.
+	u, err := url.ParseRequestURI(a.target)
+	if err != nil || !strings.HasPrefix(a.target, "/") {
+		return a, jeton.WithDetail(jeton.ErrInvalid, "the target of the request is not a path")
+	}
+
+	a.request = (&http.Request{
+		Method:     a.method,
+		URL:        u,
+		Proto:      "HTTP/1.1",
+		ProtoMajor: 1,
+		ProtoMinor: 1,
+		Header:     r.Header.Clone(),
+		Body:       http.NoBody,
+		Host:       a.host,
+		RemoteAddr: r.RemoteAddr,
+		RequestURI: a.target,
+	}).WithContext(r.Context())
+	for _, name := range deciding {
+		a.request.Header.Del(name)
+	}
+
+	if err := checkRequest(a.request); err != nil {
+		return a, err
+	}
+
+	if err := f.place(r, &a); err != nil {
+		return a, err
+	}
+
+	return a, pinned(r.URL.RawQuery, a.service.Name)
+}
+
+// checkRequest makes the checks that a request passes before a service is chosen for it.
+func checkRequest(r *http.Request) error {
+	if r.Host == "" {
+		return jeton.WithDetail(jeton.ErrInvalid, "the request has no host")
+	}
+	if err := web.CheckTarget(r); err != nil {
+		return err
+	}
+	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
+		return jeton.ErrMethod
+	}
+
+	return nil
+}
+
+// place finds the service of a request, and the address of its client.
+func (f *Forward) place(r *http.Request, a *asked) error {
+	if a.scheme != "http" && a.scheme != "https" {
+		return jeton.WithDetail(jeton.ErrInvalid, "the scheme is neither http nor https")
+	}
+
+	a.origin = web.OriginAt(a.scheme, a.host, "")
+	found, ok := f.services[a.origin.String()]
+	if !ok {
+		return jeton.WithDetail(jeton.ErrMisdirected, "no service has this url")
+	}
+
+	a.service = found
+
+	a.source = f.proxies.Nearest(r.Header[headerFor])
+	if !a.source.IsValid() {
+		a.source = policy.UnknownSource // the zero address would be that of a client on this machine
+	}
+
+	return nil
+}
+
+// pinned returns an error unless the query with which a proxy asks is empty, or names the service that was found by the
+// host: the host comes from the client, and the query from the configuration of the proxy. Caddy appends the query of
+// the client where its configuration has none, so nothing else is accepted.
+func pinned(query, service string) error {
+	name, ok := strings.CutPrefix(query, "service=")
+	switch {
+	case query == "" || name == service:
+		return nil
+	case !ok || strings.ContainsAny(name, "&;%+="):
+		return jeton.WithDetail(jeton.ErrInvalid, "the query of the decision is not service and its name alone")
+	}
+
+	return jeton.WithDetail(jeton.ErrMisdirected, "the host is that of another service than the proxy names")
+}
+
+// exactly returns jeton.ErrInvalid unless the deciding headers are the given ones, each once, and no header is spelled
+// so that a server could take it for one with a meaning.
+func exactly(h http.Header, names ...string) error {
+	for _, name := range names {
+		n := len(h[name])
+		if n != 1 {
+			return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%s is sent %d times, and must be once", name, n))
+		}
+	}
+
+	for name := range h {
+		if slices.Contains(deciding, name) && !slices.Contains(names, name) {
+			return jeton.WithDetail(jeton.ErrInvalid, name+" is not of this proxy, which must remove it")
+		}
+
+		// Many servers read Remote_User as Remote-User (CGI).
+		other := strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789-") != ""
+		if other && web.IsRemovedHeader(name) {
+			return jeton.WithDetail(jeton.ErrInvalid, "a header looks like one of a proxy, in another spelling")
+		}
+	}
+
+	return nil
+}

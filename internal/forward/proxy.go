@@ -1,0 +1,59 @@
+package forward
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"text/template"
+)
+
+// Proxied is what the configuration of another proxy says of a service.
+type Proxied struct {
+	Service string
+	Scheme  string   // that browsers use: http or https
+	Host    string   // without a port
+	Port    string   // ":8443", or "" for that of the scheme
+	Listen  string   // port that the proxy listens on
+	Jeton   string   // where Jeton decides: address and port, or unix: and the path of a socket
+	Backend string   // address and port of the service itself
+	Own     []string // paths of Jeton at the service, beside those below /.jeton/
+}
+
+//go:embed proxies/*
+var proxies embed.FS
+
+// safe are the characters that mean nothing in the configuration of any proxy.
+var safe = regexp.MustCompile(`^[A-Za-z0-9._~/:-]+$`)
+
+// Kinds returns the proxies that Configuration knows.
+func Kinds() []string { return []string{"nginx"} }
+
+// Configuration returns the complete configuration of a kind of proxy for a service.
+func Configuration(kind string, p Proxied) (string, error) {
+	if !slices.Contains(Kinds(), kind) {
+		return "", fmt.Errorf("unknown proxy %.40q: want one of %s", kind, strings.Join(Kinds(), ", "))
+	}
+
+	// A name that could end a line or a block is refused, and not escaped: each proxy has rules of its own.
+	for _, text := range append([]string{p.Service, p.Scheme, p.Host, p.Listen, p.Jeton, p.Backend}, p.Own...) {
+		if !safe.MatchString(text) {
+			const want = "letters, digits and ._~/:-"
+			return "", fmt.Errorf("%.100q cannot be in the configuration of a proxy: want %s", text, want)
+		}
+	}
+
+	t, err := template.ParseFS(proxies, "proxies/"+kind+".tmpl")
+	if err != nil {
+		return "", err
+	}
+
+	var b bytes.Buffer
+	if err := t.Execute(&b, p); err != nil {
+		return "", err
+	}
+
+	return b.String(), nil
+}

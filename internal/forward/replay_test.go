@@ -1,0 +1,248 @@
+package forward_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jeton-auth/jeton/jetontest"
+)
+
+// row is what a proxy sends: names and values of headers in turn.
+type row []string
+
+// with returns the row with a header changed. Without a value the header is removed.
+func (r row) with(name string, values ...string) row {
+	var changed row
+	for i := 0; i+1 < len(r); i += 2 {
+		if r[i] != name {
+			changed = append(changed, r[i], r[i+1])
+		}
+	}
+	for _, v := range values {
+		changed = append(changed, name, v)
+	}
+
+	return changed
+}
+
+// nginxRow is what nginx sends for GET /open/a.
+var nginxRow = row{
+	"X-Original-Url", "https://app.example/open/a",
+	"X-Original-Method", "GET",
+	"X-Forwarded-For", "192.0.2.9",
+}
+
+// nginxAt is nginxRow for another address.
+func nginxAt(address string) row { return nginxRow.with("X-Original-Url", address) }
+
+// replayed has a service whose proxy is replayed.
+const replayed = `
+forward: {listen: "127.0.0.1:0", trusted_proxies: [127.0.0.1]}
+issuer: {url: "https://localhost:${ISSUER_PORT}", listen: "localhost:${ISSUER_PORT}"}
+services:
+  - name: app
+    url: https://app.example
+    login: {sign_in: true}
+    tokens: {}
+    routes:
+      - {match: '/{rest...}'}
+      - {match: 'GET /open/{rest...}', open: true}
+      - {match: /twice, max_uses: 2}
+  - name: other
+    url: https://other.example:8443
+    tokens: {}
+    routes: [{match: /}]
+`
+
+// identityNames are the headers that every answer has.
+var identityNames = []string{"Remote-User", "Remote-Groups", "Remote-Name", "Remote-Email", "Jeton-Cookie"}
+
+// askAt asks for a decision.
+func askAt(s *jetontest.Server, path string, header row) jetontest.Answer {
+	return s.Send(&http.Client{}, http.MethodGet, "http://"+s.Forward()+"/authz/"+path, "", header...)
+}
+
+// TestAnEndpointRefusesWhatItsProxyDoesNotSend checks each rule of a row, and that the audit log has the reason.
+func TestAnEndpointRefusesWhatItsProxyDoesNotSend(t *testing.T) {
+	s := jetontest.Start(t, replayed)
+
+	for _, tc := range []struct {
+		name   string
+		path   string
+		header row
+		want   int
+		reason string // "": admitted
+	}{
+		{"as nginx sends it", "nginx", nginxRow, 200, ""},
+		{"with the service that nginx names", "nginx?service=app", nginxRow, 200, ""},
+		{
+			"the host of another service",
+			"nginx?service=other",
+			nginxRow,
+			403,
+			"another service than the proxy names",
+		},
+		{"a query of the client", "nginx?service=app&x=1", nginxRow, 403, "service and its name alone"},
+		{"the service twice", "nginx?service=app&service=app", nginxRow, 403, "service and its name alone"},
+		{"no address", "nginx", nginxRow.with("X-Original-Url"), 403, "X-Original-Url is sent 0 times"},
+		{
+			"two addresses",
+			"nginx",
+			nginxRow.with("X-Original-Url", "https://app.example/open/a", "https://app.example/open/a"),
+			403,
+			"X-Original-Url is sent 2 times",
+		},
+		{"no method", "nginx", nginxRow.with("X-Original-Method"), 403, "X-Original-Method is sent 0 times"},
+		{"no client", "nginx", nginxRow.with("X-Forwarded-For"), 403, "X-Forwarded-For is sent 0 times"},
+		{"a header of Caddy", "nginx", nginxRow.with("X-Forwarded-Uri", "/open/a"), 403, "not of this proxy"},
+		{"an underscore", "nginx", nginxRow.with("X-Original_url", "/open/a"), 403, "in another spelling"},
+		{"the user with an underscore", "nginx", nginxRow.with("Remote_user", "eve"), 403, "in another spelling"},
+		{"another host", "nginx", nginxAt("https://evil.example/open/a"), 403, "no service has this url"},
+		{"another port", "nginx", nginxAt("https://app.example:8443/open/a"), 403, "no service"},
+		{"another scheme", "nginx", nginxAt("http://app.example/open/a"), 403, "no service has this url"},
+		{"no scheme", "nginx", nginxAt("app.example/open/a"), 403, "is not scheme://host/path"},
+		{"a scheme that is none", "nginx", nginxAt("ftp://app.example/open/a"), 403, "neither http nor"},
+		{"a host in other letters", "nginx", nginxAt("https://APP.Example.:443/open/a"), 200, ""},
+		{"a port with a zero", "nginx", nginxAt("https://app.example:0443/open/a"), 403, "not a name"},
+		{"a name before the host", "nginx", nginxAt("https://a@app.example/open/a"), 403, "not a name"},
+		{"no host", "nginx", nginxAt("https:///open/a"), 403, "has no host"},
+		{"a fragment", "nginx", nginxAt("https://app.example/open/#/admin"), 403, "# in it"},
+		{"CONNECT", "nginx", nginxRow.with("X-Original-Method", "CONNECT"), 403, "Method not allowed"},
+		{"a method that is none", "nginx", nginxRow.with("X-Original-Method", "GET /"), 403, "not a token"},
+		{"a proxy that is unknown", "apache", nginxRow, 400, "X-Forwarded-Proto is sent 0 times"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := askAt(s, tc.path, tc.header)
+			if a.Status != tc.want {
+				t.Errorf("got %d %s, want %d", a.Status, a.Body, tc.want)
+			}
+
+			if strings.HasPrefix(tc.path, "nginx") {
+				for _, name := range identityNames {
+					if !slices.Equal(a.Header.Values(name), []string{""}) {
+						t.Errorf("%s = %q, want it once and empty", name, a.Header.Values(name))
+					}
+				}
+			}
+
+			reasons := reasonsOf(s, a.Request())
+			if tc.reason == "" && len(reasons) > 0 || tc.reason != "" &&
+				(len(reasons) != 1 || !strings.Contains(strings.ToLower(reasons[0]), strings.ToLower(tc.reason))) {
+				t.Errorf("the audit log has %q, want one with %q", reasons, tc.reason)
+			}
+		})
+	}
+}
+
+// reasonsOf returns the reasons of the refusals of a request in the audit log.
+func reasonsOf(s *jetontest.Server, request string) []string {
+	var list []string
+	for _, e := range s.Events() {
+		if e.Request == request && e.Action == "request" && e.Outcome != "ok" {
+			list = append(list, e.Reason)
+		}
+	}
+
+	return list
+}
+
+func TestAnotherPeerThanTheProxiesIsRefused(t *testing.T) {
+	s := jetontest.Start(t, strings.Replace(replayed, "[127.0.0.1]", "[192.0.2.1]", 1))
+
+	a := askAt(s, "nginx", nginxRow)
+	reasons := reasonsOf(s, a.Request())
+	if a.Status != http.StatusForbidden || len(reasons) != 1 || !strings.Contains(reasons[0], "trusted_proxies") {
+		t.Errorf("a decision: got %d and the reasons %q, want 403 and trusted_proxies", a.Status, reasons)
+	}
+
+	a = s.Send(&http.Client{}, http.MethodGet, "http://"+s.Forward()+"/.jeton/start", "",
+		"X-Forwarded-Proto", "https", "X-Forwarded-Host", "app.example", "X-Forwarded-For", "192.0.2.9")
+	if a.Status != http.StatusForbidden {
+		t.Errorf("a page: got %d %s, want 403", a.Status, a.Body)
+	}
+}
+
+func TestProxiesMayAskAtASocket(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "forward.sock")
+	configuration := strings.Replace(replayed, "127.0.0.1:0", "unix:"+path, 1)
+	configuration = strings.Replace(configuration, ", trusted_proxies: [127.0.0.1]", "", 1)
+
+	// A server that was killed leaves the file.
+	left, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left.(*net.UnixListener).SetUnlinkOnClose(false)
+	_ = left.Close()
+
+	s := jetontest.Start(t, configuration)
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("the socket has mode %v, %v, want 0660", info.Mode(), err)
+	}
+
+	c := &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", path)
+		},
+	}}
+	a := s.Send(c, http.MethodGet, "http://jeton/authz/nginx", "", nginxRow...)
+	if a.Status != http.StatusOK {
+		t.Errorf("got %d %s, want 200", a.Status, a.Body)
+	}
+	if _, err := jetontest.TryStart(t, configuration); err == nil {
+		t.Error("a second server took the socket of the first, want an error")
+	}
+}
+
+// TestAnUpgradeTakesNoUse keeps a use from paying for all messages of a connection.
+func TestAnUpgradeTakesNoUse(t *testing.T) {
+	s := jetontest.Start(t, replayed)
+	s.AddClient("robot", "app")
+	token := s.AddToken(jetontest.NewToken{Name: "job", Client: "robot", Services: []string{"app"}})
+	asks := nginxAt("https://app.example/twice").with("Authorization", "Bearer "+token.Secret)
+
+	for i, tc := range []struct {
+		header row
+		want   int
+		left   string
+	}{
+		{asks.with("Upgrade", "websocket"), 403, ""},
+		{asks, 200, "1"},
+		{asks.with("X-Original-Method", "HEAD"), 200, "0"},
+		{asks, 403, "0"},
+	} {
+		a := askAt(s, "nginx", tc.header)
+		if a.Status != tc.want || a.Left() != tc.left {
+			t.Errorf("request %d: got %d with %q uses left, want %d with %q", i+1, a.Status, a.Left(), tc.want, tc.left)
+		}
+	}
+}
+
+// TestADecisionFollowsAReload checks that a service can come and go behind a listener that stays open.
+func TestADecisionFollowsAReload(t *testing.T) {
+	s := jetontest.Start(t, replayed)
+	other := nginxAt("https://new.example/open/a")
+	if a := askAt(s, "nginx", other); a.Status != http.StatusForbidden {
+		t.Fatalf("before: got %d, want 403", a.Status)
+	}
+
+	if err := s.Reload(strings.ReplaceAll(replayed, "app.example", "new.example")); err != nil {
+		t.Fatal(err)
+	}
+
+	if a := askAt(s, "nginx", other); a.Status != http.StatusOK {
+		t.Errorf("the new address: got %d, want 200", a.Status)
+	}
+	if a := askAt(s, "nginx", nginxRow); a.Status != http.StatusForbidden {
+		t.Errorf("the former address: got %d, want 403", a.Status)
+	}
+}
