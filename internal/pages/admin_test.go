@@ -1,0 +1,153 @@
+package pages
+
+import (
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
+)
+
+func TestEveryPageOfAdministratorsNeedsTheirGroup(t *testing.T) {
+	p := newPages(t)
+	routes := p.adminRoutes()
+	if len(routes) < 30 {
+		t.Errorf("got %d routes, want all", len(routes))
+	}
+
+	for _, rt := range routes {
+		a := rt.Access
+		if a.IsOpen() || a.Accept != policy.BySession || a.Allow == nil || rt.Refuse == nil {
+			t.Errorf("%s has the access %s, want a session of the group %s", rt.Pattern, a, AdminGroup)
+			continue
+		}
+		if a.Allow.AnyUser || !slices.Equal(a.Allow.Groups, []string{AdminGroup}) || len(a.Allow.Users) > 0 {
+			t.Errorf("%s allows %s, want the group %s", rt.Pattern, a.Allow, AdminGroup)
+		}
+	}
+}
+
+func TestWordsOfAField(t *testing.T) {
+	for _, tc := range []struct {
+		name, field string
+		want        []string
+	}{
+		{"nothing", " , \n", []string{}},
+		{"commas and spaces", "staff,wiki editors", []string{"editors", "staff", "wiki"}},
+		{"twice", "staff, staff", []string{"staff"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := words(tc.field)
+			if got == nil || !slices.Equal(got, tc.want) {
+				t.Errorf("words(%q) = %#v, want %#v", tc.field, got, tc.want)
+			}
+		})
+	}
+}
+
+func TestDaysOfTheAuditLogAreWhole(t *testing.T) {
+	got, err := auditQuery(url.Values{"since": {"2026-02-28"}, "until": {"2026-02-28"}, "user": {"diane"}})
+	want := url.Values{
+		"since": {"2026-02-28T00:00:00Z"},
+		"until": {"2026-03-01T00:00:00Z"},
+		"user":  {"diane"},
+	}
+	if err != nil || got.Encode() != want.Encode() {
+		t.Errorf("auditQuery = %v, %v, want %v", got, err, want)
+	}
+
+	_, err = auditQuery(url.Values{"until": {"tomorrow"}})
+	if jeton.Outcome(err) != jeton.ErrInvalid {
+		t.Errorf("auditQuery of a day that is none = %v, want %v", err, jeton.ErrInvalid)
+	}
+}
+
+func TestAccessRulesInWords(t *testing.T) {
+	p := newPages(t)
+
+	for _, tc := range []struct {
+		name  string
+		route serviceRoute
+		want  []string
+	}{
+		{"open", serviceRoute{Open: true, Accepts: []string{"session"}}, []string{"everybody, without signing in"}},
+		{
+			"every subject",
+			serviceRoute{Accepts: []string{"session"}},
+			[]string{"every user and client", "with a session"},
+		},
+		{
+			"a group, by three kinds",
+			serviceRoute{
+				Accepts: []string{"session", "token", "password"},
+				Allow:   &allowed{Groups: []string{"staff", "wiki"}},
+			},
+			[]string{"members of: <strong>staff, wiki</strong>", "with a session, token or password"},
+		},
+		{"an empty list", serviceRoute{Allow: &allowed{}}, []string{"no user and no client"}},
+		{
+			"scopes and uses",
+			serviceRoute{Allow: &allowed{AnyUser: true}, Scopes: []string{"a", "b"}, MaxUses: 3},
+			[]string{"every user", "a token needs <code>a b</code>", "3 uses per session or token"},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var got []string
+			for _, text := range ruleTexts(tc.route) {
+				words, err := p.languages[0].translate(text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, string(words))
+			}
+			if !slices.Equal(got, tc.want) {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestAPageOfClientsGoesOnAfterTheLast(t *testing.T) {
+	var clients []jeton.Client
+	for i := range adminPageSize + 3 {
+		clients = append(clients, jeton.Client{Name: "c" + string(rune('0'+i/10)) + string(rune('0'+i%10))})
+	}
+
+	first := adminClientsPage(url.Values{}, "", clients)
+	if len(first.Clients) != adminPageSize || first.Pager.Next != "/admin/clients?cursor=c49" {
+		t.Errorf("the first page has %d clients and leads to %q", len(first.Clients), first.Pager.Next)
+	}
+
+	last := adminClientsPage(url.Values{}, "c49", clients)
+	if len(last.Clients) != 3 || last.Pager.Next != "" || last.Pager.First != "/admin/clients" {
+		t.Errorf("the last page has %d clients and the links %+v", len(last.Clients), last.Pager)
+	}
+
+	none := adminClientsPage(url.Values{"search": {"x"}}, "", clients)
+	if len(none.Clients) != 0 || none.Empty.Text.Key != "admin.clients.none" {
+		t.Errorf("a search without a result has %d clients and says %v", len(none.Clients), none.Empty.Text)
+	}
+}
+
+func TestTheStateOfAKeyOfAClient(t *testing.T) {
+	hour := time.Hour
+	for _, tc := range []struct {
+		name string
+		key  jeton.ClientKey
+		want string
+	}{
+		{"without times", jeton.ClientKey{}, "admin.key.valid"},
+		{"within its times", jeton.ClientKey{NotBefore: noon, NotAfter: noon.Add(hour)}, "admin.key.valid"},
+		{"before", jeton.ClientKey{NotBefore: noon.Add(hour)}, "admin.tag.early"},
+		{"at its end", jeton.ClientKey{NotAfter: noon}, "admin.tag.expired"},
+		{"retired", jeton.ClientKey{Retired: true, NotAfter: noon}, "admin.key.retired"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := clientKey(tc.key, noon).State.Text.Key; got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
