@@ -11,6 +11,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/jeton-auth/jeton/internal/server"
 )
 
 // ClientOption is an option of Client.
@@ -60,7 +62,7 @@ func (s *Server) Client(options ...ClientOption) *http.Client {
 func (s *Server) TLS() *tls.Config {
 	s.t.Helper()
 	pool := x509.NewCertPool()
-	for _, a := range append(slices.Clone(s.started.Services), s.started.Issuer) {
+	for _, a := range s.addresses() {
 		if a.Cert == "" {
 			continue
 		}
@@ -77,10 +79,15 @@ func (s *Server) TLS() *tls.Config {
 	return &tls.Config{RootCAs: pool, Time: s.now}
 }
 
-// bound returns the address behind the host and port of a service, and any other
-// address as it is.
+// addresses returns where the services and the authorization server listen.
+func (s *Server) addresses() []server.Address {
+	return append(slices.Clone(s.started.Services), s.started.Issuer)
+}
+
+// bound returns the address behind the host and port of a service or of the authorization server, and
+// any other address as it is.
 func (s *Server) bound(address string) string {
-	for _, a := range s.started.Services {
+	for _, a := range s.addresses() {
 		if u, err := url.Parse(a.URL); err == nil && strings.EqualFold(u.Host, address) {
 			return a.Listen
 		}

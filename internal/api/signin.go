@@ -123,7 +123,7 @@ func (a *API) EndSessionsOf(w *web.Reply, r *http.Request) error {
 		return fmt.Errorf("end sessions: %w", err)
 	}
 
-	a.Service.SessionCookie().Clear(w)
+	a.Service.SessionCookie().End(w)
 
 	return web.NoContent(w)
 }
@@ -164,7 +164,7 @@ func (a *API) logout(w *web.Reply, r *http.Request, c caller) error {
 	}
 
 	// Only now: if ending failed, the client keeps the cookie and can try again.
-	a.Service.SessionCookie().Clear(w)
+	a.Service.SessionCookie().End(w)
 
 	return web.NoContent(w)
 }

@@ -45,4 +45,4 @@ func (c sessionCookie) Set(w http.ResponseWriter, s session.Started, _ string) {
 }
 
 // Clear implements Cookies.
-func (c sessionCookie) Clear(w http.ResponseWriter) { c.cookie.Clear(w) }
+func (c sessionCookie) Clear(w http.ResponseWriter) { c.cookie.End(w) }

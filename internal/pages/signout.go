@@ -77,7 +77,7 @@ func (p *Pages) signOut(w *web.Reply, r *http.Request) error {
 	}
 
 	// Only now: if ending failed, the browser keeps the cookie and can try again.
-	p.cookie.Clear(w)
+	p.cookie.End(w)
 
 	return see(w, pathWith("/signed-out", ended))
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"crypto/rand"
 	"net/http"
 	"strings"
 	"time"
@@ -41,6 +42,22 @@ func (c Cookie) Clear(w http.ResponseWriter) {
 		former := Cookie{Name: c.Former, PlainHTTP: c.PlainHTTP}
 		former.write(w, "", -1)
 	}
+}
+
+// lastLogout is the end of the name of the cookie that End leaves. No service has a dot in its name.
+const lastLogout = "-last.logout"
+
+// backTime is longer than any browser keeps a page for its button Back.
+const backTime = 15 * time.Minute
+
+// End is Clear for the cookie of a session that a logout ends. It leaves another cookie for a while, with a value of
+// its own. Chromium keeps pages for Back in spite of no-store, and shows them again if the browser has the same cookies
+// as when it asked for them. The page after a login was asked for without a session, as after the logout.
+func (c Cookie) End(w http.ResponseWriter) {
+	c.Clear(w)
+
+	trace := Cookie{Name: DefaultCookie(c.PlainHTTP) + lastLogout, PlainHTTP: c.PlainHTTP}
+	trace.Set(w, rand.Text(), backTime)
 }
 
 // Find returns the value of the cookie in the headers of a request and how many there are of it. The former name

@@ -122,3 +122,22 @@ func TestCookieAttributes(t *testing.T) {
 		})
 	}
 }
+
+// TestCookieEndLeavesCookiesThatNoPageWasAskedForWith is why Chromium shows no page again after a logout.
+func TestCookieEndLeavesCookiesThatNoPageWasAskedForWith(t *testing.T) {
+	var traces []string
+	for range 2 {
+		rec := httptest.NewRecorder()
+		web.Cookie{Name: "app"}.End(rec)
+
+		got := rec.Result().Cookies()
+		if len(got) != 2 || got[0].Name != "app" || got[0].MaxAge >= 0 || got[1].MaxAge != 900 {
+			t.Fatalf("End sets %v, want app deleted and another cookie for 15 minutes", got)
+		}
+		traces = append(traces, got[1].Value)
+	}
+
+	if traces[0] == traces[1] {
+		t.Errorf("two logouts leave the same cookie %q, want different ones", traces[0])
+	}
+}

@@ -11,7 +11,7 @@ import (
 
 // patience is how long anything in a browser may take. On a machine with other work Firefox needs half
 // a minute to start.
-const patience = 2 * time.Minute
+const patience = time.Minute
 
 // tab is what each browser does in its own way.
 type tab interface {
@@ -162,6 +162,12 @@ func (p *Page) Wait(expression string) {
 func (p *Page) Arrive(address string) {
 	p.t.Helper()
 	p.Wait("location.href === " + quote(address) + " && document.readyState === 'complete'")
+}
+
+// Reach is Arrive with any query.
+func (p *Page) Reach(address string) {
+	p.t.Helper()
+	p.Wait("location.origin + location.pathname === " + quote(address) + " && document.readyState === 'complete'")
 }
 
 // state describes the page for a failure.

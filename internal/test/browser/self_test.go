@@ -10,7 +10,17 @@ import (
 	"testing"
 )
 
-func TestMain(m *testing.M) { os.Exit(Main(m)) }
+func TestMain(m *testing.M) {
+	code := Main(m)
+
+	err := postgres.Close()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "close the database:", err)
+		code = max(code, 1)
+	}
+
+	os.Exit(code)
+}
 
 // each runs a test in every browser.
 func each(t *testing.T, test func(t *testing.T, open func(testing.TB) *Page)) {
