@@ -50,6 +50,7 @@ func adminSessionSamples() map[string][]any {
 		},
 		"admin/confirm": {
 			endSessionsView(byUser, 1, false),
+			endSessionsView(url.Values{"service": {"issuer"}}, 2, false),
 			endSessionsView(url.Values{"service": {"reports"}}, 1000, true),
 			endSessionsView(url.Values{"service": {"reports"}, "user": {"diane"}}, 0, false),
 		},

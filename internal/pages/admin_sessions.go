@@ -27,7 +27,6 @@ func (p *Pages) adminSessionRoutes() []web.Route {
 
 // adminSessionsView is the view of admin/sessions.
 type adminSessionsView struct {
-	Note     *Note
 	User     Field
 	Service  Select
 	Filtered bool
@@ -205,6 +204,10 @@ func endSessionsView(kept url.Values, count int, more bool) confirmView {
 	}
 
 	user, service := kept.Get("user"), kept.Get("service")
+	if service == config.IssuerName {
+		v.Ends = append(v.Ends, text("admin.ends.followers"))
+	}
+
 	switch {
 	case user == "":
 		v.Text = text("admin.end-sessions.service", Strong(service))
