@@ -2,6 +2,7 @@ package forward
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -44,8 +45,9 @@ func (v *verdict) Write(b []byte) (int, error) {
 // answerNginx answers auth_request of nginx, which knows 200, 401 and 403, and makes a 500 of everything else. A
 // redirect is a 401 with Location, which its configuration delivers.
 func answerNginx(w, inner *web.Reply, v *verdict) {
+	refuse(inner, v)
 	switch {
-	case inner.Passes && v.status == http.StatusOK:
+	case inner.Passes:
 	case v.status == http.StatusUnauthorized:
 		v.header.Del("Location")
 	case v.status == http.StatusSeeOther:
@@ -61,20 +63,84 @@ func answerNginx(w, inner *web.Reply, v *verdict) {
 	v.write(w, inner.Passes)
 }
 
+// answerWhole answers a proxy that takes 2xx for yes, and hands every other response to the client as it is.
+func answerWhole(w, inner *web.Reply, v *verdict) {
+	refuse(inner, v)
+	v.write(w, inner.Passes)
+}
+
+// refuse makes an answer that is no admission one that no proxy takes for it.
+func refuse(inner *web.Reply, v *verdict) {
+	if inner.Passes && v.status == http.StatusOK {
+		return
+	}
+	inner.Passes = false
+
+	// Such as the answer to OPTIONS, which Jeton gives itself: it is not for the proxy to pass on.
+	if v.status < http.StatusMultipleChoices {
+		v.status, v.body = http.StatusForbidden, nil
+	}
+
+	// Some proxies resolve a relative address against our own.
+	location := v.header.Get("Location")
+	if strings.HasPrefix(location, "/") {
+		v.header.Set("Location", inner.Origin.String()+location)
+	}
+}
+
+// The names with which Envoy removes and sets headers of the request.
+const (
+	headerEnvoyRemove = "X-Envoy-Auth-Headers-To-Remove"
+	headerCookie      = "Cookie"
+)
+
+// answerEnvoy answers ext_authz of Envoy, which takes 200 for yes. It applies no empty value, so the answer names the
+// headers to remove.
+func answerEnvoy(w, inner *web.Reply, v *verdict) {
+	refuse(inner, v)
+	if !inner.Passes {
+		v.write(w, false)
+		return
+	}
+
+	remove := []string{"authorization"}
+	for _, name := range web.IdentityHeaders {
+		if v.header.Get(name) == "" {
+			v.header.Del(name)
+			remove = append(remove, strings.ToLower(name))
+		}
+	}
+
+	cookie := v.header.Get(web.HeaderCookie)
+	if cookie == "" {
+		remove = append(remove, "cookie")
+	} else {
+		v.header.Set(headerCookie, cookie)
+	}
+
+	v.header.Set(headerEnvoyRemove, strings.Join(remove, ","))
+	v.send(w)
+}
+
 // write sends the answer, with every header of the identity.
 func (v *verdict) write(w *web.Reply, passes bool) {
+	for _, name := range web.IdentityHeaders {
+		if !passes {
+			v.header.Del(name)
+		}
+		v.header.Set(name, v.header.Get(name))
+	}
+
+	v.send(w)
+}
+
+// send sends the answer as it is.
+func (v *verdict) send(w *web.Reply) {
 	h := w.Header()
 	for name, values := range v.header {
 		h[name] = values
 	}
 	h.Del("Content-Length")
-
-	for _, name := range web.IdentityHeaders {
-		if !passes {
-			h.Del(name)
-		}
-		h.Set(name, h.Get(name))
-	}
 
 	w.WriteHeader(v.status)
 	_, _ = w.Write(v.body) // a proxy that has gone gets less

@@ -49,7 +49,7 @@ func (f *Forward) ask(c contract, r *http.Request) (asked, error) {
 	if err := f.trusts(r); err != nil {
 		return a, err
 	}
-	if err := exactly(r.Header, c.headers...); err != nil {
+	if err := exactly(r.Header, c.headers, c.optional...); err != nil {
 		return a, err
 	}
 	if err := c.read(r, &a); err != nil {
@@ -86,7 +86,7 @@ func (f *Forward) ask(c contract, r *http.Request) (asked, error) {
 		return a, err
 	}
 
-	return a, pinned(r.URL.RawQuery, a.service.Name)
+	return a, pinned(c.query, r.URL.RawQuery, a.service.Name)
 }
 
 // checkRequest makes the checks that a request passes before a service is chosen for it.
@@ -106,13 +106,27 @@ func checkRequest(r *http.Request) error {
 
 // place finds the service of a request, and the address of its client.
 func (f *Forward) place(r *http.Request, a *asked) error {
-	if a.scheme != "http" && a.scheme != "https" {
+	schemes := []string{a.scheme}
+	switch a.scheme {
+	case "http", "https":
+	case "":
+		schemes = []string{"http", "https"} // the proxy does not send it
+	default:
 		return jeton.WithDetail(jeton.ErrInvalid, "the scheme is neither http nor https")
 	}
 
-	a.origin = web.OriginAt(a.scheme, a.host, "")
-	found, ok := f.services[a.origin.String()]
-	if !ok {
+	found := Service{}
+	for _, scheme := range schemes {
+		origin := web.OriginAt(scheme, a.host, "")
+		service, ok := f.services[origin.String()]
+		switch {
+		case ok && found.Name != "":
+			return jeton.WithDetail(jeton.ErrMisdirected, "two services have this host, and the proxy sends no scheme")
+		case ok:
+			found, a.origin = service, origin
+		}
+	}
+	if found.Name == "" {
 		return jeton.WithDetail(jeton.ErrMisdirected, "no service has this url")
 	}
 
@@ -126,13 +140,12 @@ func (f *Forward) place(r *http.Request, a *asked) error {
 	return nil
 }
 
-// pinned returns an error unless the query with which a proxy asks is empty, or names the service that was found by the
-// host: the host comes from the client, and the query from the configuration of the proxy. Caddy appends the query of
-// the client where its configuration has none, so nothing else is accepted.
-func pinned(query, service string) error {
-	name, ok := strings.CutPrefix(query, "service=")
+// pinned returns an error unless the query with which a proxy asks names the service that was found by the host, or is
+// empty where it may be: the host comes from the client, and the query from the configuration of the proxy.
+func pinned(q query, text, service string) error {
+	name, ok := strings.CutPrefix(text, "service=")
 	switch {
-	case query == "" || name == service:
+	case q == judged, q == mayPin && text == "", name == service:
 		return nil
 	case !ok || strings.ContainsAny(name, "&;%+="):
 		return jeton.WithDetail(jeton.ErrInvalid, "the query of the decision is not service and its name alone")
@@ -141,18 +154,23 @@ func pinned(query, service string) error {
 	return jeton.WithDetail(jeton.ErrMisdirected, "the host is that of another service than the proxy names")
 }
 
-// exactly returns jeton.ErrInvalid unless the deciding headers are the given ones, each once, and no header is spelled
-// so that a server could take it for one with a meaning.
-func exactly(h http.Header, names ...string) error {
+// exactly returns jeton.ErrInvalid unless the deciding headers are the given ones, each once, and at most once the
+// optional ones, and no header is spelled so that a server could take it for one with a meaning.
+func exactly(h http.Header, names []string, optional ...string) error {
 	for _, name := range names {
 		n := len(h[name])
 		if n != 1 {
 			return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%s is sent %d times, and must be once", name, n))
 		}
 	}
+	for _, name := range optional {
+		if len(h[name]) > 1 {
+			return jeton.WithDetail(jeton.ErrInvalid, name+" is sent more than once")
+		}
+	}
 
 	for name := range h {
-		if slices.Contains(deciding, name) && !slices.Contains(names, name) {
+		if slices.Contains(deciding, name) && !slices.Contains(names, name) && !slices.Contains(optional, name) {
 			return jeton.WithDetail(jeton.ErrInvalid, name+" is not of this proxy, which must remove it")
 		}
 

@@ -10,11 +10,25 @@ import (
 
 // contract is how one kind of proxy asks at its endpoint, and what it can make of the answer.
 type contract struct {
-	path    string
-	headers []string // the deciding headers that the proxy sends, each once
-	read    func(r *http.Request, a *asked) error
-	answer  func(w, inner *web.Reply, v *verdict)
+	path     string   // every path below it, if it ends in a slash
+	headers  []string // the deciding headers that the proxy sends, each once
+	optional []string // those that it sends if it is configured to
+	query    query
+	read     func(r *http.Request, a *asked) error
+	answer   func(w, inner *web.Reply, v *verdict)
 }
+
+// query is what the query of the request for a decision is.
+type query int
+
+const (
+	mayPin  query = iota // empty, or the name of the service
+	mustPin              // the name of the service
+	judged               // that of the request to judge
+)
+
+// forwardedHeaders are what most proxies send.
+var forwardedHeaders = []string{headerMethod, headerProto, headerHost, headerURI, headerFor}
 
 // contracts are the kinds of proxies.
 var contracts = []contract{
@@ -24,16 +38,50 @@ var contracts = []contract{
 		read:    readNginx,
 		answer:  answerNginx,
 	},
+	{
+		path:    Prefix + "caddy",
+		headers: forwardedHeaders,
+		// Caddy appends the query of the client where its configuration has none.
+		query:  mustPin,
+		read:   readForwarded,
+		answer: answerWhole,
+	},
+	{
+		path:    Prefix + "traefik",
+		headers: forwardedHeaders,
+		read:    readForwarded,
+		answer:  answerWhole,
+	},
+	{
+		// What the Lua action of its configuration sends.
+		path:    Prefix + "haproxy",
+		headers: forwardedHeaders,
+		read:    readForwarded,
+		answer:  answerWhole,
+	},
+	{
+		// ext_authz over HTTP, and the filter ExternalAuth of the Gateway API.
+		path:     envoyPrefix + "/",
+		optional: []string{headerProto, headerFor},
+		query:    judged,
+		read:     readEnvoy,
+		answer:   answerEnvoy,
+	},
 }
 
-// contractAt returns the contract of a path, and whether it has one.
-func contractAt(path string) (contract, bool) {
+// contractAt returns the contract of a path below Prefix. That of an unknown proxy admits nothing.
+func contractAt(path string) contract {
 	for _, c := range contracts {
-		if c.path == path {
-			return c, true
+		if c.path == path || strings.HasSuffix(c.path, "/") && strings.HasPrefix(path, c.path) {
+			return c
 		}
 	}
-	return contract{}, false
+	return contract{read: readUnknown, answer: answerWhole}
+}
+
+// readUnknown refuses a proxy that has no contract.
+func readUnknown(*http.Request, *asked) error {
+	return jeton.WithDetail(jeton.ErrNotFound, "no proxy asks at this path; want one such as "+Prefix+"nginx")
 }
 
 // readNginx reads the request that auth_request of nginx asks about: X-Original-URL has its scheme, host and target.
@@ -42,12 +90,43 @@ func readNginx(r *http.Request, a *asked) error {
 
 	scheme, rest, ok := strings.Cut(r.Header.Get(headerOriginalURL), "://")
 	slash := strings.IndexByte(rest, '/')
-	if !ok || slash < 0 {
+	if !ok || slash < 0 || scheme == "" {
 		return jeton.WithDetail(jeton.ErrInvalid, "X-Original-URL is not scheme://host/path")
 	}
 
 	a.scheme = scheme
 	a.host, a.target = rest[:slash], rest[slash:]
+
+	return nil
+}
+
+// readForwarded reads the request that a proxy asks about in X-Forwarded headers.
+func readForwarded(r *http.Request, a *asked) error {
+	a.method = r.Header.Get(headerMethod)
+	a.scheme = r.Header.Get(headerProto)
+	a.host = r.Header.Get(headerHost)
+	a.target = r.Header.Get(headerURI)
+	if a.scheme == "" {
+		return jeton.WithDetail(jeton.ErrInvalid, headerProto+" is empty")
+	}
+
+	return nil
+}
+
+// envoyPrefix is what Envoy puts before the path of the request (path_prefix).
+const envoyPrefix = Prefix + "envoy"
+
+// readEnvoy reads the request that Envoy asks about: it is the request for the decision itself, with a prefix before
+// its path. Envoy sends the scheme only if it is configured to.
+func readEnvoy(r *http.Request, a *asked) error {
+	target, ok := strings.CutPrefix(r.RequestURI, envoyPrefix)
+	if !ok {
+		return jeton.WithDetail(jeton.ErrInvalid, "the target is not a path below "+envoyPrefix)
+	}
+
+	a.method = r.Method
+	a.host, a.target = r.Host, target
+	a.scheme = r.Header.Get(headerProto)
 
 	return nil
 }

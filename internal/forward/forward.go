@@ -1,4 +1,4 @@
-// Package forward decides for other proxies (forward-auth): nginx asks before it passes a request on.
+// Package forward decides for other proxies (forward-auth): they ask before they pass a request on.
 //
 // A request passes only if the service's own routes admit it, judged as if it had arrived at a listener of Jeton. What
 // a proxy does not send exactly as its configuration has it is refused: a header that is missing, sent twice, or of
@@ -84,11 +84,11 @@ func Paths() []string {
 
 // ServeHTTP answers a proxy. It returns the request that was judged, and the name of its service or Name, for the log.
 func (f *Forward) ServeHTTP(w *web.Reply, r *http.Request) (judged *http.Request, service string) {
-	c, asks := contractAt(r.URL.Path)
-	if !asks {
+	if !strings.HasPrefix(r.URL.Path, Prefix) {
 		return f.serveOwn(w, r)
 	}
 
+	c := contractAt(r.URL.Path)
 	a, err := f.ask(c, r)
 	if err != nil {
 		f.refuse(w, r, a, err)
@@ -137,13 +137,16 @@ func (f *Forward) readOwn(r *http.Request, a *asked) error {
 		return err
 	}
 
-	err := exactly(r.Header, headerProto, headerHost, headerFor)
+	err := exactly(r.Header, []string{headerProto, headerHost, headerFor})
 	if err != nil {
 		return err
 	}
 
 	a.method = r.Method
 	a.scheme, a.host = r.Header.Get(headerProto), r.Header.Get(headerHost)
+	if a.scheme == "" {
+		return jeton.WithDetail(jeton.ErrInvalid, headerProto+" is empty")
+	}
 	if err := checkRequest(r); err != nil {
 		return err
 	}

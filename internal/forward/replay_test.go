@@ -41,6 +41,18 @@ var nginxRow = row{
 // nginxAt is nginxRow for another address.
 func nginxAt(address string) row { return nginxRow.with("X-Original-Url", address) }
 
+// otherRow is what Caddy, Traefik and HAProxy send for GET /open/a.
+var otherRow = row{
+	"X-Forwarded-Method", "GET",
+	"X-Forwarded-Proto", "https",
+	"X-Forwarded-Host", "app.example",
+	"X-Forwarded-Uri", "/open/a",
+	"X-Forwarded-For", "192.0.2.9",
+}
+
+// envoyRow is what Envoy sends in headers; the rest is the request itself.
+var envoyRow = row{"Host", "app.example"}
+
 // replayed has a service whose proxy is replayed.
 const replayed = `
 forward: {listen: "127.0.0.1:0", trusted_proxies: [127.0.0.1]}
@@ -65,7 +77,7 @@ var identityNames = []string{"Remote-User", "Remote-Groups", "Remote-Name", "Rem
 
 // askAt asks for a decision.
 func askAt(s *jetontest.Server, path string, header row) jetontest.Answer {
-	return s.Send(&http.Client{}, http.MethodGet, "http://"+s.Forward()+"/authz/"+path, "", header...)
+	return s.Send(s.Client(), http.MethodGet, "http://"+s.Forward()+"/authz/"+path, "", header...)
 }
 
 // TestAnEndpointRefusesWhatItsProxyDoesNotSend checks each rule of a row, and that the audit log has the reason.
@@ -115,7 +127,75 @@ func TestAnEndpointRefusesWhatItsProxyDoesNotSend(t *testing.T) {
 		{"a fragment", "nginx", nginxAt("https://app.example/open/#/admin"), 403, "# in it"},
 		{"CONNECT", "nginx", nginxRow.with("X-Original-Method", "CONNECT"), 403, "Method not allowed"},
 		{"a method that is none", "nginx", nginxRow.with("X-Original-Method", "GET /"), 403, "not a token"},
-		{"a proxy that is unknown", "apache", nginxRow, 400, "X-Forwarded-Proto is sent 0 times"},
+		{"as Caddy sends it", "caddy?service=app", otherRow, 200, ""},
+		{"Caddy without the service", "caddy", otherRow, 400, "service and its name alone"},
+		{"Caddy with the client's query", "caddy?a=b", otherRow, 400, "service and its name alone"},
+		{"Caddy with another service", "caddy?service=other", otherRow, 421, "another service than the proxy names"},
+		{"Caddy with a path of nginx", "caddy?service=app", otherRow.with("X-Original-Url", "/x"), 400, "not of this"},
+		{
+			"Caddy with an underscore",
+			"caddy?service=app",
+			otherRow.with("X-Forwarded_uri", "/x"),
+			400,
+			"another spelling",
+		},
+		{
+			"as Traefik sends it",
+			"traefik",
+			append(otherRow, "X-Forwarded-Port", "443", "X-Real-Ip", "192.0.2.9"),
+			200,
+			"",
+		},
+		{"Traefik with an underscore", "traefik", otherRow.with("Remote_user", "eve"), 400, "another spelling"},
+		{
+			"Traefik without a host",
+			"traefik",
+			otherRow.with("X-Forwarded-Host"),
+			400,
+			"X-Forwarded-Host is sent 0 times",
+		},
+		{"Traefik without a method", "traefik", otherRow.with("X-Forwarded-Method"), 400, "Method is sent 0 times"},
+		{"Traefik with two paths", "traefik", otherRow.with("X-Forwarded-Uri", "/a", "/b"), 400, "Uri is sent 2 times"},
+		{"Traefik with two hosts", "traefik", otherRow.with("X-Forwarded-Host", "a", "b"), 400, "Host is sent 2 times"},
+		{
+			"Traefik with a list of hosts",
+			"traefik",
+			otherRow.with("X-Forwarded-Host", "app.example, b"),
+			400,
+			"not a name",
+		},
+		{"Traefik with wss", "traefik", otherRow.with("X-Forwarded-Proto", "wss"), 400, "neither http nor https"},
+		{"Traefik with an empty scheme", "traefik", otherRow.with("X-Forwarded-Proto", ""), 400, "Proto is empty"},
+		{"Traefik with another host", "traefik", otherRow.with("X-Forwarded-Host", "evil.example"), 421, "no service"},
+		{
+			"Traefik with an address",
+			"traefik",
+			otherRow.with("X-Forwarded-Uri", "https://app.example/"),
+			400,
+			"not a path",
+		},
+		{"as HAProxy sends it", "haproxy", otherRow, 200, ""},
+		{"HAProxy without a client", "haproxy", otherRow.with("X-Forwarded-For"), 400, "For is sent 0 times"},
+		{"as Envoy sends it", "envoy/open/a", envoyRow, 200, ""},
+		{"Envoy with a query", "envoy/open/a?service=other", envoyRow, 200, ""},
+		{"Envoy with the scheme", "envoy/open/a", envoyRow.with("X-Forwarded-Proto", "https"), 200, ""},
+		{"Envoy with another scheme", "envoy/open/a", envoyRow.with("X-Forwarded-Proto", "http"), 421, "no service"},
+		{
+			"Envoy with two schemes",
+			"envoy/open/a",
+			envoyRow.with("X-Forwarded-Proto", "http", "https"),
+			400,
+			"more than",
+		},
+		{
+			"Envoy with a path in a header",
+			"envoy/open/a",
+			envoyRow.with("X-Forwarded-Uri", "/x"),
+			400,
+			"not of this proxy",
+		},
+		{"Envoy with another host", "envoy/open/a", envoyRow.with("Host", "evil.example"), 421, "no service"},
+		{"a proxy that is unknown", "apache", row{}, 404, "no proxy asks at this path"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := askAt(s, tc.path, tc.header)
@@ -123,7 +203,8 @@ func TestAnEndpointRefusesWhatItsProxyDoesNotSend(t *testing.T) {
 				t.Errorf("got %d %s, want %d", a.Status, a.Body, tc.want)
 			}
 
-			if strings.HasPrefix(tc.path, "nginx") {
+			// Envoy applies no empty value; the headers that it removes have names in another header.
+			if a.Status != http.StatusOK || !strings.HasPrefix(tc.path, "envoy") {
 				for _, name := range identityNames {
 					if !slices.Equal(a.Header.Values(name), []string{""}) {
 						t.Errorf("%s = %q, want it once and empty", name, a.Header.Values(name))
@@ -139,6 +220,81 @@ func TestAnEndpointRefusesWhatItsProxyDoesNotSend(t *testing.T) {
 		})
 	}
 }
+
+// TestAnAnswerIsWhatTheProxyCanUse sends the same requests as each proxy.
+func TestAnAnswerIsWhatTheProxyCanUse(t *testing.T) {
+	s := jetontest.Start(t, replayed)
+	s.AddUser("diane", right)
+	token := s.AddToken(jetontest.NewToken{Name: "mine", User: "diane", Services: []string{"app"}})
+	bearer := row{"Authorization", "Bearer " + token.Secret, "Cookie", "theme=dark; __Host-jeton-app=x"}
+	const start = "https://app.example/.jeton/start?to=%2Fpage%3Fa%3Db"
+
+	for _, tc := range []struct {
+		name   string
+		path   string
+		header row
+		want   int
+		to     string // Location
+		user   string
+		cookie string
+		remove string
+	}{
+		{
+			"nginx: a token",
+			"nginx",
+			nginxAt("https://app.example/page").and(bearer),
+			200,
+			"",
+			"diane",
+			"theme=dark",
+			"",
+		},
+		{"nginx: a browser", "nginx", nginxAt("https://app.example/page?a=b").and(loading), 401, start, "", "", ""},
+		{"nginx: a script", "nginx", nginxAt("https://app.example/page"), 401, "", "", "", ""},
+		{"nginx: a path with dots", "nginx", nginxAt("https://app.example/a/../b"), 403, "", "", "", ""},
+		{"traefik: a token", "traefik", uri("/page").and(bearer), 200, "", "diane", "theme=dark", ""},
+		{"traefik: a browser", "traefik", uri("/page?a=b").and(loading), 303, start, "", "", ""},
+		{"traefik: a script", "traefik", uri("/page"), 401, "", "", "", ""},
+		{"traefik: a path with dots", "traefik", uri("/a/../b"), 400, "", "", "", ""},
+		{"traefik: OPTIONS", "traefik", uri("/twice").with("X-Forwarded-Method", "OPTIONS"), 403, "", "", "", ""},
+		{"traefik: a slash is missing", "traefik", uri("/open"), 307, "https://app.example/open/", "", "", ""},
+		{
+			"envoy: a token",
+			"envoy/page",
+			envoyRow.and(bearer),
+			200,
+			"",
+			"diane",
+			"theme=dark",
+			"authorization,remote-groups,remote-name,remote-email",
+		},
+		{"envoy: a browser", "envoy/page?a=b", envoyRow.and(loading), 303, start, "", "", ""},
+		{"envoy: a script", "envoy/page", envoyRow, 401, "", "", "", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := askAt(s, tc.path, tc.header)
+			got := []string{
+				a.Header.Get("Location"),
+				a.Header.Get("Remote-User"),
+				a.Header.Get("Jeton-Cookie"),
+				a.Header.Get("X-Envoy-Auth-Headers-To-Remove"),
+			}
+			want := []string{tc.to, tc.user, tc.cookie, tc.remove}
+			if a.Status != tc.want || !slices.Equal(got, want) {
+				t.Errorf("got %d %q, want %d %q", a.Status, got, tc.want, want)
+			}
+			if len(a.Header.Values("Set-Cookie")) > 0 || len(a.Body) > 4<<10 {
+				t.Errorf("got the cookies %q and %d bytes, want none and at most 4 KiB", a.Cookies(), len(a.Body))
+			}
+		})
+	}
+}
+
+// and returns the row with further headers.
+func (r row) and(more row) row { return append(slices.Clone(r), more...) }
+
+// uri is otherRow for another path.
+func uri(target string) row { return otherRow.with("X-Forwarded-Uri", target) }
 
 // reasonsOf returns the reasons of the refusals of a request in the audit log.
 func reasonsOf(s *jetontest.Server, request string) []string {
