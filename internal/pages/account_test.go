@@ -337,7 +337,8 @@ func TestActivityShowsWhatHappened(t *testing.T) {
 	_, secret := v.token("service", "reports")
 	v.s.Send(v.s.Client(), http.MethodPost, v.s.URL("reports")+"/exports", "", "Authorization", "Bearer "+secret)
 
-	v.has(v.get("/account/activity", 200), "Signed in", "Created a token", "POST /exports", "The token may not do this")
+	v.has(v.get("/account/activity", 200),
+		"Signed in", "Created a token", "POST /exports", "Request refused", "scope missing")
 }
 
 func TestPagesOfAnAccountAreInGerman(t *testing.T) {

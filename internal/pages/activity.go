@@ -31,8 +31,8 @@ type eventRow struct {
 	On      string // what it was done to, beside the user
 	Service string
 	Source  string
-	By      string // another subject that did it
-	Refused Text   // zero: it succeeded
+	By      Text // another subject that did it
+	Refused Text // zero: it succeeded
 	Request string
 }
 
@@ -88,7 +88,7 @@ func newEventRow(e jeton.Event, user string) eventRow {
 
 	self := "user:" + user
 	if e.Actor != "" && e.Actor != self {
-		row.By = strings.TrimPrefix(e.Actor, "user:")
+		row.By = actorText(e.Actor)
 	}
 	switch {
 	case e.Action == audit.Request:
@@ -97,13 +97,23 @@ func newEventRow(e jeton.Event, user string) eventRow {
 		row.On = strings.TrimPrefix(e.Target, "token:")
 	}
 	if e.Outcome != audit.OK {
-		row.Refused = text("error." + e.Outcome)
-		if jeton.FromCode(e.Outcome) == nil {
-			row.Refused = text("activity.refused")
-		}
+		row.What = refusedText(e.Action, row.What)
+		row.Refused = outcomeText(e.Action, e.Outcome)
 	}
 
 	return row
+}
+
+// refusedText returns what did not happen, so that no refusal reads like a success.
+func refusedText(action string, what Text) Text {
+	switch action {
+	case audit.Login:
+		return text("activity.login-failed")
+	case audit.Request:
+		return text("activity.request-refused")
+	}
+
+	return text("activity.not-done", what)
 }
 
 // actionText returns what happened, in the words of a user.

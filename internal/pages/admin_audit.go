@@ -43,7 +43,7 @@ type auditRow struct {
 	What    Text   // in words, or
 	Action  string // as it is in the log
 	Refused *Tag
-	Target  string
+	Target  Text
 	Who     Text
 	Service string
 	Source  string
@@ -180,7 +180,7 @@ func newAuditRow(e jeton.Event) auditRow {
 	row := auditRow{
 		What:    auditActionText(e.Action),
 		Action:  e.Action,
-		Target:  e.Target,
+		Target:  targetText(e.Target),
 		Who:     actorText(e.Actor),
 		Service: e.Service,
 		Source:  e.Source,
@@ -188,7 +188,7 @@ func newAuditRow(e jeton.Event) auditRow {
 		Time:    e.Time,
 	}
 	if e.Outcome != audit.OK {
-		row.Refused = &Tag{Kind: Bad, Name: e.Outcome}
+		row.Refused = &Tag{Kind: Bad, Text: outcomeText(e.Action, e.Outcome)}
 	}
 	if e.Request != "" {
 		row.Explain = pathWith("/admin/explain", url.Values{"id": {e.Request}})
@@ -205,6 +205,10 @@ func actorText(actor string) Text {
 		return text("admin.actor.none")
 	case actor == "operator":
 		return text("admin.actor.operator")
+	case actor == "config":
+		return text("admin.actor.file")
+	case actor == "setup":
+		return text("admin.actor.setup")
 	case kind == string(jeton.KindUser):
 		return text("admin.actor.user", Strong(name))
 	case kind == string(jeton.KindClient):
@@ -232,7 +236,7 @@ func auditOutcomeChoice(chosen string) Select {
 	}}
 	for _, err := range auditOutcomes {
 		code := jeton.Code(err)
-		s.Choices = append(s.Choices, Choice{Value: code, Label: code, Selected: code == chosen})
+		s.Choices = append(s.Choices, Choice{Value: code, Text: outcomeText("", code), Selected: code == chosen})
 	}
 
 	return keepChoice(s, chosen)

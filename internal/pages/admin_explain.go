@@ -23,10 +23,10 @@ type decisionView struct {
 	Number  int // makes ids unique
 	Passed  bool
 	Title   Text
-	Code    string // of the refusal, or ""
-	What    Text   // in words, or
+	Refused Text // why, or nothing
+	What    Text // in words, or
 	Action  string
-	Target  string
+	Target  Text
 	Who     Text
 	Service string
 	Source  string
@@ -104,7 +104,7 @@ func explained(events []jeton.Event) []decisionView {
 			Title:   text("admin.explain.allowed"),
 			What:    auditActionText(e.Action),
 			Action:  e.Action,
-			Target:  e.Target,
+			Target:  targetText(e.Target),
 			Who:     actorText(e.Actor),
 			Service: e.Service,
 			Source:  e.Source,
@@ -115,7 +115,7 @@ func explained(events []jeton.Event) []decisionView {
 			v.Title = text("admin.explain.done")
 		case !v.Passed:
 			v.Title = text("admin.explain.refused")
-			v.Code = e.Outcome
+			v.Refused = outcomeText(e.Action, e.Outcome)
 			v.Reason = e.Reason
 		}
 

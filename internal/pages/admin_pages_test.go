@@ -330,7 +330,7 @@ func TestARefusalIsExplained(t *testing.T) {
 	}
 
 	explained := "/admin/explain?id=" + refused.Request()
-	body := v.see(explained, "Refused", "no_credential", "GET /staff", "Route", "Credential")
+	body := v.see(explained, "Refused", "not signed in", "GET /staff", "Route", "Credential")
 	if strings.Index(body, ">Route<") > strings.Index(body, ">Credential<") {
 		t.Errorf("the checks are not in their order:\n%s", body)
 	}

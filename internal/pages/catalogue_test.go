@@ -144,7 +144,8 @@ func TestEveryOutcomeHasItsMessages(t *testing.T) {
 		jeton.ErrMethod, jeton.ErrConflict, jeton.ErrChanged, jeton.ErrDeclared, jeton.ErrInvalid,
 		jeton.ErrTooLarge, jeton.ErrMisdirected, jeton.ErrMediaType, jeton.ErrUpstream, os.ErrInvalid,
 	} {
-		for _, key := range []string{"error." + jeton.Code(err), "error." + jeton.Code(err) + ".do"} {
+		code := jeton.Code(err)
+		for _, key := range []string{"error." + code, "error." + code + ".do", "outcome." + code} {
 			if _, ok := messages[key]; !ok {
 				t.Errorf("no key %s", key)
 			}
