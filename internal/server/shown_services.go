@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net"
 	"net/url"
 
 	"github.com/jeton-auth/jeton/internal/api"
@@ -28,7 +29,7 @@ func (s *Server) shownServices() []api.Service {
 		shown := shownService(service)
 		shown.URL = service.URL
 		if shown.URL == "" {
-			shown.URL = address(service.PlainHTTP, service.Listen, service.Host, l.net.Addr().String())
+			shown.URL = address(service.PlainHTTP, service.Listen, browserHost(service), l.net.Addr().String())
 		}
 		for _, route := range d.routes {
 			if route.Configured {
@@ -40,6 +41,21 @@ func (s *Server) shownServices() []api.Service {
 	}
 
 	return list
+}
+
+// browserHost returns the host name by which browsers reach a service, or "" for that in listen. The pages of a server
+// on this machine are at localhost: so are its services, and the browser shows one name for both.
+func browserHost(service config.Service) string {
+	if service.Host != "" {
+		return service.Host
+	}
+
+	bound, _, _ := net.SplitHostPort(service.Listen) // package config has checked it
+	if bound == "127.0.0.1" || bound == "::1" {
+		return "localhost"
+	}
+
+	return ""
 }
 
 // shownService returns a service without its address and its routes.
