@@ -26,3 +26,7 @@ func setHeaders(h http.Header) {
 		h.Set("Referrer-Policy", "same-origin")
 	}
 }
+
+// hideAddress is for a page whose address is a secret that works once: what its links lead to, such as help on the same
+// host, learns the origin alone. Browsers still name it in the header Origin of the forms of the page.
+func hideAddress(w http.ResponseWriter) { w.Header().Set("Referrer-Policy", "strict-origin") }

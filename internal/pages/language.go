@@ -11,8 +11,9 @@ import (
 	textlanguage "golang.org/x/text/language"
 )
 
-// languageCookie keeps the language that a user has chosen.
-const languageCookie = "jeton-lang"
+// languageCookie keeps the language that a user has chosen. No service has a dot in its name, so no session cookie has
+// this name, also where services without TLS are on the same host.
+const languageCookie = "jeton-issuer.lang"
 
 // languageLifetime is how long the choice is kept.
 const languageLifetime = 365 * 24 * time.Hour

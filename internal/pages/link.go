@@ -22,6 +22,8 @@ func LinkPath(secret jeton.Secret) string { return "/link/" + secret.Reveal() }
 
 // linkPage answers GET /link/{ticket} with a button. It uses nothing up: programs that check mail follow links.
 func (p *Pages) linkPage(w *web.Reply, r *http.Request) error {
+	hideAddress(w)
+
 	name, err := p.Logins.LinkUser(r.Context(), r.PathValue("ticket"))
 	if err != nil {
 		return p.deadLink(w, r, err)
@@ -52,6 +54,8 @@ func (p *Pages) deadLink(w *web.Reply, r *http.Request, err error) error {
 // link answers POST /link/{ticket}: it uses the link up and signs the user in. The session was not proved by a
 // password, so that nothing can be changed with it that needs one.
 func (p *Pages) link(w *web.Reply, r *http.Request) error {
+	hideAddress(w)
+
 	if err := web.SameOrigin(w, r); err != nil {
 		return err
 	}

@@ -184,3 +184,29 @@ func TestALinkForAnotherUserNamesBoth(t *testing.T) {
 	wantRedirect(t, b.post(path, nil), "/account")
 	wantPage(t, b.get("/account"), http.StatusOK, "eric")
 }
+
+func TestAPageWithASecretInItsAddressSendsItNowhere(t *testing.T) {
+	s := jetontest.Start(t, yaml)
+	b := newBrowser(t, s)
+	setup := strings.TrimPrefix(s.SetupLink(), s.Issuer())
+
+	page := b.get(setup)
+	again := b.post(setup, url.Values{"username": {"root"}, "password": {"short"}})
+	s.AddUser("eric", right)
+	link := signInLink(t, s, "eric")
+
+	for _, tc := range []struct {
+		name   string
+		answer jetontest.Answer
+	}{
+		{"the page that adds the first administrator", page},
+		{"that page again, after a mistake", again},
+		{"the page of a link", b.get(link)},
+		{"the redirect of a link that was used", b.post(link, nil)},
+		{"the page of a link that is dead", b.get(link)},
+	} {
+		if got := tc.answer.Header.Get("Referrer-Policy"); got != "strict-origin" {
+			t.Errorf("%s: Referrer-Policy is %q, want strict-origin", tc.name, got)
+		}
+	}
+}

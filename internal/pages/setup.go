@@ -27,6 +27,8 @@ func SetupPath(secret jeton.Secret) string { return "/setup/" + secret.Reveal() 
 
 // setupPage answers GET /setup/{ticket}. It uses nothing up: programs that check links follow them.
 func (p *Pages) setupPage(w *web.Reply, r *http.Request) error {
+	hideAddress(w)
+
 	_, err := p.Tickets.Look(r.Context(), ticket.Setup, r.PathValue("ticket"))
 	if err == nil {
 		err = p.noUsers(r.Context())
@@ -110,6 +112,8 @@ func newPassword(label, hint Text, minimum int) Field {
 
 // setup answers POST /setup/{ticket}: it adds the first administrator and signs it in.
 func (p *Pages) setup(w *web.Reply, r *http.Request) error {
+	hideAddress(w)
+
 	if err := web.SameOrigin(w, r); err != nil {
 		return err
 	}

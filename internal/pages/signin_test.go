@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/web"
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
@@ -291,14 +292,18 @@ func TestLanguage(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			b := newBrowser(t, s)
 			b.t = t
-			a := b.get("/sign-in"+tc.query, "Accept-Language", tc.accept, "Cookie", "jeton-lang="+tc.cookie)
+			a := b.get("/sign-in"+tc.query, "Accept-Language", tc.accept, "Cookie", "jeton-issuer.lang="+tc.cookie)
 			wantPage(t, a, http.StatusOK, "<h1>"+tc.want+"</h1>")
 		})
 	}
 
 	a := newBrowser(t, s).get("/sign-in?lang=de")
-	if !strings.HasPrefix(a.Cookies(), "jeton-lang=de") {
-		t.Errorf("choosing a language sets the cookies %q, want jeton-lang=de", a.Cookies())
+	if !strings.HasPrefix(a.Cookies(), "jeton-issuer.lang=de") {
+		t.Errorf("choosing a language sets the cookies %q, want jeton-issuer.lang=de", a.Cookies())
+	}
+
+	if strings.HasPrefix(a.Cookies(), web.DefaultCookie(true)+"-lang=") {
+		t.Errorf("choosing a language sets %q, the session cookie of a service lang without TLS", a.Cookies())
 	}
 }
 
