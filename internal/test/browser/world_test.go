@@ -39,6 +39,7 @@ services:
     host: shop.example
     logout: /logout
     login: {sign_in: true}
+    tokens: {}
     routes:
       - match: GET /open/{page}
         open: true

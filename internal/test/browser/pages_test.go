@@ -1,0 +1,236 @@
+package browser
+
+import (
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jeton-auth/jeton/jetontest"
+)
+
+// The sizes of the viewport: a desk, and the narrowest that WCAG 2.2 (1.4.10) names.
+const (
+	deskWidth, deskHeight     = 1280, 800
+	narrowWidth, narrowHeight = 320, 640
+)
+
+// overflows returns the elements that are wider than the viewport, if the page scrolls to the side.
+const overflows = `(() => {
+	const width = document.documentElement.clientWidth
+	if (document.documentElement.scrollWidth <= width) return []
+	return [...document.body.querySelectorAll('*')]
+		.filter((e) => e.getBoundingClientRect().right > width + 1)
+		.map((e) => e.outerHTML.slice(0, 120)).slice(0, 5)
+})()`
+
+// covered returns the elements that something covers when they have the focus (WCAG 2.2, 2.4.11).
+const covered = `[...document.querySelectorAll('a[href], button, input, select, textarea, summary')].filter((e) => {
+	if (!e.checkVisibility({visibilityProperty: true}) || e.disabled) return false
+	e.focus()
+	e.scrollIntoView({block: 'nearest', inline: 'nearest', behavior: 'instant'}) // not by and by
+	const r = e.getClientRects()[0]
+	const top = document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2)
+	const ours = (one) => one && (one.contains(top) || top?.contains(one))
+	return !ours(e) && ![...(e.labels ?? [])].some(ours)
+}).map((e) => e.outerHTML.slice(0, 120))`
+
+// pasteless returns the names of the fields that prevent pasting.
+const pasteless = `[...document.querySelectorAll('input, textarea')].filter((e) => {
+	const event = new ClipboardEvent('paste', {bubbles: true, cancelable: true})
+	e.dispatchEvent(event)
+	return event.defaultPrevented
+}).map((e) => e.name)`
+
+// tokenless returns the password fields that a password manager does not recognize.
+const tokenless = `[...document.querySelectorAll('input[type=password]')].filter((e) =>
+	!/(^| )(current|new)-password( |$)/.test(e.autocomplete)).map((e) => e.name)`
+
+// kindOf returns a path with "one" in place of what names one of many.
+func kindOf(path string) string {
+	if fixed.MatchString(path) {
+		return path
+	}
+
+	return variable.ReplaceAllString(path, "$1/one")
+}
+
+// inspect judges the page that a tab of Chromium shows, in all its looks, and keeps screenshots.
+func (w *world) inspect(p *Page, name string) {
+	p.t.Helper()
+	fault := func(what string, found []string) {
+		for _, line := range found {
+			p.t.Errorf("%s (%s): %s: %s", name, p.URL(), what, line)
+		}
+	}
+
+	for _, scheme := range []string{"light", "dark"} {
+		p.Colors(scheme)
+		fault("axe, "+scheme, p.Accessibility())
+		p.Picture(name + "-" + scheme)
+	}
+
+	fault("html-validate", Markup(p.t, p.HTML()))
+	fault("prevents pasting", Value[[]string](p, pasteless))
+	fault("has no token for password managers", Value[[]string](p, tokenless))
+
+	p.Colors("light")
+	p.Resize(narrowWidth, narrowHeight)
+	fault("does not fit into 320 pixels", Value[[]string](p, overflows))
+	fault("is covered when it has the focus", Value[[]string](p, covered))
+	p.Picture(name + "-narrow")
+	p.Resize(deskWidth, deskHeight)
+}
+
+// inspectGerman judges whether the longer words of German fit into a narrow page, which stays German.
+func (w *world) inspectGerman(p *Page, path, name string) {
+	p.t.Helper()
+	p.Resize(narrowWidth, narrowHeight)
+	p.Open(w.issuer + path + "?lang=de")
+
+	if lang := Value[string](p, "document.documentElement.lang"); lang != "de" {
+		p.t.Errorf("%s?lang=de is in %s, want de", path, lang)
+	}
+	for _, line := range Value[[]string](p, overflows) {
+		p.t.Errorf("%s does not fit into 320 pixels in German: %s", path, line)
+	}
+
+	p.Picture(name + "-german")
+	p.Resize(deskWidth, deskHeight)
+}
+
+// variable is a part of a path that names one of many: a user, a session, a client.
+var variable = regexp.MustCompile(`^(/(?:account|admin)/[a-z-]+)/[^/]+`)
+
+// fixed are last parts of a path that name a page of its own.
+var fixed = regexp.MustCompile(`/(new|all)$`)
+
+// walk follows the links from a page to all others of the same kind and inspects each. Of pages that
+// differ in a name it inspects one. It returns the paths.
+func (w *world) walk(p *Page, name, start string) []string {
+	p.t.Helper()
+	queue := []string{start}
+	seen := map[string]bool{start: true}
+	var paths []string
+
+	for len(queue) > 0 {
+		next := queue[0]
+		queue = queue[1:]
+
+		page := name + strings.ReplaceAll(kindOf(next), "/", "-")
+		w.inspectGerman(p, next, page)
+		p.Open(w.issuer + next + "?lang=en")
+		if status := p.Status(); status != 200 {
+			p.t.Errorf("%s = %d, want 200", next, status)
+		}
+		w.inspect(p, page)
+		paths = append(paths, next)
+
+		for _, link := range Value[[]string](p, "[...document.links].map((a) => a.href)") {
+			u, err := url.Parse(link)
+			if err != nil || u.Scheme+"://"+u.Host != w.issuer {
+				continue
+			}
+
+			kind := kindOf(u.Path)
+			if strings.HasPrefix(u.Path, start) && !seen[kind] {
+				seen[kind] = true
+				queue = append(queue, u.Path)
+			}
+		}
+	}
+
+	return paths
+}
+
+// The pages that are reached by links from the first one.
+var (
+	accountPages = []string{
+		"/account",
+		"/account/activity",
+		"/account/security",
+		"/account/sessions",
+		"/account/tokens",
+	}
+	adminPages = []string{
+		"/admin",
+		"/admin/audit",
+		"/admin/clients",
+		"/admin/explain",
+		"/admin/keys",
+		"/admin/services",
+		"/admin/sessions",
+		"/admin/tokens",
+		"/admin/users",
+	}
+)
+
+func TestEveryPageOfAnAccount(t *testing.T) {
+	w := newWorld(t)
+	p := Chromium(t)
+	p.Resize(deskWidth, deskHeight)
+	w.account(p, "diane")
+
+	w.reaches(t, w.walk(p, "empty", "/account"), accountPages)
+	w.clean(p)
+}
+
+func TestEveryPageOfAnAdministrator(t *testing.T) {
+	w := newWorld(t)
+	p := Chromium(t)
+	p.Resize(deskWidth, deskHeight)
+	w.account(p, "root")
+	w.AddClient("robot", "shop")
+	w.AddToken(jetontest.NewToken{
+		User:     "diane",
+		Name:     "laptop",
+		Services: []string{"shop"},
+		MaxUses:  9,
+	})
+
+	w.reaches(t, w.walk(p, "admin", "/admin"), adminPages)
+	w.clean(p)
+}
+
+func (w *world) reaches(t *testing.T, got, want []string) {
+	t.Helper()
+	for _, path := range want {
+		if !slices.Contains(got, path) {
+			t.Errorf("the links lead to %q, want %s among them", got, path)
+		}
+	}
+}
+
+func TestEveryPageBeforeAnAccount(t *testing.T) {
+	w := newWorld(t)
+	p := Chromium(t)
+	p.Resize(deskWidth, deskHeight)
+
+	p.Open(w.shop + "/orders/7")
+	p.Wait("location.pathname === '/sign-in' && document.readyState === 'complete'")
+	w.inspect(p, "sign-in")
+
+	p.Fill("input[name=username]", "diane")
+	p.Fill("input[name=password]", "wrong")
+	p.Press("Enter")
+	p.Wait("document.querySelector('[role=alert]')")
+	w.inspect(p, "sign-in-wrong")
+
+	w.signIn(p, "diane")
+	p.Arrive(w.shop + "/orders/7")
+
+	p.Open(w.issuer + "/sign-in")
+	w.inspect(p, "sign-in-choice")
+	p.Open(w.issuer + "/sign-out")
+	w.inspect(p, "sign-out")
+	p.Click("main form button")
+	p.Reach(w.issuer + "/signed-out")
+	w.inspect(p, "signed-out")
+
+	p.Open(w.issuer + "/no-such-page")
+	w.inspect(p, "not-found")
+	p.Open(w.issuer + "/oauth2/authorize?client_id=unknown")
+	w.inspect(p, "wrong-client")
+	w.clean(p)
+}
