@@ -15,11 +15,11 @@ import (
 func configCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "config",
-		Short:   "Check the configuration file, or print its schema",
+		Short:   "Check the configuration file, or print its schema or one for another proxy",
 		Example: `  jeton config check --config jeton.yaml`,
 	}
 
-	c.AddCommand(configCheck(), configSchema())
+	c.AddCommand(configCheck(), configProxy(), configSchema())
 	return c
 }
 
