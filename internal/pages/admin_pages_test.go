@@ -299,7 +299,7 @@ func TestWhatTheFileDeclaresIsReadOnlyAndSaysWhy(t *testing.T) {
 	v := newAdmin(t, s)
 
 	page := v.userURL("declared")
-	body := v.see(page, "in the file", "is in the configuration file, and is changed only there")
+	body := v.see(page, "configuration file", "is in the configuration file, and is changed only there")
 	v.lacks("a declared user", body, `value="groups"`, page+"/disable", page+"/delete")
 
 	for _, form := range [][]string{
@@ -314,7 +314,7 @@ func TestWhatTheFileDeclaresIsReadOnlyAndSaysWhy(t *testing.T) {
 		v.has("the refusal", a.Body, "This is set in the configuration file")
 	}
 
-	client := v.see("/admin/clients/nightly", "in the file", "is changed only there")
+	client := v.see("/admin/clients/nightly", "configuration file", "is changed only there")
 	v.lacks("a declared client", client, `value="terms"`, `value="secret"`, "/admin/clients/nightly/delete")
 	v.see("/admin/services/shop", "is changed only there", "everybody, without signing in", "members of: <strong>staff")
 }
@@ -496,7 +496,8 @@ func TestTheOverviewShowsTheServer(t *testing.T) {
 	s := jetontest.Start(t, adminConf)
 	v := newAdmin(t, s)
 
-	v.see("/admin", "SQLite, in the data directory", "Revocations hold", "at once", "answers", "<rect ", "this one")
+	v.see("/admin",
+		"SQLite, in the data directory", "Revocations hold", "at once", "answers", "<rect ", "this server alone")
 }
 
 func TestAnAdministratorIsAskedForThePasswordAgain(t *testing.T) {

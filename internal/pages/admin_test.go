@@ -90,7 +90,7 @@ func TestAccessRulesInWords(t *testing.T) {
 		{
 			"scopes and uses",
 			serviceRoute{Allow: &allowed{AnyUser: true}, Scopes: []string{"a", "b"}, MaxUses: 3},
-			[]string{"every user", "a token needs <code>a b</code>", "3 uses per session or token"},
+			[]string{"every user", "a token needs <code>a b</code>", "at most 3 uses"},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

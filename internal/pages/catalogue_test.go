@@ -245,7 +245,7 @@ func TestTimesInWords(t *testing.T) {
 		{-time.Hour, "just now"},
 		{59 * time.Second, "just now"},
 		{time.Minute, "1 minute ago"},
-		{90 * time.Second, "90 seconds ago"},
+		{90 * time.Second, "1 minute ago"},
 		{time.Hour, "1 hour ago"},
 		{100 * time.Minute, "100 minutes ago"},
 		{47 * time.Hour, "47 hours ago"},

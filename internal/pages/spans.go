@@ -44,7 +44,8 @@ func (l *language) ago(at, now time.Time) (template.HTML, error) {
 		return l.around(at, "ago.now")
 	}
 
-	words, err := l.inUnit("ago.", now.Sub(at))
+	// Seconds would be more exact than a page that is not loaded again.
+	words, err := l.inUnit("ago.", now.Sub(at).Truncate(time.Minute))
 
 	return l.element(at, words), err
 }
