@@ -40,6 +40,7 @@ type frame struct {
 	User      string // name of the user who is signed in, or ""
 	Done      *Note
 	Languages []languageLink
+	Idle      int  // seconds after which an unused session ends
 	Inline    bool // the page loads nothing: its style is in it
 	View      any
 }
@@ -133,6 +134,7 @@ func (p *Pages) frame(w *web.Reply, r *http.Request, l *language, name string, v
 		User:      who.Name,
 		Done:      done(r.URL.Query().Get("done")),
 		Languages: p.languageLinks(r, l),
+		Idle:      int(p.Issuer.Session.IdleTimeout.Std().Seconds()),
 		View:      view,
 	}
 
