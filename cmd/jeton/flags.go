@@ -22,11 +22,16 @@ func withFlags(c *cobra.Command, groups ...interface{ flags(*cobra.Command) }) *
 
 // noArgs refuses arguments.
 func noArgs(c *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usage{fmt.Errorf("%[1]s takes no argument, got %[2]q; see '%[1]s --help'", c.CommandPath(), args[0])}
+	if len(args) == 0 {
+		return nil
 	}
 
-	return nil
+	hint := fmt.Sprintf("see '%s --help'", c.CommandPath())
+	if c.Flags().Lookup("config") != nil && strings.HasSuffix(args[0], ".yaml") {
+		hint = "name the configuration with --config " + args[0]
+	}
+
+	return usage{fmt.Errorf("%s takes no argument, got %q; %s", c.CommandPath(), args[0], hint)}
 }
 
 // exactArgs requires the named arguments.

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -174,17 +175,23 @@ func (a *Allow) CheckLogin(p jeton.Principal) error {
 	return a.Check(p)
 }
 
-// String prints the lists for the route table.
+// String prints the lists that have names, for the route table and the checks of a decision.
 func (a *Allow) String() string {
-	s := fmt.Sprintf("users %v groups %v", a.Users, a.Groups)
-	if a.AnyUser {
-		s = "every user"
-	}
-	if len(a.Clients) > 0 {
-		s += fmt.Sprintf(" clients %v", a.Clients)
+	var parts []string
+	add := func(kind string, names []string) {
+		if len(names) > 0 {
+			parts = append(parts, fmt.Sprintf("%s %v", kind, names))
+		}
 	}
 
-	return s
+	if a.AnyUser {
+		parts = append(parts, "every user")
+	}
+	add("users", a.Users)
+	add("groups", a.Groups)
+	add("clients", a.Clients)
+
+	return cmp.Or(strings.Join(parts, " "), "no caller")
 }
 
 // Budget is the number of uses that a user has between two logins, or one login or token has.
