@@ -498,3 +498,23 @@ func TestUsersAreFoundByThePrefixOfANameOrAddress(t *testing.T) {
 		want(t, query, b.by(admin, "GET", "/users?"+query, ""), 400)
 	}
 }
+
+// TestABearerTokenBesideASessionExcusesNoOtherSite checks that a token counts as one that no browser attaches only if
+// it authenticated the caller. Here sessions do, whatever else a request has.
+func TestABearerTokenBesideASessionExcusesNoOtherSite(t *testing.T) {
+	b := startCentral(t)
+	diane := b.signedIn()
+	login := `{"name":"` + diane.Name + `","password":"` + right + `"}`
+
+	for _, tc := range []struct{ method, path, body string }{
+		{"PUT", "/users/me", `{"first_name":"x"}`},
+		{"POST", "/auth_session", login},
+		{"DELETE", "/auth_session", ""},
+	} {
+		what := tc.method + " " + tc.path + " of another site"
+		header := []string{"Cookie", diane.cookie, "Authorization", "Bearer x", "Sec-Fetch-Site", "cross-site"}
+		want(t, what, b.at(tc.method, tc.path, tc.body, header...), 403)
+	}
+
+	want(t, "the session is still valid", b.by(diane, "GET", "/users/me", ""), 200)
+}

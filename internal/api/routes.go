@@ -198,7 +198,7 @@ func (a *API) bind(rt route) web.Handler {
 
 		// A request without a credential changes nothing of a user's, but a login sets the cookie.
 		if c.decision.Credential() != nil || rt.exposure == signIn {
-			if err := sameOrigin(w, r); err != nil {
+			if err := c.sameOrigin(w, r); err != nil {
 				return err
 			}
 		}
@@ -229,12 +229,14 @@ func (a *API) elsewhere(e exposure) []object {
 }
 
 // sameOrigin refuses a change that another site makes a browser send. Browsers attach cookies by themselves, and Basic
-// credentials too, also when the password is a token; they never attach a Bearer token.
-func sameOrigin(w *web.Reply, r *http.Request) error {
+// credentials too, also when the password is a token; they never attach a Bearer token. One that did not authenticate
+// the caller, beside a cookie that did, excuses nothing.
+func (c caller) sameOrigin(w *web.Reply, r *http.Request) error {
 	_, bearer, err := web.Authorization(r.Header, "Bearer")
-	if err == nil && bearer {
+	if err == nil && bearer && c.Token != "" {
 		return nil
 	}
+
 	return web.SameOrigin(w, r)
 }
 
