@@ -61,7 +61,7 @@ func (b *bare) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func bareRole(args []string) error {
 	f := flag.NewFlagSet("role-bare", flag.ContinueOnError)
 	// The flags of a role have no help: this program alone passes them.
-	addr, n := f.String("addr", "", ""), f.Int("sessions", 0, "")
+	addr, n, page := f.String("addr", "", ""), f.Int("sessions", 0, ""), f.String("page", "", "")
 
 	if err := f.Parse(args); err != nil {
 		return err
@@ -76,6 +76,17 @@ func bareRole(args []string) error {
 	m := http.NewServeMux()
 	m.Handle("GET /check", b)
 	m.HandleFunc("GET /open", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+
+	if *page != "" {
+		text, err := os.ReadFile(*page)
+		if err != nil {
+			return err
+		}
+		m.HandleFunc("GET "+pagePath, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			_, _ = w.Write(text)
+		})
+	}
 
 	// It ends by a signal: that of stop, or of the kernel when the benchmark ends (startPinned).
 	return http.ListenAndServe(*addr, m)

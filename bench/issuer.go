@@ -50,7 +50,7 @@ services:
   - name: ` + service + `
     listen: %[5]s
     plain_http: true
-    login: {paths: [/login]}
+    login: {paths: [/login], sign_in: true}
     logout: /logout
     session: {lifetime: 24h, idle_timeout: 24h}
     accept: [session, token, basic]

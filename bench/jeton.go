@@ -106,7 +106,7 @@ func (b *bench) startAs(dir string, s setup, cores []int) (*process, error) {
 }
 
 // startBare starts the bare server, on the cores.
-func (b *bench) startBare(n int, cores []int) (*process, error) {
+func (b *bench) startBare(n int, cores []int, flags ...string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -117,5 +117,7 @@ func (b *bench) startBare(n int, cores []int) (*process, error) {
 		return nil, err
 	}
 
-	return launch("bare", addr, b.dir, cores, nil, self, "role-bare", "-addr", addr, "-sessions", fmt.Sprint(n))
+	args := append([]string{self, "role-bare", "-addr", addr, "-sessions", fmt.Sprint(n)}, flags...)
+
+	return launch("bare", addr, b.dir, cores, nil, args...)
 }

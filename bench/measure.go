@@ -39,6 +39,7 @@ var blocks = []struct {
 	{name: "tokens", run: (*bench).tokens},
 	{name: "introspect", run: (*bench).introspects},
 	{name: "credentials", run: (*bench).credentials},
+	{name: "pages", run: (*bench).pages},
 	{name: "flasktokens", run: (*bench).againstPyJWT},
 	{name: "nodes", run: onPostgres((*bench).nodes)},
 	{name: "nodeuses", run: onPostgres((*bench).nodeUses)},

@@ -140,9 +140,9 @@ func (b *bench) useAt(ctx context.Context, at place, stored, busy int, least flo
 	return nil
 }
 
-// bareUp starts the bare server with n sessions.
-func (b *bench) bareUp(ctx context.Context, n int, at place) (*process, error) {
-	p, err := b.startBare(n, at.server)
+// bareUp starts the bare server with n sessions, and further flags.
+func (b *bench) bareUp(ctx context.Context, n int, at place, flags ...string) (*process, error) {
+	p, err := b.startBare(n, at.server, flags...)
 	return up(ctx, p, err)
 }
 

@@ -8,22 +8,34 @@ import "net/http"
 const policyCSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
 	"connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 
-// setHeaders sets the headers of every page.
-func setHeaders(h http.Header) {
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", policyCSP)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+// pageHeaders are the headers of every page. The values are shared by all responses, so that none allocates them.
+var pageHeaders = []struct {
+	name  string
+	value []string
+}{
+	{"Content-Type", []string{"text/html; charset=utf-8"}},
+	{"Content-Security-Policy", []string{policyCSP}},
+	{"X-Content-Type-Options", []string{"nosniff"}},
+	{"X-Frame-Options", []string{"DENY"}},
+	{"Cross-Origin-Opener-Policy", []string{"same-origin"}},
+	{"Cross-Origin-Resource-Policy", []string{"same-origin"}},
 
 	// Without no-store, browsers show the page again after a logout, when the user goes back.
-	h.Set("Cache-Control", "no-store")
+	{"Cache-Control", []string{"no-store"}},
+}
 
-	// Not no-referrer: under it, browsers send the forms of the page with Origin: null. A page with a secret in its
-	// address sets its own.
+// sameOriginReferrer is not no-referrer: under that, browsers send the forms of the page with Origin: null.
+var sameOriginReferrer = []string{"same-origin"}
+
+// setHeaders sets the headers of every page.
+func setHeaders(h http.Header) {
+	for _, header := range pageHeaders {
+		h[header.name] = header.value
+	}
+
+	// A page with a secret in its address sets its own.
 	if h.Get("Referrer-Policy") == "" {
-		h.Set("Referrer-Policy", "same-origin")
+		h["Referrer-Policy"] = sameOriginReferrer
 	}
 }
 
