@@ -134,7 +134,7 @@ func TestAWrongFormKeepsWhatWasTyped(t *testing.T) {
 		fields []string
 		want   string
 	}{
-		{"no service", 400, []string{"lasts", "1d"}, "Choose at least one service."},
+		{"no service", 400, []string{"lasts", "1d"}, `id="service-error">Choose at least one service.`},
 		{"no lifetime", 400, []string{"service", "wiki"}, "Choose a day from today on"},
 		{"a day that has passed", 400, day("2001-01-01"), "Choose a day from today on"},
 		{"a day too far away", 400, day("2999-01-01"), "Choose a day from today on"},

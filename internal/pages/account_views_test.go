@@ -182,9 +182,9 @@ func TestOnlyTheFirstWrongFieldHasTheFocus(t *testing.T) {
 	v := newTokenForm(nil, url.Values{"uses": {"x"}}, "192.0.2.7", noon)
 	_, ok := v.read(url.Values{"uses": {"x"}}, noon)
 
-	if ok || !v.Name.Focus || v.Note.Focus || v.Until.Focus || v.Uses.Focus {
-		t.Errorf("focus: name %t, note %t, until %t, uses %t; want it in the name alone",
-			v.Name.Focus, v.Note.Focus, v.Until.Focus, v.Uses.Focus)
+	if ok || !v.Name.Focus || v.Services.Focus || v.Until.Focus || v.Uses.Focus {
+		t.Errorf("focus: name %t, services %t, until %t, uses %t; want it in the name alone",
+			v.Name.Focus, v.Services.Focus, v.Until.Focus, v.Uses.Focus)
 	}
 	if !v.Until.Invalid || !v.Uses.Invalid {
 		t.Errorf("invalid: until %t, uses %t, want both", v.Until.Invalid, v.Uses.Invalid)

@@ -35,7 +35,7 @@ func (v *tokenFormView) read(typed url.Values, now time.Time) (tokenRequest, boo
 		f.refuse(&v.Name, text("new-token.name.missing"))
 	}
 	if len(in.Services) == 0 {
-		v.Note = &Note{Kind: Bad, Text: text("new-token.services.missing"), Focus: !f.failed}
+		v.Services.Error, v.Services.Focus = text("new-token.services.missing"), !f.failed
 		f.failed = true
 	}
 

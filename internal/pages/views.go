@@ -117,6 +117,8 @@ type Checks struct {
 	Name    string
 	Label   Text
 	Hint    Text
+	Error   Text
+	Focus   bool // on the first one
 	Choices []Choice
 }
 
