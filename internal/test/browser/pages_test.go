@@ -176,6 +176,36 @@ func TestEveryPageOfAnAccount(t *testing.T) {
 	w.clean(p)
 }
 
+func TestPagesOfAnAccountWithATokenAndWithAnError(t *testing.T) {
+	w := newWorld(t)
+	made := w.AddToken(jetontest.NewToken{
+		User:     "diane",
+		Name:     "laptop",
+		Services: []string{"shop"},
+		MaxUses:  9,
+	})
+	p := Chromium(t)
+	p.Resize(deskWidth, deskHeight)
+	p.Open(w.shop + "/orders/7")
+	w.signIn(p, "diane")
+	p.Arrive(w.shop + "/orders/7")
+
+	for _, page := range []string{"", "/sessions", "/tokens", "/tokens/" + made.Accessor} {
+		p.Open(w.issuer + "/account" + page)
+		w.inspect(p, "full"+strings.ReplaceAll(kindOf("/account"+page), "/", "-"))
+	}
+
+	p.Open(w.issuer + "/account/tokens/new")
+	if p.Has("input[name=service]:checked") {
+		p.Click("input[name=service]:checked")
+	}
+	p.Fill("#name", "laptop")
+	p.Click("main form .actions button")
+	p.Wait("document.querySelector('[role=alert], .error') && document.readyState === 'complete'")
+	w.inspect(p, "wrong-token-new")
+	w.clean(p)
+}
+
 func TestEveryPageOfAnAdministrator(t *testing.T) {
 	w := newWorld(t)
 	p := Chromium(t)
