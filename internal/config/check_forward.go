@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net"
 	"net/url"
 	"strings"
 
@@ -71,20 +72,32 @@ func (c checker) forwarded(s *Service) {
 	}
 }
 
-// forwardedOrigins checks that an address leads to one service.
-func (c checker) forwardedOrigins() {
-	taken := map[string]*string{}
+// urls checks that the address that browsers use leads to one service: a sign-in would return to another one.
+func (c checker) urls() {
+	taken := map[string]any{}
 	for i := range c.conf.Services {
 		s := &c.conf.Services[i]
-		u, err := url.Parse(s.URL)
-		if !s.Forwarded() || err != nil {
+		_, port, err := net.SplitHostPort(s.Listen)
+		if s.URL != "" || !s.Login.SignIn || s.PlainHTTP || err != nil {
 			continue
 		}
 
-		origin := web.OriginAt(u.Scheme, u.Host, "").String()
-		if taken[origin] != nil {
-			c.Fault(&s.URL, "is the address of %s, too; choose another", c.Path(taken[origin]))
+		for _, name := range s.HostNames() {
+			taken[web.OriginOf("https", name, port)] = &s.Listen
 		}
-		taken[origin] = &s.URL
+	}
+
+	for i := range c.conf.Services {
+		s := &c.conf.Services[i]
+		u, err := url.Parse(s.URL)
+		if s.URL == "" || err != nil {
+			continue
+		}
+
+		address := web.OriginAt(u.Scheme, u.Host, "").String() + u.Path
+		if taken[address] != nil {
+			c.Fault(&s.URL, "is the address of %s, too; choose another", c.Path(taken[address]))
+		}
+		taken[address] = &s.URL
 	}
 }

@@ -49,7 +49,7 @@ func (c checker) services() {
 	}
 
 	c.sharedAddresses()
-	c.forwardedOrigins()
+	c.urls()
 }
 
 // service checks one service. Routes come last, as they depend on its other paths and on what
