@@ -107,7 +107,20 @@ func (a *API) listOwnEvents(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	events, err := a.Audit.Events(r.Context(), audit.Filter{User: c.Name, Last: limit, Before: int64(before)})
+	acct, err := a.account(r.Context(), c)
+	if err != nil {
+		return err
+	}
+
+	// A user who was deleted may have had the same name.
+	which := audit.Filter{
+		User:   c.Name,
+		Since:  acct.Created,
+		Last:   limit,
+		Before: int64(before),
+	}
+
+	events, err := a.Audit.Events(r.Context(), which)
 	if err != nil {
 		return err
 	}

@@ -518,3 +518,18 @@ func TestABearerTokenBesideASessionExcusesNoOtherSite(t *testing.T) {
 
 	want(t, "the session is still valid", b.by(diane, "GET", "/users/me", ""), 200)
 }
+
+func TestAUserSeesNoEventsOfAFormerUserOfTheSameName(t *testing.T) {
+	b := startCentral(t)
+	former := b.signedIn()
+	b.MustControl("DELETE", "/api/v1/users/"+former.Name, nil, nil)
+
+	b.users--
+	diane := b.signedIn()
+	a := want(t, "events", b.by(diane, "GET", "/users/me/events", ""), 200)
+	for _, e := range decode[[]api.OwnEvent](t, a) {
+		if e.Time.Before(diane.Created) || e.Action == "user.remove" {
+			t.Errorf("%s sees the event %+v of a former user", diane.Name, e)
+		}
+	}
+}
