@@ -27,6 +27,7 @@ need git git
 need bash bash
 need initdb postgresql
 need nginx nginx
+need caddy caddy
 need ip iproute2
 need pgbouncer pgbouncer
 need htpasswd apache2-utils

@@ -93,21 +93,22 @@ type proxied struct {
 	backend *backend
 }
 
-// startNginx starts a server and an nginx with the configuration that Jeton prints.
-func startNginx(t *testing.T, configuration string) *proxied {
+// startBehind starts a server, and a proxy with the configuration that Jeton prints.
+func startBehind(t *testing.T, kind string) *proxied {
 	t.Helper()
-	program := need.Program(t, "nginx", "/usr/sbin/nginx")
+	names := map[string][]string{"nginx": {"nginx", "/usr/sbin/nginx"}, "caddy": {"caddy"}}
+	program := need.Program(t, names[kind]...)
 	port, err := jetontest.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	s := jetontest.Start(t, configuration, jetontest.Env("PROXY_PORT", port))
+	s := jetontest.Start(t, behind, jetontest.Env("PROXY_PORT", port))
 	s.AddUser("diane", right)
 	s.AddUser("max", right)
 	b, address := startBackend(t)
 
-	text, err := forward.Configuration("nginx", forward.Proxied{
+	text, err := forward.Configuration(kind, forward.Proxied{
 		Service: "app",
 		Scheme:  "http",
 		Host:    "app.example",
@@ -122,25 +123,26 @@ func startNginx(t *testing.T, configuration string) *proxied {
 	}
 
 	dir := t.TempDir()
-	frame := "daemon off;\nworker_processes 1;\npid nginx.pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n"
-	for _, name := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		frame += name + "_temp_path tmp-" + name + ";\n"
-	}
-	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(frame+text+"}\n"), 0o600); err != nil {
+	file := filepath.Join(dir, kind+".conf")
+	if err := os.WriteFile(file, []byte(framed(kind, text)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 
-	nginx := e2e.Run(t, e2e.Command{Args: []string{program, "-p", ".", "-c", "nginx.conf", "-e", "stderr"}, Dir: dir})
+	args := []string{program, "run", "--adapter", "caddyfile", "--config", file}
+	if kind == "nginx" {
+		args = []string{program, "-p", ".", "-c", file, "-e", "stderr"}
+	}
+
+	proxy := e2e.Run(t, e2e.Command{Args: args, Dir: dir})
 	t.Cleanup(func() {
-		nginx.Signal(t, syscall.SIGTERM)
-		nginx.Code(t)
+		proxy.Signal(t, syscall.SIGTERM)
+		proxy.Code(t)
 		if t.Failed() {
-			t.Logf("nginx: %s", nginx.Err)
+			t.Logf("%s: %s", kind, proxy.Err)
 		}
 	})
 
-	p := &proxied{s, t, port, b}
-	e2e.Wait(t, "nginx to answer", func() bool {
+	e2e.Wait(t, kind+" to answer", func() bool {
 		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
 		if err == nil {
 			_ = conn.Close()
@@ -148,7 +150,21 @@ func startNginx(t *testing.T, configuration string) *proxied {
 		return err == nil
 	})
 
-	return p
+	return &proxied{s, t, port, b}
+}
+
+// framed returns the whole configuration of a proxy, with the printed part in it.
+func framed(kind, text string) string {
+	if kind == "caddy" {
+		return "{\n\tadmin off\n}\n" + text
+	}
+
+	frame := "daemon off;\nworker_processes 1;\npid nginx.pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n"
+	for _, name := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		frame += name + "_temp_path tmp-" + name + ";\n"
+	}
+
+	return frame + text + "}\n"
 }
 
 // at returns the address of a path of the service.
@@ -238,8 +254,14 @@ func (p *proxied) signIn(c *http.Client, path, name string) jetontest.Answer {
 	return a
 }
 
-func TestABrowserSignsInBehindNginx(t *testing.T) {
-	p := startNginx(t, behind)
+func TestABrowserSignsInBehindAProxy(t *testing.T) {
+	for _, kind := range forward.Kinds() {
+		t.Run(kind, func(t *testing.T) { signsIn(t, startBehind(t, kind)) })
+	}
+}
+
+func signsIn(t *testing.T, p *proxied) {
+	t.Helper()
 	c := p.client()
 	const page = "/reports/7%20b?a=b&c=%2f;d&e"
 
@@ -269,7 +291,7 @@ func TestABrowserSignsInBehindNginx(t *testing.T) {
 }
 
 func TestNginxKeepsStrangersOut(t *testing.T) {
-	p := startNginx(t, behind)
+	p := startBehind(t, "nginx")
 	p.AddClient("robot", "app")
 	token := p.AddToken(jetontest.NewToken{Name: "job", Client: "robot", Services: []string{"app"}})
 	bearer := []string{"Authorization", "Bearer " + token.Secret}
@@ -341,8 +363,14 @@ func checkIdentity(t *testing.T, h http.Header) {
 	}
 }
 
-func TestUsesBehindNginxAreCounted(t *testing.T) {
-	p := startNginx(t, behind)
+func TestUsesBehindAProxyAreCounted(t *testing.T) {
+	for _, kind := range forward.Kinds() {
+		t.Run(kind, func(t *testing.T) { counts(t, startBehind(t, kind)) })
+	}
+}
+
+func counts(t *testing.T, p *proxied) {
+	t.Helper()
 	c := p.client()
 	p.signIn(c, "/", "diane")
 

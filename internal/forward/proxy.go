@@ -29,7 +29,7 @@ var proxies embed.FS
 var safe = regexp.MustCompile(`^[A-Za-z0-9._~/:-]+$`)
 
 // Kinds returns the proxies that Configuration knows.
-func Kinds() []string { return []string{"nginx"} }
+func Kinds() []string { return []string{"nginx", "caddy"} }
 
 // Configuration returns the complete configuration of a kind of proxy for a service.
 func Configuration(kind string, p Proxied) (string, error) {
@@ -43,6 +43,11 @@ func Configuration(kind string, p Proxied) (string, error) {
 			const want = "letters, digits and ._~/:-"
 			return "", fmt.Errorf("%.100q cannot be in the configuration of a proxy: want %s", text, want)
 		}
+	}
+
+	// Caddy separates the path of a socket in another way.
+	if path, ok := strings.CutPrefix(p.Jeton, "unix:"); ok && kind == "caddy" {
+		p.Jeton = "unix/" + path
 	}
 
 	t, err := template.ParseFS(proxies, "proxies/"+kind+".tmpl")
