@@ -182,7 +182,6 @@ func TestWhatTakesAUse(t *testing.T) {
 				[]string{"If-None-Match", "*", "If-Modified-Since", "Fri, 31 Dec 2100 23:59:59 GMT"},
 			},
 			{"a range", "/three", []string{"Range", "bytes=0-0"}},
-			{"a prefetch", "/three", []string{"Sec-Purpose", "prefetch", "Purpose", "prefetch", "X-Moz", "prefetch"}},
 			{"a claimed count", "/three", []string{"Jeton-Uses-Remaining", "99"}},
 			{"an override to HEAD upstream", "/paid/x", []string{"X-HTTP-Method-Override", "HEAD"}},
 			{"a range upstream", "/paid/x", []string{"Range", "bytes=0-0", "If-Range", "x"}},
@@ -196,6 +195,27 @@ func TestWhatTakesAUse(t *testing.T) {
 					}
 				}
 			})
+		}
+	})
+
+	t.Run("a page that is fetched ahead is refused and takes no use", func(t *testing.T) {
+		c := f.enter("shop", "diane")
+		before := f.reached.Load()
+
+		for _, name := range []string{"Sec-Purpose", "Purpose", "X-Moz"} {
+			for _, path := range []string{"/three", "/paid/x"} {
+				a := f.Ask("GET", "shop", path, "Cookie", c, name, "prefetch")
+				if a.Status != 403 {
+					t.Errorf("GET %s with %s = %d, want 403", path, name, a.Status)
+				}
+			}
+		}
+
+		if n := f.reached.Load() - before; n != 0 {
+			t.Errorf("pages fetched ahead reached the backend %d times, want 0", n)
+		}
+		if got := f.left("shop", "/three", c); got != "3" {
+			t.Errorf("left %s, want 3", got)
 		}
 	})
 

@@ -281,7 +281,8 @@ func permits(req *Request, c Credential) error {
 }
 
 // spend takes one use of each budget of the route and of the credential. A HEAD is not
-// given what a use pays for, so it takes none, unless another proxy answers it.
+// given what a use pays for, so it takes none, unless another proxy answers it. A page that a
+// browser fetches ahead is refused, and takes none either.
 func (g *Gate) spend(ctx context.Context, req *Request, d *Decision) (err error) {
 	key, own := d.credential.Budgets()
 
@@ -299,6 +300,11 @@ func (g *Gate) spend(ctx context.Context, req *Request, d *Decision) (err error)
 	}
 	if len(budgets) == 0 {
 		return nil
+	}
+
+	// The user may never look at the page. A browser drops the refusal, and asks again if the page is opened.
+	if web.Prefetches(req.Header) {
+		return jeton.WithDetail(jeton.ErrForbidden, "a page that is fetched ahead takes no use: open it to take one")
 	}
 
 	if req.Service.Forwarded && req.Header.Get("Upgrade") != "" {

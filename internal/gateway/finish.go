@@ -132,16 +132,21 @@ func refusedBy(code string) error {
 	return jeton.WithDetail(jeton.ErrInvalid, "the authorization server refused the request of this service")
 }
 
-// visit answers a refusal of a route that accepts sessions. A browser without one is sent to sign in.
+// visit answers a refusal of a route that accepts sessions. A browser without one is sent to sign in, and a
+// browser that is refused otherwise gets a page.
 func (g *Gateway) visit(w *web.Reply, r *http.Request, err error) {
 	// A caller that shows another credential is a program, whatever it accepts.
-	if web.Problem(err).Status != http.StatusUnauthorized || r.Header.Get("Authorization") != "" {
+	if r.Header.Get("Authorization") != "" {
 		g.refuse(w, r, err)
 		return
 	}
 
 	visit := web.Navigation(r)
 	switch {
+	case web.Problem(err).Status != http.StatusUnauthorized && visit == web.Page:
+		g.notice(w, r, err, web.Notice{Kind: web.NoticeDenied})
+	case web.Problem(err).Status != http.StatusUnauthorized:
+		g.refuse(w, r, err)
 	case visit == web.Page && g.conf.Forwarded():
 		g.visitPassed(w, r)
 	case visit == web.Page:

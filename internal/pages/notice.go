@@ -43,6 +43,8 @@ func newNotice(n web.Notice, now time.Time) noticeView {
 	case web.NoticeRefused:
 		v.Title, v.Text = text("notice.refused"), text("notice.refused.do", Strong(n.Service))
 		again = text("choose.other")
+	case web.NoticeDenied:
+		v.Title, v.Text = text("error."+n.Problem.Code), text("error."+n.Problem.Code+".do")
 	case web.NoticeClient:
 		v.Title, v.Text = text("notice.client"), text("notice.client.do")
 	default:

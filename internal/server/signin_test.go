@@ -498,6 +498,54 @@ func TestTheTermsOfAServiceApplyToASignIn(t *testing.T) {
 	}
 }
 
+// TestAPageThatIsFetchedAheadTakesNoUse shows each header by which browsers say that the user has not opened the page.
+func TestAPageThatIsFetchedAheadTakesNoUse(t *testing.T) {
+	s := startSigningIn(t)
+	b := newBrowser(t, s)
+	b.signIn("diane")
+	b.open(s.URL("shop") + "/me")
+
+	for _, header := range [][]string{
+		{"Sec-Purpose", "prefetch"},
+		{"Sec-Purpose", "prefetch;prerender"},
+		{"Purpose", "prefetch"},
+		{"X-Moz", "prefetch"},
+	} {
+		a := b.s.Send(b.client, http.MethodGet, s.URL("shop")+"/twice", "", append(header, loading...)...)
+		if a.Status != http.StatusForbidden || strings.Contains(a.Body, "twice") {
+			t.Errorf("GET /twice with %q = %d %.80q, want 403 without the page", header, a.Status, a.Body)
+		}
+	}
+
+	for i, want := range []int{200, 200, 403} {
+		a := b.get(s.URL("shop") + "/twice")
+		if a.Status != want {
+			t.Errorf("use %d = %d, want %d", i+1, a.Status, want)
+		}
+	}
+}
+
+// TestABrowserIsShownWhyAPageIsRefused has a user who is signed in come to a page that is spent. Programs get a problem
+// document, as everywhere.
+func TestABrowserIsShownWhyAPageIsRefused(t *testing.T) {
+	s := startSigningIn(t)
+	b := newBrowser(t, s)
+	b.signIn("diane")
+	b.open(s.URL("shop") + "/me")
+	b.get(s.URL("shop") + "/twice")
+	b.get(s.URL("shop") + "/twice")
+
+	page := b.get(s.URL("shop") + "/twice")
+	if page.Status != http.StatusForbidden || !strings.Contains(page.Body, "<h1>No uses are left</h1>") {
+		t.Errorf("GET /twice of a browser = %d %.200q, want 403 with a page that says why", page.Status, page.Body)
+	}
+
+	program := b.s.Send(b.client, http.MethodGet, s.URL("shop")+"/twice", "", "Accept", "application/json")
+	if program.Status != http.StatusForbidden || program.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("GET /twice of a program = %d %s, want 403 with a problem", program.Status, program.Header)
+	}
+}
+
 // TestRequestsWithoutASession checks what each kind of request gets, and that none starts a session or a sign-in but a
 // page that is loaded.
 func TestRequestsWithoutASession(t *testing.T) {

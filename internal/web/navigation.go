@@ -29,7 +29,7 @@ const (
 func Navigation(r *http.Request) Visit {
 	h := r.Header
 	switch {
-	case prefetches(h), h.Get("Upgrade") != "":
+	case Prefetches(h), h.Get("Upgrade") != "":
 		return Program
 	case strings.EqualFold(h.Get("HX-Request"), "true"):
 		return Fragment
@@ -68,9 +68,9 @@ func isPageDest(dest string) bool {
 	return false
 }
 
-// prefetches reports whether a browser fetches a page that the user has not asked for yet. A speculation rule fetches
+// Prefetches reports whether a browser fetches a page that the user has not asked for yet. A speculation rule fetches
 // it as a navigation, so this is looked at first. The other names are those of browsers before the standard.
-func prefetches(h http.Header) bool {
+func Prefetches(h http.Header) bool {
 	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
 		if len(h.Values(name)) > 0 {
 			return true

@@ -33,6 +33,8 @@ const (
 	NoticeLoop NoticeKind = "loop"
 	// NoticeRefused says that the user may not use the service. The link signs in as another user.
 	NoticeRefused NoticeKind = "refused"
+	// NoticeDenied says that a page is not shown to a user who is signed in, for the reason in Problem.
+	NoticeDenied NoticeKind = "denied"
 	// NoticeClient says that an authorization request is invalid, so that it leads nowhere.
 	NoticeClient NoticeKind = "client"
 )
@@ -52,6 +54,7 @@ var noticeTexts = map[NoticeKind][3]string{
 		"Try again",
 	},
 	NoticeRefused: {"You may not use this service", "It does not accept your account.", "Use another account"},
+	NoticeDenied:  {"This page is not shown", "Ask an administrator with the number of the request.", ""},
 	NoticeClient:  {"This sign-in link is not valid", "Go back to the application and try again.", ""},
 }
 
