@@ -116,7 +116,8 @@ func (c checker) pagePathsOf(s *Service) {
 // sharesHost reports whether some requests to an address could be for the service as well as for
 // the authorization server.
 func (i *Issuer) sharesHost(s *Service) bool {
-	if !strings.EqualFold(i.Listen, s.Listen) {
+	// The system chooses a port for each port 0, so equal texts are different addresses.
+	if !strings.EqualFold(i.Listen, s.Listen) || strings.HasSuffix(i.Listen, ":0") {
 		return false
 	}
 	if i.Host == "" || s.Host == "" {
