@@ -39,10 +39,15 @@ async function open(tab, program, watcher, marker) {
   pages.set(tab, page)
 }
 
+const pause = () => new Promise((resolve) => setTimeout(resolve, 20))
+
 // load loads an address and waits until the page is complete. puppeteer misses that when a frame has
 // just led the tab elsewhere, so the page is asked, too.
 async function load(page, address) {
-  await page.evaluate(() => { window.isOld = true })
+  // While one page replaces another there is none to mark.
+  const mark = () => { window.isOld = true; return true }
+  while (!await page.evaluate(mark).catch(() => false)) await pause()
+
   let loaded = false
   const going = page.goto(address).finally(() => { loaded = true })
 
@@ -50,7 +55,7 @@ async function load(page, address) {
     while (!loaded) {
       const isNew = () => !window.isOld && document.readyState === 'complete'
       if (await page.evaluate(isNew).catch(() => false)) return
-      await new Promise((resolve) => setTimeout(resolve, 20))
+      await pause()
     }
   }
   going.catch(() => {}) // after the race it is of no interest

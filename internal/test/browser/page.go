@@ -89,13 +89,18 @@ func (p *Page) Run(script string) {
 	})
 }
 
-// Value returns the value of an expression in the page, of a promise what it resolves to.
+// Value returns the value of an expression in the loaded page, of a promise what it resolves to. When
+// the page is replaced meanwhile, it is the value in the next one.
 func Value[T any](p *Page, expression string) T {
 	p.t.Helper()
-	var value T
-	p.do(expression, func(ctx context.Context) error { return p.value(ctx, expression, &value) })
+	var found []T
+	p.retry(expression, func(ctx context.Context) (bool, error) {
+		// A page that is not loaded may have no body yet.
+		err := p.value(ctx, "document.readyState === 'complete' ? [await ("+expression+")] : []", &found)
+		return err == nil && len(found) == 1, err
+	})
 
-	return value
+	return found[0]
 }
 
 func (p *Page) value(ctx context.Context, expression string, out any) error {
@@ -135,25 +140,34 @@ func (p *Page) Has(selector string) bool {
 // Wait waits until an expression is true in the page, whichever page that is by then.
 func (p *Page) Wait(expression string) {
 	p.t.Helper()
+	p.retry(expression, func(ctx context.Context) (bool, error) {
+		var met bool
+		err := p.value(ctx, "Boolean("+expression+")", &met)
+
+		return met, err
+	})
+}
+
+// retry repeats a step until it reports true. An error is no end: while one page replaces another there
+// is none to ask.
+func (p *Page) retry(what string, step func(context.Context) (bool, error)) {
+	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
 
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 
-	var last error
 	for {
-		var met bool
-		// While one page replaces another there is none to ask.
-		last = p.value(ctx, "Boolean("+expression+")", &met)
-		if met {
+		done, err := step(ctx)
+		if done {
 			return
 		}
 
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			p.t.Fatalf("%s: waited %v for %s (%v)\n%s", p.browser, patience, expression, last, p.state())
+			p.t.Fatalf("%s: waited %v for %s (%v)\n%s", p.browser, patience, what, err, p.state())
 		}
 	}
 }
@@ -187,6 +201,7 @@ func (p *Page) state() string {
 // middle returns the point of an element at which to click. The element must be shown, enabled and not
 // covered by another.
 const middle = `(() => {
+	if (document.readyState !== 'complete') return 'the page is not loaded'
 	const e = document.querySelector(%[1]s)
 	if (!e) return 'no such element'
 	e.scrollIntoView({block: 'center', inline: 'center', behavior: 'instant'})
@@ -200,26 +215,27 @@ const middle = `(() => {
 	return [x, y]
 })()`
 
-// Click clicks on the first element that the selector finds. It does not wait for what comes of it.
+// Click clicks on the first element that the selector finds, when it can be clicked. It does not wait for
+// what comes of it.
 func (p *Page) Click(selector string) {
 	p.t.Helper()
-	p.do("click on "+selector, func(ctx context.Context) error {
-		var at any
+	var point []float64
+	p.retry("a place to click on "+selector, func(ctx context.Context) (bool, error) {
+		var at json.RawMessage
 		err := p.value(ctx, fmt.Sprintf(middle, quote(selector)), &at)
 		if err != nil {
-			return err
+			return false, err
 		}
 
-		point, ok := at.([]any)
-		if !ok {
-			return fmt.Errorf("%v", at)
+		err = json.Unmarshal(at, &point)
+		if err != nil {
+			return false, fmt.Errorf("%s", at) // the reason
 		}
 
-		x, _ := point[0].(float64)
-		y, _ := point[1].(float64)
-
-		return p.tab.click(ctx, x, y)
+		return len(point) == 2, nil
 	})
+
+	p.do("click on "+selector, func(ctx context.Context) error { return p.tab.click(ctx, point[0], point[1]) })
 }
 
 // Fill replaces the text of a field by clicking on it and entering text.
