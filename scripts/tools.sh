@@ -28,6 +28,7 @@ need bash bash
 need initdb postgresql
 need nginx nginx
 need caddy caddy
+need haproxy haproxy
 need ip iproute2
 need pgbouncer pgbouncer
 need htpasswd apache2-utils
@@ -98,7 +99,7 @@ for package in $browsers; do # without the services of a desktop that they recom
 	install --no-install-recommends "$package" || not_installed "$package"
 done
 
-for service in nginx pgbouncer; do
+for service in nginx haproxy pgbouncer; do
 	case $missing in
 	*$service*)
 		if command -v systemctl >/dev/null 2>&1; then

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -96,8 +98,7 @@ type proxied struct {
 // startBehind starts a server, and a proxy with the configuration that Jeton prints.
 func startBehind(t *testing.T, kind string) *proxied {
 	t.Helper()
-	names := map[string][]string{"nginx": {"nginx", "/usr/sbin/nginx"}, "caddy": {"caddy"}}
-	program := need.Program(t, names[kind]...)
+	program := need.Program(t, programs[kind]...)
 	port, err := jetontest.FreePort()
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +109,7 @@ func startBehind(t *testing.T, kind string) *proxied {
 	s.AddUser("max", right)
 	b, address := startBackend(t)
 
-	text, err := forward.Configuration(kind, forward.Proxied{
+	described := forward.Proxied{
 		Service: "app",
 		Scheme:  "http",
 		Host:    "app.example",
@@ -117,30 +118,8 @@ func startBehind(t *testing.T, kind string) *proxied {
 		Jeton:   s.Forward(),
 		Backend: address,
 		Own:     []string{"/logout"},
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
-
-	dir := t.TempDir()
-	file := filepath.Join(dir, kind+".conf")
-	if err := os.WriteFile(file, []byte(framed(kind, text)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-
-	args := []string{program, "run", "--adapter", "caddyfile", "--config", file}
-	if kind == "nginx" {
-		args = []string{program, "-p", ".", "-c", file, "-e", "stderr"}
-	}
-
-	proxy := e2e.Run(t, e2e.Command{Args: args, Dir: dir})
-	t.Cleanup(func() {
-		proxy.Signal(t, syscall.SIGTERM)
-		proxy.Code(t)
-		if t.Failed() {
-			t.Logf("%s: %s", kind, proxy.Err)
-		}
-	})
+	startProxy(t, program, kind, described)
 
 	e2e.Wait(t, kind+" to answer", func() bool {
 		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
@@ -153,10 +132,56 @@ func startBehind(t *testing.T, kind string) *proxied {
 	return &proxied{s, t, port, b}
 }
 
+// programs are the proxies that the tests start, by the names of their programs.
+var programs = map[string][]string{
+	"nginx":   {"nginx", "/usr/sbin/nginx"},
+	"caddy":   {"caddy"},
+	"haproxy": {"haproxy", "/usr/sbin/haproxy"},
+}
+
+// startProxy starts a proxy with the configuration that Jeton prints.
+func startProxy(t *testing.T, program, kind string, described forward.Proxied) {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, kind+".conf")
+	args := []string{program, "run", "--adapter", "caddyfile", "--config", file}
+	files := map[string]string{file: kind}
+
+	switch kind {
+	case "nginx":
+		args = []string{program, "-p", ".", "-c", file, "-e", "stderr"}
+	case "haproxy":
+		args = []string{program, "-db", "-f", file}
+		files[filepath.Join(dir, "jeton.lua")] = "haproxy-lua"
+	}
+
+	for name, printed := range files {
+		text, err := forward.Configuration(printed, described)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(framed(printed, text)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	proxy := e2e.Run(t, e2e.Command{Args: args, Dir: dir})
+	t.Cleanup(func() {
+		proxy.Signal(t, syscall.SIGTERM)
+		proxy.Code(t)
+		if t.Failed() {
+			t.Logf("%s: %s", kind, proxy.Err)
+		}
+	})
+}
+
 // framed returns the whole configuration of a proxy, with the printed part in it.
 func framed(kind, text string) string {
-	if kind == "caddy" {
+	switch kind {
+	case "caddy":
 		return "{\n\tadmin off\n}\n" + text
+	case "haproxy", "haproxy-lua":
+		return text
 	}
 
 	frame := "daemon off;\nworker_processes 1;\npid nginx.pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n"
@@ -255,7 +280,7 @@ func (p *proxied) signIn(c *http.Client, path, name string) jetontest.Answer {
 }
 
 func TestABrowserSignsInBehindAProxy(t *testing.T) {
-	for _, kind := range forward.Kinds() {
+	for _, kind := range slices.Sorted(maps.Keys(programs)) {
 		t.Run(kind, func(t *testing.T) { signsIn(t, startBehind(t, kind)) })
 	}
 }
@@ -364,7 +389,7 @@ func checkIdentity(t *testing.T, h http.Header) {
 }
 
 func TestUsesBehindAProxyAreCounted(t *testing.T) {
-	for _, kind := range forward.Kinds() {
+	for _, kind := range slices.Sorted(maps.Keys(programs)) {
 		t.Run(kind, func(t *testing.T) { counts(t, startBehind(t, kind)) })
 	}
 }

@@ -29,7 +29,7 @@ var proxies embed.FS
 var safe = regexp.MustCompile(`^[A-Za-z0-9._~/:-]+$`)
 
 // Kinds returns the proxies that Configuration knows.
-func Kinds() []string { return []string{"nginx", "caddy"} }
+func Kinds() []string { return []string{"nginx", "caddy", "haproxy", "haproxy-lua"} }
 
 // Configuration returns the complete configuration of a kind of proxy for a service.
 func Configuration(kind string, p Proxied) (string, error) {
@@ -45,9 +45,14 @@ func Configuration(kind string, p Proxied) (string, error) {
 		}
 	}
 
-	// Caddy separates the path of a socket in another way.
-	if path, ok := strings.CutPrefix(p.Jeton, "unix:"); ok && kind == "caddy" {
-		p.Jeton = "unix/" + path
+	// Some separate the path of a socket in another way.
+	if path, ok := strings.CutPrefix(p.Jeton, "unix:"); ok {
+		switch kind {
+		case "caddy":
+			p.Jeton = "unix/" + path
+		case "haproxy":
+			p.Jeton = "unix@" + path
+		}
 	}
 
 	t, err := template.ParseFS(proxies, "proxies/"+kind+".tmpl")
