@@ -11,9 +11,9 @@ missing=""
 need() { # need COMMAND PACKAGE
 	command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
 }
-browsers=""
-browser() { # browser PACKAGE, which has the name of its command
-	command -v "$1" >/dev/null 2>&1 || browsers="$browsers $1"
+lean="" # installed without the services of a desktop, or the monitors, that they recommend
+lean() { # lean PACKAGE, which has the name of its command
+	command -v "$1" >/dev/null 2>&1 || lean="$lean $1"
 }
 python() { # python MODULE PACKAGE
 	/usr/bin/python3 -c "import $1" >/dev/null 2>&1 || missing="$missing $2"
@@ -32,8 +32,9 @@ need haproxy haproxy
 need ip iproute2
 need pgbouncer pgbouncer
 need htpasswd apache2-utils
-browser chromium
-browser firefox-esr
+lean chromium
+lean firefox-esr
+lean prometheus
 python requests python3-requests
 python passlib python3-passlib
 python werkzeug python3-werkzeug
@@ -65,15 +66,15 @@ docker_client() {
 		echo "cannot install the docker client; its test is left out" >&2
 }
 
-if [ -z "$missing$browsers" ]; then
+if [ -z "$missing$lean" ]; then
 	docker_client
 	exit 0
 fi
 if ! command -v apt-get >/dev/null 2>&1 || { [ -n "$as_root" ] && ! sudo -n true 2>/dev/null; }; then
-	not_installed $missing $browsers
+	not_installed $missing $lean
 	exit 0
 fi
-echo "installing:$missing$browsers"
+echo "installing:$missing$lean"
 
 # The tests start their own servers: the system's must not be set up or started. An
 # existing file belongs to the administrator and stays.
@@ -95,12 +96,12 @@ if [ -n "$missing" ] && ! install $missing; then
 		install "$package" || not_installed "$package"
 	done
 fi
-for package in $browsers; do # without the services of a desktop that they recommend
+for package in $lean; do
 	install --no-install-recommends "$package" || not_installed "$package"
 done
 
-for service in nginx haproxy pgbouncer; do
-	case $missing in
+for service in nginx haproxy pgbouncer prometheus; do
+	case "$missing$lean" in
 	*$service*)
 		if command -v systemctl >/dev/null 2>&1; then
 			$as_root systemctl disable -q $service || : # do not start it at the next boot

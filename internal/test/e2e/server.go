@@ -103,7 +103,7 @@ func (o Options) env() []string {
 var (
 	serviceLine = regexp.MustCompile(`(?m)^  \S+ +(https?://\S+)(?:   certificate (.+))?$`)
 	issuerLine  = regexp.MustCompile(`(?m)^  issuer +(https?://\S+)/\.well-known/oauth-authorization-server\b`)
-	adminLine   = regexp.MustCompile(`(?m)^  admin +(http://\S+)/healthz`)
+	adminLine   = regexp.MustCompile(`(?m)^  admin +(https?://\S+)/healthz`)
 )
 
 // Up waits until the server answers, and reports false when it has ended instead.
