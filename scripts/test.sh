@@ -4,6 +4,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+# As the program is released: then each package is compiled once for the tests and the program.
+export CGO_ENABLED=0
+
 temp=$(mktemp -d)
 trap 'rm -rf "$temp"' EXIT
 export JETON_LEFT_OUT="$temp/left-out"
@@ -12,12 +15,17 @@ sh scripts/static.sh
 sh scripts/vulnerabilities.sh
 sh scripts/race.sh
 
-raced=$(sed -n 's/^[[:space:]]*\(\.\/[a-z].*\)$/\1/p' scripts/race.sh | tr ' \\' '\n\n' | sed -n 's/^\.\///p')
+# The packages that start the program share one build of it.
+export JETON_TEST_PROGRAM="$temp/jeton"
+go build -o "$JETON_TEST_PROGRAM" ./cmd/jeton
+
+# The longest come first, so that the others run beside them.
+long="internal/test/e2e internal/test/browser examples"
 packages=$(go list ./...)
-for package in $raced; do
+for package in $long $(sh scripts/race.sh list | sed 's/^\.\///'); do
 	packages=$(echo "$packages" | grep -vx "github.com/jeton-auth/jeton/$package")
 done
-go test -timeout=20m $packages
+go test -vet=off -timeout=20m $(printf './%s ' $long) $packages
 
 if [ -s "$JETON_LEFT_OUT" ]; then
 	echo

@@ -21,7 +21,7 @@ const Patience = 90 * time.Second
 // What the processes of one test run share: the program, which is built once, and the
 // thread that starts them.
 var (
-	program = sync.OnceValues(func() (string, error) { return build("") })
+	program = sync.OnceValues(shipped)
 	bench   = sync.OnceValues(buildBench)
 	starts  = sync.OnceValue(starter)
 )
@@ -86,6 +86,17 @@ func buildBench() (string, error) {
 	}
 
 	return path, nil
+}
+
+// shipped returns the program that $JETON_TEST_PROGRAM names, which 'make test' builds once for all
+// packages, or builds it.
+func shipped() (string, error) {
+	path := os.Getenv("JETON_TEST_PROGRAM")
+	if path != "" {
+		return path, nil
+	}
+
+	return build("")
 }
 
 // build builds the program as it is released: without cgo. A tag adds a deliberate bug.
