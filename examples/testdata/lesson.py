@@ -1,7 +1,10 @@
 """Runs the interactive session in a file, and exits with the number of lines that print something else."""
 import ast
 import doctest
+import io
 import sys
+import threading
+import time
 
 
 # Python puts a text with an apostrophe between double quotes. The README shows
@@ -22,8 +25,40 @@ def single(got):
         return got
 
 
+class Pulse(threading.Thread):
+    """Notices when the machine is so busy that a session cannot keep its times."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.late = False
+
+    def run(self):
+        while True:
+            begun = time.monotonic()
+            time.sleep(0.02)
+            self.late = self.late or time.monotonic() - begun > 0.2
+
+
+def session(text):
+    """Returns the number of lines that print something else, and what they print."""
+    lesson = doctest.DocTestParser().get_doctest(text, {"__name__": "__main__"}, "README", sys.argv[1], 0)
+    out = io.StringIO()
+    result = doctest.DocTestRunner(Checker(), optionflags=kinds).run(lesson, out=out.write)
+    return result.failed, out.getvalue()
+
+
 kinds = doctest.ELLIPSIS | doctest.REPORT_ONLY_FIRST_FAILURE
 with open(sys.argv[1]) as f:
-    lesson = doctest.DocTestParser().get_doctest(f.read(), {"__name__": "__main__"}, "README", sys.argv[1], 0)
-result = doctest.DocTestRunner(Checker(), optionflags=kinds).run(lesson)
-sys.exit(result.failed)
+    text = f.read()
+
+pulse = Pulse()
+pulse.start()
+for _ in range(10):
+    pulse.late = False
+    failed, out = session(text)
+    # A session that asks at certain times proves nothing when the machine was late.
+    if not failed or not pulse.late or "time.sleep" not in text:
+        break
+
+print(out, end="")
+sys.exit(failed)
