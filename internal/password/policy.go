@@ -1,11 +1,7 @@
 package password
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
-	"compress/gzip"
-	_ "embed" // the list of common passwords
 	"fmt"
 	"slices"
 	"strings"
@@ -118,34 +114,4 @@ func partsOf(name string) []string {
 	parts = append(parts, name)
 
 	return slices.DeleteFunc(parts, func(s string) bool { return utf8.RuneCountInString(s) < minWord })
-}
-
-// commonPasswords is a sorted list of folded passwords, one a line. Its README.md has its origin and license.
-//
-//go:embed common/passwords.txt.gz
-var commonPasswords []byte
-
-// isCommon reports whether a folded password is in the list. It reads the list each time, which takes less than the
-// hash that follows, so that the list takes no memory between.
-func isCommon(folded string) (bool, error) {
-	list, err := gzip.NewReader(bytes.NewReader(commonPasswords))
-	if err != nil {
-		return false, fmt.Errorf("read common passwords: %w", err)
-	}
-
-	lines := bufio.NewScanner(list)
-	for lines.Scan() {
-		switch bytes.Compare(lines.Bytes(), []byte(folded)) {
-		case 0:
-			return true, nil
-		case 1:
-			return false, nil
-		}
-	}
-
-	if err := lines.Err(); err != nil {
-		return false, fmt.Errorf("read common passwords: %w", err)
-	}
-
-	return false, nil
 }

@@ -1,9 +1,6 @@
 package password
 
 import (
-	"bufio"
-	"bytes"
-	"compress/gzip"
 	"errors"
 	"strings"
 	"testing"
@@ -97,7 +94,7 @@ func TestPolicy(t *testing.T) {
 
 // TestCommonPasswords checks what isCommon relies on: the list is folded, sorted and large.
 func TestCommonPasswords(t *testing.T) {
-	list := readCommon(t)
+	list := commonList(t)
 	if len(list) != 197_507 {
 		t.Errorf("the list has %d passwords, want 197507", len(list))
 	}
@@ -112,29 +109,46 @@ func TestCommonPasswords(t *testing.T) {
 	}
 }
 
-func firstCommon(t *testing.T) string { return readCommon(t)[0] }
+func firstCommon(t *testing.T) string { return commonList(t)[0] }
 
 func lastCommon(t *testing.T) string {
-	list := readCommon(t)
+	list := commonList(t)
 	return list[len(list)-1]
 }
 
-func readCommon(t *testing.T) []string {
+func commonList(t *testing.T) []string {
 	t.Helper()
+	var list []string
 
-	zip, err := gzip.NewReader(bytes.NewReader(commonPasswords))
+	err := readCommon(func(line []byte) bool {
+		list = append(list, string(line))
+		return true
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	var list []string
-	lines := bufio.NewScanner(zip)
-	for lines.Scan() {
-		list = append(list, lines.Text())
-	}
-	if err := lines.Err(); err != nil {
+	return list
+}
+
+// TestTheFilterLetsEachCommonPasswordPass checks that the filter hides none, and spares most readings of the list.
+func TestTheFilterLetsEachCommonPasswordPass(t *testing.T) {
+	f, err := commonFilter()
+	if err != nil {
 		t.Fatal(err)
 	}
 
-	return list
+	list, passed := commonList(t), 0
+	for _, pw := range list {
+		if !f.mayHave([]byte(pw)) {
+			t.Errorf("the filter hides %q, want it passed", pw)
+		}
+		if f.mayHave([]byte("not " + pw)) {
+			passed++
+		}
+	}
+
+	if passed > len(list)/20 {
+		t.Errorf("%d of %d other passwords pass, want about 1 of 100", passed, len(list))
+	}
 }
