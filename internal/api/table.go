@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
@@ -54,41 +55,36 @@ type Doc struct {
 type Param struct{ Name, About string }
 
 // Routes returns the routes of the operations, of the documentation, and of all other paths below the prefix.
-func (t Table) Routes() ([]web.Route, error) {
-	var document, page []byte
-	// First the operations and then the documents: the two closures use what is rendered below.
+func (t Table) Routes() []web.Route {
+	// The documents describe themselves, too, so that they are rendered once the table is complete. Most servers are
+	// never asked for them.
+	var document, page func() ([]byte, error)
 	t.Operations = append(t.Operations,
-		documentation("GET /openapi.json", func(w *web.Reply) {
-			write(w, http.StatusOK, "application/json", document)
-		}),
-		documentation("GET /docs", func(w *web.Reply) {
-			w.Header().Set("Content-Security-Policy", pagePolicy)
-			w.Header().Set("Referrer-Policy", "no-referrer")
-			write(w, http.StatusOK, "text/html; charset=utf-8", page)
-		}),
+		documentation("GET /openapi.json", "application/json", func() ([]byte, error) { return document() }),
+		documentation("GET /docs", "text/html; charset=utf-8", func() ([]byte, error) { return page() }),
 	)
+	document = sync.OnceValues(t.openAPI)
+	page = sync.OnceValues(t.page)
 
-	document, err := t.openAPI()
-	if err != nil {
-		return nil, fmt.Errorf("describe the API: %w", err)
-	}
-
-	page, err = t.page()
-	if err != nil {
-		return nil, fmt.Errorf("describe the API: %w", err)
-	}
-
-	return append(t.served(), t.fallbacks()...), nil
+	return append(t.served(), t.fallbacks()...)
 }
 
 // documentation returns the operation of a document, which describes itself, too.
-func documentation(pattern string, answer func(w *web.Reply)) Operation {
+func documentation(pattern, mediaType string, render func() ([]byte, error)) Operation {
 	return Operation{
 		Pattern: pattern,
 		Access:  policy.Open,
 		Handle: func(w *web.Reply, _ *http.Request) error {
+			body, err := render()
+			if err != nil {
+				return fmt.Errorf("describe the API: %w", err)
+			}
+
 			w.Header().Set("Cache-Control", "no-cache")
-			answer(w)
+			w.Header().Set("Content-Security-Policy", pagePolicy)
+			w.Header().Set("Referrer-Policy", "no-referrer")
+			write(w, http.StatusOK, mediaType, body)
+
 			return nil
 		},
 		For:      everyone.String(),

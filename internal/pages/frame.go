@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gate"
@@ -52,8 +53,11 @@ type languageLink struct {
 	URL  string
 }
 
-// parse parses every template for every language.
-func (p *Pages) parse() (map[string]map[string]*template.Template, error) {
+// lazyTemplate parses a template when it is first called. It is safe for concurrent use.
+type lazyTemplate func() (*template.Template, error)
+
+// parse returns every template for every language. A server that starts shows few of them, and perhaps none.
+func (p *Pages) parse() (map[string]map[string]lazyTemplate, error) {
 	base, err := template.New("").Funcs(p.languages[0].functions(p.Now)).
 		ParseFS(templateFiles, "templates/*.html")
 	if err != nil {
@@ -65,20 +69,19 @@ func (p *Pages) parse() (map[string]map[string]*template.Template, error) {
 		return nil, err
 	}
 
-	all := map[string]map[string]*template.Template{}
+	all := map[string]map[string]lazyTemplate{}
 	for _, l := range p.languages {
-		all[l.code] = map[string]*template.Template{}
+		all[l.code] = map[string]lazyTemplate{}
 		for _, file := range files {
-			t, err := base.Clone()
-			if err == nil {
-				t, err = t.Funcs(l.functions(p.Now)).ParseFS(templateFiles, file)
-			}
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", file, err)
-			}
-
 			name := strings.TrimSuffix(strings.TrimPrefix(file, "templates/"), ".html")
-			all[l.code][name] = t
+			all[l.code][name] = sync.OnceValues(func() (*template.Template, error) {
+				t, err := base.Clone()
+				if err != nil {
+					return nil, err
+				}
+
+				return t.Funcs(l.functions(p.Now)).ParseFS(templateFiles, file)
+			})
 		}
 	}
 
@@ -110,13 +113,17 @@ func (p *Pages) show(w *web.Reply, r *http.Request, status int, name string, vie
 
 // render executes a template. Nothing is written before it has succeeded, so that a failure can still become a 500.
 func (p *Pages) render(l *language, name string, f frame) ([]byte, error) {
-	t := p.templates[l.code][name]
-	if t == nil {
+	parse := p.templates[l.code][name]
+	if parse == nil {
 		return nil, fmt.Errorf("no template %s", name)
 	}
 
 	var b bytes.Buffer
-	if err := t.ExecuteTemplate(&b, layout, f); err != nil {
+	t, err := parse()
+	if err == nil {
+		err = t.ExecuteTemplate(&b, layout, f)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("template %s: %w", name, err)
 	}
 

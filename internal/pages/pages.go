@@ -30,7 +30,6 @@ package pages
 
 import (
 	"fmt"
-	"html/template"
 	"log/slog"
 	"net/http"
 	"time"
@@ -87,7 +86,7 @@ type Pages struct {
 	Config
 	assets     assets
 	languages  []*language
-	templates  map[string]map[string]*template.Template // by language and name
+	templates  map[string]map[string]lazyTemplate // by language and name
 	cookie     web.Cookie
 	langCookie web.Cookie
 	issuer     *gate.Service // reads the cookie

@@ -30,11 +30,7 @@ func (s *Server) openControl() error {
 		return st
 	}
 
-	routes, err := s.core.controlRoutes(s.c, status, s, s.conf, s.current)
-	if err != nil {
-		return err
-	}
-
+	routes := s.core.controlRoutes(s.c, status, s, s.conf, s.current)
 	d, err := newMux(mux{
 		name:     "control",
 		gate:     s.core.gate,
@@ -177,12 +173,7 @@ func Offline(ctx context.Context, c Config) (http.Handler, func(), error) {
 	}
 
 	status := func() api.Status { return api.Status{Version: c.Version, PID: os.Getpid(), Started: c.Now()} }
-	routes, err := k.controlRoutes(c, status, nil, c.File, func() *config.Config { return c.File })
-	if err != nil {
-		k.close()
-		return nil, nil, err
-	}
-
+	routes := k.controlRoutes(c, status, nil, c.File, func() *config.Config { return c.File })
 	d, err := newMux(mux{
 		name:     "control",
 		gate:     k.gate,

@@ -273,7 +273,7 @@ func (k *core) controlRoutes(
 	running *Server,
 	start *config.Config,
 	conf func() *config.Config,
-) ([]web.Route, error) {
+) []web.Route {
 	a := k.apiConfig(start, conf)
 	a.ServicesOf = func() []api.Service { return servicesOf(conf()) }
 	if running != nil {

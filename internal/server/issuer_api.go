@@ -11,7 +11,7 @@ import (
 )
 
 // issuerAPIRoutes returns the routes of the API at the authorization server. Its pages call them.
-func (s *Server) issuerAPIRoutes(conf *config.Config, readers *gate.Service, terms policy.Terms) ([]web.Route, error) {
+func (s *Server) issuerAPIRoutes(conf *config.Config, readers *gate.Service, terms policy.Terms) []web.Route {
 	// The configuration of this mux, as in usersAPIRoutes.
 	c := s.core.apiConfig(conf, func() *config.Config { return conf })
 	c.Prefix, c.PageSize = api.IssuerPrefix, api.PageSize

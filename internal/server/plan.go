@@ -282,10 +282,7 @@ func (s *Server) serviceRoutes(
 		return mux{}, nil, err
 	}
 
-	routes, err := s.usersAPIRoutes(conf, service, g)
-	if err != nil {
-		return mux{}, nil, err
-	}
+	routes := s.usersAPIRoutes(conf, service, g)
 
 	return mux{
 		name:    service.Name,
@@ -337,11 +334,7 @@ func (s *Server) issuerMux(conf *config.Config) (*mux, error) {
 		return newMux(m, d.Routes())
 	}
 
-	calls, err := s.issuerAPIRoutes(conf, d.Service(), p.Terms())
-	if err != nil {
-		return nil, err
-	}
-
+	calls := s.issuerAPIRoutes(conf, d.Service(), p.Terms())
 	m.owns = func(path string) bool { return d.Owns(path) || p.Owns(path) }
 	m.refuse = p.Fail
 

@@ -102,12 +102,7 @@ func (s *Server) table(ctx context.Context) ([]Row, error) {
 
 	add(s.conf.Admin.Listen, d.name, d.routes)
 
-	control, err := s.core.controlRoutes(s.c, nil, nil, s.conf, s.current)
-	if err != nil {
-		return nil, err
-	}
-
-	add(controlListen, "control", control)
+	add(controlListen, "control", s.core.controlRoutes(s.c, nil, nil, s.conf, s.current))
 
 	return table, nil
 }

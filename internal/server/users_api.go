@@ -10,10 +10,10 @@ import (
 )
 
 // usersAPIRoutes returns the routes of the API at a service that has it.
-func (s *Server) usersAPIRoutes(conf *config.Config, service config.Service, g *gateway.Gateway) ([]web.Route, error) {
+func (s *Server) usersAPIRoutes(conf *config.Config, service config.Service, g *gateway.Gateway) []web.Route {
 	u := service.UsersAPI
 	if u == nil {
-		return nil, nil
+		return nil
 	}
 
 	// The configuration of this mux, not the current one: a reload builds the next mux before

@@ -28,7 +28,7 @@ type classic struct {
 func HasClassicAPI(s config.Service) bool { return s.UsersAPI != nil && s.UsersAPI.Classic != nil }
 
 // UsersAPI returns the routes of the API at a service, in the classic shape where the configuration says so.
-func UsersAPI(c api.Config) ([]web.Route, error) {
+func UsersAPI(c api.Config) []web.Route {
 	conf := c.Service.UsersAPI.Classic
 	if conf == nil {
 		return api.New(c).Table().Routes()
@@ -111,7 +111,7 @@ func classicWeaknesses(s config.Service) []string {
 }
 
 // routes returns the routes of the API that the classic one has. Each also answers with a slash at its end.
-func (k *classic) routes() ([]web.Route, error) {
+func (k *classic) routes() []web.Route {
 	table := k.api.Table()
 	table.Refuse = k.refuse
 	table.Refusal, table.RefusalType = classicError{}, "application/json"
@@ -124,13 +124,8 @@ func (k *classic) routes() ([]web.Route, error) {
 		}
 	}
 
-	routes, err := table.Routes()
-	if err != nil {
-		return nil, err
-	}
-
 	var list []web.Route
-	for _, rt := range routes {
+	for _, rt := range table.Routes() {
 		// The fallback answers OPTIONS for all paths, so only it has to answer a preflight.
 		fallback := strings.HasSuffix(rt.Pattern, "/{rest...}")
 		if fallback {
@@ -146,7 +141,7 @@ func (k *classic) routes() ([]web.Route, error) {
 		}
 	}
 
-	return list, nil
+	return list
 }
 
 // adapt returns an operation in the classic shape, and whether the classic API has it.
