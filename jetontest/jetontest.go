@@ -31,7 +31,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/server"
 )
 
-// patience is how long a server may take to start or to stop.
+// patience is how long a server may take to start, to stop and to commit.
 const patience = time.Minute
 
 // cheapHash is the cost of a password hash, so that tests are fast.
@@ -141,7 +141,8 @@ func start(t testing.TB, yaml string, options []Option) (*Server, error) {
 		Log:     slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: s.level})),
 		Started: func(st server.Started) { up <- st },
 
-		HashParams: s.hash,
+		HashParams:     s.hash,
+		CommitPatience: patience,
 	})
 	if err != nil {
 		return nil, err

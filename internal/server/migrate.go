@@ -72,5 +72,10 @@ func Migrate(ctx context.Context, c Config, try bool) ([]string, error) {
 
 // sqliteFile returns the configuration of the store in the data directory.
 func (c Config) sqliteFile() sqlite.Config {
-	return sqlite.Config{Path: filepath.Join(c.DataDir, fileDB), Log: c.Log, Upgrade: c.upgrade}
+	return sqlite.Config{
+		Path:     filepath.Join(c.DataDir, fileDB),
+		Log:      c.Log,
+		Upgrade:  c.upgrade,
+		Patience: c.CommitPatience,
+	}
 }

@@ -50,7 +50,10 @@ type Config struct {
 	// HashParams is the cost of a new password hash; zero: password.Default. No
 	// configuration key sets it: it is there for tests that log in many users.
 	HashParams password.Params
-	Version    string
+	// CommitPatience is how long a request waits for a commit on SQLite; 0: two seconds. No configuration
+	// key sets it: it is there for tests on busy machines.
+	CommitPatience time.Duration
+	Version        string
 	// Started is called once, when every listener answers.
 	Started func(Started)
 	upgrade bool // bring the schema of an older database up to date

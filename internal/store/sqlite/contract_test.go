@@ -33,12 +33,11 @@ func TestKeepsItsContract(t *testing.T) {
 // opened opens a store on a file and closes it when the test ends.
 func opened(t *testing.T, path string) *DB {
 	t.Helper()
-	db, err := Open(t.Context(), Config{Path: path})
+	db, err := Open(t.Context(), Config{Path: path, Patience: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	db.writer.patience = time.Minute // a slow machine is no fault of the store
 	t.Cleanup(func() { _ = db.Close() })
 
 	return db

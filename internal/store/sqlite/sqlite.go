@@ -33,6 +33,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"github.com/jeton-auth/jeton/internal/secretfile"
 	"github.com/jeton-auth/jeton/internal/store/statements"
@@ -67,7 +68,10 @@ type Config struct {
 	// Schema holds the steps of the schema, in a folder of that name; nil for those of this
 	// program.
 	Schema fs.FS
-	trial  bool // the file is a copy, of which none has to be kept
+	// Patience is how long a caller waits for a commit before it gets ErrUnavailable; 0: two seconds. Tests that
+	// are not about it make it longer, since a slow machine is no fault of the store.
+	Patience time.Duration
+	trial    bool // the file is a copy, of which none has to be kept
 }
 
 // newDB returns a store whose files are not open yet.

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	sqldriver "database/sql/driver"
@@ -23,17 +24,16 @@ import (
 // writer is the one goroutine that writes. Whatever waits when it is free goes into
 // one transaction: one commit, one sync, for all. A caller is answered after that.
 type writer struct {
-	jobs    chan *job
-	quit    chan struct{}
-	done    chan struct{}
-	once    sync.Once
-	spend   sqldriver.Stmt
-	first   sqldriver.Stmt
-	look    sqldriver.Stmt
-	alive   sqldriver.Stmt
-	started bool
-	// patience is how long a caller waits; tests that are not about it make it longer.
-	patience time.Duration
+	jobs     chan *job
+	quit     chan struct{}
+	done     chan struct{}
+	once     sync.Once
+	spend    sqldriver.Stmt
+	first    sqldriver.Stmt
+	look     sqldriver.Stmt
+	alive    sqldriver.Stmt
+	started  bool
+	patience time.Duration // how long a caller waits
 }
 
 // job is one atomic step that waits for its commit.
@@ -114,7 +114,7 @@ func (w *writer) start(db *DB) {
 	w.jobs = make(chan *job, waiting)
 	w.quit = make(chan struct{})
 	w.done = make(chan struct{})
-	w.started, w.patience = true, patience
+	w.started, w.patience = true, cmp.Or(db.c.Patience, patience)
 	go func() {
 		defer close(w.done)
 		w.loop(db)
