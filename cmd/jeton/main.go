@@ -199,6 +199,7 @@ One program is the server, the gateway in front of services, and the caller's wa
 			tokenCommand(),
 			auditCommand(),
 			explainCommand(),
+			checkRequest(),
 			statusCommand(),
 			backupCommand(),
 			restoreCommand(),

@@ -20,7 +20,7 @@
 //	openapi.go, page.go    the document (OpenAPI 3.1) and the page made of it
 //	cursor.go, etag.go     pages of lists, conditional changes
 //	users.go, user_settings.go, import.go, signin.go, sessions.go,
-//	tokens.go, tokentest.go, clients.go, keys.go, audit.go, services.go, overview.go, status.go
+//	tokens.go, tokentest.go, check.go, clients.go, keys.go, audit.go, services.go, overview.go, status.go
 //	                       the handlers, by what they are about
 //
 // A new route is a row in routes.go, its text in docs.go, and a handler that reads, decides and
@@ -67,7 +67,7 @@ type Config struct {
 	// Scopes returns the scopes that a user has at one of the services at least.
 	Scopes func(services []string, user jeton.Principal) []string
 	// Route returns the request to judge for a method and an address of a service, or for a path and the name of the
-	// service. It returns jeton.ErrNotFound if there is no such service or route. Only the issuer needs it.
+	// service. It returns jeton.ErrNotFound if there is no such service or route. nil: no server is running.
 	Route func(method, service string, u *url.URL) (*gate.Request, error)
 	// ServicesOf returns the services of the configuration with their routes.
 	ServicesOf func() []Service

@@ -121,6 +121,8 @@ func TestControlSocketAnswersAsDocumented(t *testing.T) {
 
 	call("GET /audit?last=5", 200, nil)
 	call("GET /explain/{request}", 200, nil, "{request}", refused.Request())
+	call("POST /check", 200, map[string]string{"user": "diane", "method": "GET", "url": "https://portal.example/"})
+	call("POST /check", 404, map[string]string{"user": "unknown", "method": "GET", "url": "https://portal.example/"})
 	call("GET /explain/{request}", 404, nil, "{request}", "unknown")
 
 	call("DELETE /users/{id}", 204, nil, user...)

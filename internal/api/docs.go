@@ -426,6 +426,14 @@ var docs = map[string]Doc{
 		Status:  200,
 		Fails:   []int{404},
 	},
+	"POST /check": {
+		Summary: "Judge a request without sending it, as if a user, a token or no caller sent it. " +
+			"It takes no use, keeps no session alive, and is not recorded.",
+		In:     Check{},
+		Out:    TestedToken{},
+		Status: 200,
+		Fails:  []int{404},
+	},
 	"GET /backup": {
 		Summary: "Get a backup of everything that the server keeps, as jeton restore reads it.",
 		Media:   "application/octet-stream",

@@ -127,6 +127,7 @@ func (a *API) credentialRoutes() []route {
 
 		{"GET /audit", manager, a.listEvents},
 		{"GET /explain/{request}", manager, a.explain},
+		{"POST /check", operator, a.check},
 		{"GET /backup", operator, a.backup},
 	}
 }

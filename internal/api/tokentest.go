@@ -26,6 +26,7 @@ type TokenTest struct {
 type TestedToken struct {
 	Allowed bool          `json:"allowed"`
 	Code    string        `json:"code" jsonschema:"ok, or the code of the refusal"`
+	Status  int           `json:"status" jsonschema:"HTTP status of the decision; 200 if it is allowed"`
 	Service string        `json:"service,omitempty"`
 	Route   string        `json:"route,omitempty" jsonschema:"Pattern of the route"`
 	Checks  []jeton.Check `json:"checks"`
@@ -71,18 +72,33 @@ func (a *API) tryToken(w *web.Reply, r *http.Request, which token.Which) (Tested
 		return TestedToken{}, nil, err
 	}
 
+	return a.judge(w, in, func(req *gate.Request) (gate.Trial, error) { return a.Gate.Try(r.Context(), req, live) })
+}
+
+// judge finds the route of a request that was not sent, and returns what try says of it.
+func (a *API) judge(
+	w *web.Reply,
+	in TokenTest,
+	try func(*gate.Request) (gate.Trial, error),
+) (TestedToken, *gate.Request, error) {
 	req, err := a.readTest(w, in)
 	if jeton.Outcome(err) == jeton.ErrNotFound {
 		// A request without a route would be refused, which is what the caller wants to know.
 		check := jeton.Check{Name: "route", Value: jeton.Detail(err), Result: "fail"}
-		return TestedToken{Code: jeton.Code(err), Checks: []jeton.Check{check}}, &gate.Request{}, nil
+		refused := TestedToken{
+			Code:   jeton.Code(err),
+			Status: http.StatusNotFound,
+			Checks: []jeton.Check{check},
+		}
+
+		return refused, &gate.Request{}, nil
 	}
 	if err != nil {
 		return TestedToken{}, nil, err
 	}
 
 	service := req.Service.Name
-	trial, err := a.Gate.Try(r.Context(), req, live)
+	trial, err := try(req)
 	if err != nil {
 		return TestedToken{}, nil, err
 	}
@@ -90,12 +106,14 @@ func (a *API) tryToken(w *web.Reply, r *http.Request, which token.Which) (Tested
 	v := TestedToken{
 		Allowed: trial.Refused == nil,
 		Code:    "ok",
+		Status:  http.StatusOK,
 		Service: service,
 		Route:   req.Route,
 		Checks:  trial.Checks,
 	}
 	if trial.Refused != nil {
 		v.Code = jeton.Code(trial.Refused)
+		v.Status = web.Problem(trial.Refused).Status
 	}
 	if trial.Counted {
 		v.Left = &trial.Left

@@ -285,10 +285,11 @@ func permits(req *Request, c Credential) error {
 // browser fetches ahead is refused, and takes none either.
 func (g *Gate) spend(ctx context.Context, req *Request, d *Decision) (err error) {
 	key, own := d.credential.Budgets()
+	fresh, isNew := d.credential.(newSession)
 
 	budgets := req.Access.TokenBudgets
 	switch {
-	case d.Session() != nil:
+	case d.Session() != nil, isNew:
 		budgets = req.Access.SessionBudgets
 	case d.credential.Principal().Kind == jeton.KindClient:
 		budgets = req.Access.ClientBudgets
@@ -313,9 +314,12 @@ func (g *Gate) spend(ctx context.Context, req *Request, d *Decision) (err error)
 
 	// A HEAD with a credential that is spent is refused all the same: Left reports that, too.
 	d.counted, d.free = true, req.Method == http.MethodHead && !req.Service.Forwarded
-	if d.free || req.looking {
+	switch {
+	case isNew:
+		d.left = fresh.left(budgets)
+	case d.free || req.looking:
 		d.left, err = g.counts.Left(ctx, key, budgets)
-	} else {
+	default:
 		d.left, err = g.counts.Spend(ctx, key, budgets)
 	}
 

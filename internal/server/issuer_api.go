@@ -26,7 +26,6 @@ func (s *Server) issuerAPIRoutes(conf *config.Config, readers *gate.Service, ter
 	c.Accepts = policy.BySession
 	c.Terms = terms
 	c.Admins = policy.Allow{Groups: []string{pages.AdminGroup}}
-	c.Route = s.findRoute
 	s.showState(&c)
 
 	return api.New(c).Table().Routes()

@@ -12,6 +12,7 @@ import (
 // showState lets an API show the state of the server.
 func (s *Server) showState(a *api.Config) {
 	a.ServicesOf = s.shownServices
+	a.Route = s.findRoute
 	a.Node = s.node
 	a.Counts = func(ctx context.Context) (api.Counts, error) { return s.core.count(ctx, s.c.Now()) }
 }

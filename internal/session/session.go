@@ -431,6 +431,24 @@ func (s *Sessions) List(ctx context.Context, w Which, limit int) (page []jeton.S
 	return page, w.Before, nil
 }
 
+// Newest returns the newest session of a user at a service that has not expired, or jeton.ErrNotFound. It is for a
+// look: nothing is cached.
+func (s *Sessions) Newest(ctx context.Context, user, service string) (*Live, error) {
+	const most = 100 // idle ones are left out
+	records, err := s.store.ListSessions(ctx, Which{User: user, Service: service}, most)
+	if err != nil {
+		return nil, fmt.Errorf("list sessions: %w", err)
+	}
+
+	for _, r := range records {
+		if s.open(&r) {
+			return newLive(&r), nil
+		}
+	}
+
+	return nil, jeton.ErrNotFound
+}
+
 // open reports whether a session has not expired, and sets its last use to the latest that is known.
 func (s *Sessions) open(r *Record) bool {
 	// The stored last use is up to flushEvery old, and the cache may have a later one.
