@@ -5,17 +5,18 @@ import "time"
 // Client describes software that authenticates with keys or a secret. It has no field for a
 // secret or a private key.
 type Client struct {
-	Name        string      `json:"name"`
-	Services    []string    `json:"services"`             // that accept its tokens
-	Scopes      []string    `json:"scopes"`               // that its tokens may have
-	Introspects []string    `json:"introspects"`          // services whose tokens it may look up
-	Secret      bool        `json:"secret"`               // whether it has one
-	KeySource   string      `json:"key_source,omitempty"` // URL that its keys are fetched from, or ""
-	Keys        []ClientKey `json:"keys"`
-	Disabled    bool        `json:"disabled"`
-	Declared    bool        `json:"declared"` // in the configuration file, and changed only there
-	Created     time.Time   `json:"created_at"`
-	Updated     time.Time   `json:"updated_at"`
+	Name        string        `json:"name"`
+	Services    []string      `json:"services"`             // that accept its tokens
+	Scopes      []string      `json:"scopes"`               // that its tokens may have
+	Introspects []string      `json:"introspects"`          // services whose tokens it may look up
+	Secret      bool          `json:"secret"`               // whether it has one
+	KeySource   string        `json:"key_source,omitempty"` // URL that its keys are fetched from, or ""
+	OpenID      *RelyingParty `json:"openid,omitempty"`     // how it signs users in; nil: it does not
+	Keys        []ClientKey   `json:"keys"`
+	Disabled    bool          `json:"disabled"`
+	Declared    bool          `json:"declared"` // in the configuration file, and changed only there
+	Created     time.Time     `json:"created_at"`
+	Updated     time.Time     `json:"updated_at"`
 }
 
 // ClientKey is a public key that a client authenticates with. Outside its times, or when it is

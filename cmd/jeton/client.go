@@ -71,6 +71,7 @@ type clientFlags struct {
 	out      output
 	request  api.NewClient
 	keyFiles []string
+	openid   jeton.RelyingParty
 }
 
 // clientAdd implements 'jeton client add'. Keys can be added later as well, with 'jeton client
@@ -85,7 +86,8 @@ func clientAdd() *cobra.Command {
 		Long: `Add a client. With --secret it gets a secret, which is printed only here. Prefer a key if
 the client can sign.`,
 		Example: `  jeton client add reports-job --key reports.pub --service reports --scope read
-  jeton client add api-gateway --secret --introspect reports`,
+  jeton client add api-gateway --secret --introspect reports
+  jeton client add grafana --secret --redirect-uri https://grafana.example.org/login/generic_oauth`,
 		RunE: f.run,
 	}
 
@@ -103,11 +105,28 @@ func (f *clientFlags) flags(c *cobra.Command) {
 	c.Flags().StringSliceVar(&in.Scopes, "scope", nil, scopeHelp)
 	c.Flags().StringSliceVar(&in.Introspects, "introspect", nil, introspectHelp)
 	c.Flags().BoolVar(&in.Secret, "secret", false, "make a secret and print it")
+
+	o := &f.openid
+	c.Flags().StringArrayVar(
+		&o.RedirectURIs, "redirect-uri", nil,
+		"address that browsers return to from the sign-in page (OpenID Connect; may be repeated)",
+	)
+	c.Flags().StringArrayVar(
+		&o.PostLogoutRedirectURIs, "post-logout-redirect-uri", nil,
+		"address that browsers may go to after a sign-out (may be repeated)",
+	)
+	c.Flags().BoolVar(&o.Public, "public", false, "it keeps no secret: only PKCE protects its sign-ins")
 }
 
 // run reads the keys before it opens the data directory, so that the directory is not locked
 // while a key is piped in.
 func (f *clientFlags) run(c *cobra.Command, args []string) error {
+	if len(f.openid.RedirectURIs) > 0 {
+		f.request.OpenID = &f.openid
+	} else if f.openid.Public || len(f.openid.PostLogoutRedirectURIs) > 0 {
+		return usage{errors.New("give --redirect-uri, too: only a client that signs users in has the other flags")}
+	}
+
 	for _, file := range f.keyFiles {
 		text, err := readKey(c.InOrStdin(), file)
 		if err != nil {
@@ -272,6 +291,9 @@ func showClient(w io.Writer, out *output, k jeton.Client) error {
 		{"introspects", strings.Join(k.Introspects, ",")},
 		{"secret", secret},
 		{"key source", k.KeySource},
+	}
+	if k.OpenID != nil {
+		facts = append(facts, []string{"redirect uris", strings.Join(k.OpenID.RedirectURIs, " ")})
 	}
 	if err := out.print(w, nil, []string{"CLIENT", k.Name}, facts); err != nil {
 		return err

@@ -21,12 +21,13 @@ func (a *API) listClients(w *web.Reply, r *http.Request, _ caller) error {
 
 // NewClient describes the client to register.
 type NewClient struct {
-	Name        string         `json:"name"`
-	Services    []string       `json:"services,omitempty"`
-	Scopes      []string       `json:"scopes,omitempty"`
-	Introspects []string       `json:"introspects,omitempty"`
-	Secret      bool           `json:"secret,omitempty" jsonschema:"Whether to create a secret"`
-	Keys        []NewClientKey `json:"keys,omitempty"`
+	Name        string              `json:"name"`
+	Services    []string            `json:"services,omitempty"`
+	Scopes      []string            `json:"scopes,omitempty"`
+	Introspects []string            `json:"introspects,omitempty"`
+	Secret      bool                `json:"secret,omitempty" jsonschema:"Whether to create a secret"`
+	Keys        []NewClientKey      `json:"keys,omitempty"`
+	OpenID      *jeton.RelyingParty `json:"openid,omitempty" jsonschema:"How it signs users in; absent: it does not"`
 }
 
 // NewClientKey is the public key to register.
@@ -68,6 +69,7 @@ func (a *API) createClient(w *web.Reply, r *http.Request, c caller) error {
 		Scopes:      in.Scopes,
 		Introspects: in.Introspects,
 		Secret:      in.Secret,
+		OpenID:      in.OpenID,
 	}
 	for _, k := range in.Keys {
 		registration.Keys = append(registration.Keys, k.newKey())

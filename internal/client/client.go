@@ -15,6 +15,7 @@
 //	fetch.go     keys that are fetched from a client's address, and cached
 //	source.go    which addresses may be fetched from (SSRF)
 //	declare.go   the clients of the configuration file
+//	relying.go   clients that sign users in, and their addresses
 //	refuse.go    why a client or a key was refused, for operators only
 //	cache.go     found clients, until they change
 package client
@@ -34,14 +35,15 @@ import (
 type Client struct {
 	ID          int64 // 0: no client
 	Name        string
-	Folded      string       // Name with its case folded: no other client or user has it
-	Version     int64        // grows with every change that revokes its tokens
-	Secret      *secret.Hash // nil: none
-	Services    []string     // that it may get tokens for; this and the next two are sorted
-	Scopes      []string     // that its tokens may have
-	Introspects []string     // services whose tokens it may introspect
-	Source      *Source      // where more of its keys are fetched from; nil: no source
-	Keys        []Key        // oldest first
+	Folded      string              // Name with its case folded: no other client or user has it
+	Version     int64               // grows with every change that revokes its tokens
+	Secret      *secret.Hash        // nil: none
+	Services    []string            // that it may get tokens for; this and the next two are sorted
+	Scopes      []string            // that its tokens may have
+	Introspects []string            // services whose tokens it may introspect
+	Source      *Source             // where more of its keys are fetched from; nil: no source
+	Keys        []Key               // oldest first
+	OpenID      *jeton.RelyingParty // as CheckRelying returns it; nil: it signs no users in
 	Disabled    bool
 	Declared    bool
 	Created     time.Time
@@ -59,6 +61,7 @@ func (c Client) Public() jeton.Client {
 		Keys:        []jeton.ClientKey{},
 		Disabled:    c.Disabled,
 		Declared:    c.Declared,
+		OpenID:      c.OpenID,
 		Created:     c.Created,
 		Updated:     c.Updated,
 	}
@@ -91,12 +94,16 @@ type Change struct {
 	Services    *[]string
 	Scopes      *[]string
 	Introspects *[]string
+	OpenID      *SetRelying
 	Disabled    *bool
 	End         bool // revoke the client's tokens, too
 }
 
 // SetSecret is the secret to be set: its hash, or nil to remove it.
 type SetSecret struct{ Hash *secret.Hash }
+
+// SetRelying is the relying party to be set, or nil to remove it.
+type SetRelying struct{ Party *jeton.RelyingParty }
 
 // Step is what the store needs for every change of a client.
 type Step struct {

@@ -142,6 +142,7 @@ type NewClient struct {
 	Introspects []string
 	Secret      bool // make a secret for it
 	Keys        []NewKey
+	OpenID      *jeton.RelyingParty // nil: it signs no users in
 }
 
 // Add adds a client and returns it with its secret, if it gets one. Only the hash of the
@@ -165,6 +166,11 @@ func (cs *Clients) Add(ctx context.Context, actor string, n NewClient) (jeton.Cl
 		return jeton.Client{}, jeton.Secret{}, err
 	}
 
+	c.OpenID, err = CheckRelying(n.OpenID)
+	if err != nil {
+		return jeton.Client{}, jeton.Secret{}, err
+	}
+
 	for _, newKey := range n.Keys {
 		key, err := newKey.key(now)
 		if err == nil {
@@ -185,20 +191,28 @@ func (cs *Clients) Add(ctx context.Context, actor string, n NewClient) (jeton.Cl
 		}
 	}
 
-	reason := fmt.Sprintf("services %s, scopes %s, introspects %s, keys %d, secret %t",
-		strings.Join(c.Services, ","),
-		strings.Join(c.Scopes, ","),
-		strings.Join(c.Introspects, ","),
-		len(c.Keys),
-		n.Secret,
-	)
-	// The secret is not in the reason, only whether there is one.
-	ev := cs.event(actor, audit.ClientAdd, c.Name, reason)
+	ev := cs.event(actor, audit.ClientAdd, c.Name, c.describe())
 	if err := cs.store.AddClient(ctx, c, ev); err != nil {
 		return jeton.Client{}, jeton.Secret{}, fmt.Errorf("add client %s: %w", c.Name, err)
 	}
 
 	return c.Public(), text, nil
+}
+
+// describe describes a client in the audit log. Of its secret it says only whether there is one.
+func (c *Client) describe() string {
+	text := fmt.Sprintf("services %s, scopes %s, introspects %s, keys %d, secret %t",
+		strings.Join(c.Services, ","),
+		strings.Join(c.Scopes, ","),
+		strings.Join(c.Introspects, ","),
+		len(c.Keys),
+		c.Secret != nil,
+	)
+	if c.OpenID != nil {
+		text += ", redirect_uris " + strings.Join(c.OpenID.RedirectURIs, " ")
+	}
+
+	return text
 }
 
 // setTerms sets the checked and sorted lists, or returns jeton.ErrInvalid.

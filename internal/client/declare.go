@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/secret"
@@ -21,6 +22,7 @@ type Declared struct {
 	Scopes      []string
 	Introspects []string
 	Source      *Source
+	OpenID      *jeton.RelyingParty
 	Disabled    bool
 }
 
@@ -87,6 +89,12 @@ func (d Declared) client(path string) (Client, []error) {
 		errs = append(errs, fmt.Errorf("%s of %s: %w", path, d.Name, err))
 	}
 
+	party, err := CheckRelying(d.OpenID)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("%s of %s: %w", path, d.Name, err))
+	}
+	c.OpenID = party
+
 	for j, declared := range d.Keys {
 		where := declared.Where
 		if where == "" {
@@ -105,6 +113,11 @@ func (d Declared) client(path string) (Client, []error) {
 		c.Keys = append(c.Keys, k)
 	}
 
+	return c, append(errs, d.setCredentials(&c, path)...)
+}
+
+// setCredentials sets the secret and the source of keys, and returns the faults of all that proves the client.
+func (d Declared) setCredentials(c *Client, path string) (errs []error) {
 	if d.SecretHash != "" {
 		h, err := parseHash(d.SecretHash)
 		if err != nil {
@@ -120,7 +133,8 @@ func (d Declared) client(path string) (Client, []error) {
 	}
 
 	// A disabled client may have nothing: its name stays taken.
-	if len(d.Keys) == 0 && d.SecretHash == "" && d.Source == nil && !d.Disabled {
+	public := d.OpenID != nil && d.OpenID.Public
+	if len(d.Keys) == 0 && d.SecretHash == "" && d.Source == nil && !d.Disabled && !public {
 		errs = append(
 			errs,
 			fmt.Errorf(
@@ -130,7 +144,7 @@ func (d Declared) client(path string) (Client, []error) {
 		)
 	}
 
-	return c, errs
+	return errs
 }
 
 // parseHash reads a secret_hash of the configuration.

@@ -117,7 +117,12 @@ func (c checker) client(client *Client) {
 			"invalid hash: want 64 hex digits in lower case; 'jeton client new-secret' prints them",
 		)
 	}
-	if len(client.Keys) == 0 && client.KeySource == nil && !c.Has(&client.SecretHash) {
+	if client.OpenID != nil {
+		c.openID(client)
+	}
+
+	public := client.OpenID != nil && client.OpenID.Public
+	if len(client.Keys) == 0 && client.KeySource == nil && !c.Has(&client.SecretHash) && !public {
 		c.Fault(client, "the client cannot authenticate; keys, key_source or secret_hash is required")
 	}
 

@@ -15,7 +15,20 @@ type Client struct {
 	Services    []string    `yaml:"services" absent:"none" doc:"Services that the client may get tokens for."`
 	Scopes      []string    `yaml:"scopes" absent:"none" doc:"Scopes that the client's tokens may have."`
 	Introspects []string    `yaml:"introspects" absent:"none" doc:"Services whose tokens the client may introspect (RFC 7662)."`
+	OpenID      *OpenID     `yaml:"openid" absent:"it signs no users in" doc:"The client sends its users here to sign in (OpenID Connect)."`
 	Disabled    bool        `yaml:"disabled" doc:"The client cannot authenticate, and its tokens are not accepted."`
+}
+
+// OpenID is what a client needs that sends its users here to sign in.
+type OpenID struct {
+	RedirectURIs    []string    `yaml:"redirect_uris" required:"true" doc:"Addresses that browsers may be sent back to, compared as text. http://127.0.0.1/PATH and http://[::1]/PATH may be used with any port (RFC 8252)."`
+	PostLogoutURIs  []string    `yaml:"post_logout_redirect_uris" absent:"none" doc:"Addresses that browsers may be sent to after a sign-out."`
+	Public          bool        `yaml:"public" doc:"The client keeps no secret, as a program on the user's machine or a page without a server."`
+	RequirePKCE     bool        `yaml:"require_pkce" default:"true" doc:"Refuse authorization requests without PKCE (S256). A public client needs it always."`
+	IDTokenAlg      string      `yaml:"id_token_algorithm" default:"RS256" enum:"RS256,ES256,EdDSA" doc:"Signing algorithm of ID tokens."`
+	IDTokenClaims   bool        `yaml:"id_token_claims" doc:"Put the claims of the granted scopes into the ID token, and not only into the answer of the userinfo endpoint."`
+	Allow           *AllowUsers `yaml:"allow" absent:"every user" doc:"Users who may sign in."`
+	RefreshLifetime Duration    `yaml:"refresh_lifetime" default:"30d" min:"1m" max:"366d" doc:"How long after a sign-in the refresh tokens that follow from it are valid (scope offline_access)."`
 }
 
 // ClientKey is one public key of a client. Exactly one of Public and File is set.

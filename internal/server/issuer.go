@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gateway"
@@ -72,6 +73,7 @@ func (k *core) declaredClients(conf *config.Config) ([]client.Client, error) {
 			Services:    c.Services,
 			Scopes:      c.Scopes,
 			Introspects: c.Introspects,
+			OpenID:      relyingParty(c.OpenID),
 			Disabled:    c.Disabled,
 			Source:      k.keySource(c.KeySource),
 		}
@@ -93,6 +95,28 @@ func (k *core) declaredClients(conf *config.Config) ([]client.Client, error) {
 	}
 
 	return clients, nil
+}
+
+// relyingParty returns how a client signs users in, or nil.
+func relyingParty(o *config.OpenID) *jeton.RelyingParty {
+	if o == nil {
+		return nil
+	}
+
+	p := &jeton.RelyingParty{
+		RedirectURIs:           o.RedirectURIs,
+		PostLogoutRedirectURIs: o.PostLogoutURIs,
+		Public:                 o.Public,
+		PKCEOptional:           !o.RequirePKCE,
+		Algorithm:              o.IDTokenAlg,
+		IDTokenClaims:          o.IDTokenClaims,
+		RefreshLifetime:        int64(o.RefreshLifetime.Std().Seconds()),
+	}
+	if o.Allow != nil {
+		p.Allow = &jeton.AllowedUsers{Users: o.Allow.Users, Groups: o.Allow.Groups}
+	}
+
+	return p
 }
 
 // declaredKey returns a key of a client, and reads its file if it has one.

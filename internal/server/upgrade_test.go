@@ -133,8 +133,8 @@ func (o *older) applied(t *testing.T) (n int) {
 
 // onOlder runs a test with the database of the previous version, of each engine.
 func onOlder(t *testing.T, run func(t *testing.T, o *older)) {
-	t.Run("sqlite", func(t *testing.T) { run(t, newOlder(t, "", 8)) })
-	t.Run("postgres", func(t *testing.T) { run(t, newOlder(t, shared.Database(t), 4)) })
+	t.Run("sqlite", func(t *testing.T) { run(t, newOlder(t, "", 9)) })
+	t.Run("postgres", func(t *testing.T) { run(t, newOlder(t, shared.Database(t), 5)) })
 }
 
 func TestCommandsLeaveAnOlderSchemaAsItIs(t *testing.T) {

@@ -348,7 +348,7 @@ func TestALevelIsForOneListOfTables(t *testing.T) {
 	must(t, err)
 	sum := sha256.Sum256(b)
 	// A change of the list needs a higher Level and the new sum here.
-	const level, list = 4, "30091f928e0e3df1"
+	const level, list = 5, "e82a023f4629f624"
 
 	got := hex.EncodeToString(sum[:8])
 	if Level != level || got != list {
@@ -394,6 +394,7 @@ func TestAnOldBackupIsRead(t *testing.T) {
 		// Level 1 had no such columns: users are valid at every service, and sessions have no parent.
 		"UPDATE users SET service = ''",
 		"UPDATE sessions SET parent = 0, methods = '', proved = -1, agent = ''",
+		"UPDATE clients SET openid = ''",
 	)
 
 	for _, e := range engines() {

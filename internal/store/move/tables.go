@@ -6,12 +6,12 @@ import (
 )
 
 // Level is the version of the list of tables. This program cannot keep the rows of a greater one.
-const Level = 4
+const Level = 5
 
 // firstSchema has the number of the schema with which each level began, from level 1 on, by Head.Engine.
 var firstSchema = map[string][Level]int{
-	"sqlite":   {5, 6, 7, 8},
-	"postgres": {1, 2, 3, 4},
+	"sqlite":   {5, 6, 7, 8, 10},
+	"postgres": {1, 2, 3, 4, 6},
 }
 
 // LevelOf returns the level of a schema of an engine, and 0 for one that is older than backups.
@@ -89,7 +89,7 @@ func tables() []table {
 			"declared:bool created updated uuid:text email:text email_folded:text first_name:text "+
 			"last_name:text service:text"),
 		withNumber("clients", "id name:text folded:text version secret:blob? services:text scopes:text "+
-			"introspects:text source:text disabled:bool declared:bool created updated"),
+			"introspects:text source:text disabled:bool declared:bool created updated openid:text"),
 		withKey("client_keys", 2, "client kid:text alg:text public:text retired:bool opens closes created"),
 		withKey("keys", 1, "kid:text kind:text alg:text public:text sealed:blob "+
 			"created opens retires closes revoked:bool"),
@@ -119,6 +119,7 @@ var later = map[string]int{
 	"sessions.methods": 4,
 	"sessions.proved":  4,
 	"sessions.agent":   4,
+	"clients.openid":   5,
 }
 
 // tablesOf returns what a schema of a level has of it.

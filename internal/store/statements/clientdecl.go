@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -74,7 +75,7 @@ func sameTerms(a, b client.Client) bool {
 		a.Services,
 		b.Services,
 	) && slices.Equal(a.Scopes, b.Scopes) && slices.Equal(a.Introspects, b.Introspects) &&
-		equal(a.Secret, b.Secret) && equal(a.Source, b.Source)
+		equal(a.Secret, b.Secret) && equal(a.Source, b.Source) && reflect.DeepEqual(a.OpenID, b.OpenID)
 }
 
 // equal compares what is behind two pointers, either of which may be nil.
@@ -123,6 +124,7 @@ func declareClient(
 		Services:    &p.to.Services,
 		Scopes:      &p.to.Scopes,
 		Introspects: &p.to.Introspects,
+		OpenID:      &client.SetRelying{Party: p.to.OpenID},
 	}
 	// Set only if it differs, as each setting ends the client's tokens.
 	if p.from.Disabled != p.to.Disabled {

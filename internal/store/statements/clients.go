@@ -33,7 +33,7 @@ func scanClients(rows Rows) ([]client.Client, error) {
 	var list []client.Client
 	for rows.Next() {
 		var c client.Client
-		var hash, services, scopes, introspects, source []byte
+		var hash, services, scopes, introspects, source, openid []byte
 		var created, updated int64
 		var public sql.NullString
 		var retired sql.NullBool
@@ -41,14 +41,14 @@ func scanClients(rows Rows) ([]client.Client, error) {
 		var opens, closes, since sql.NullInt64
 		if err := rows.Scan(
 			&c.ID, &c.Name, &c.Folded, &c.Version, &hash, &services, &scopes, &introspects, &source,
-			&c.Disabled, &c.Declared, &created, &updated, &public, &retired, &opens, &closes, &since,
+			&c.Disabled, &c.Declared, &created, &updated, &openid, &public, &retired, &opens, &closes, &since,
 		); err != nil {
 			return nil, err
 		}
 
 		if len(list) == 0 || list[len(list)-1].ID != c.ID {
 			c.Created, c.Updated = known(created), known(updated)
-			if err := decodeClient(&c, hash, services, scopes, introspects, source); err != nil {
+			if err := decodeClient(&c, hash, services, scopes, introspects, source, openid); err != nil {
 				return nil, fmt.Errorf("client %d: %w", c.ID, err)
 			}
 			list = append(list, c)
@@ -76,7 +76,7 @@ func scanClients(rows Rows) ([]client.Client, error) {
 
 // decodeClient reads the columns that are not plain values: the secret, which may be NULL,
 // and those that are JSON.
-func decodeClient(c *client.Client, stored, services, scopes, introspects, source []byte) error {
+func decodeClient(c *client.Client, stored, services, scopes, introspects, source, openid []byte) error {
 	if stored != nil {
 		h, err := hash(stored)
 		if err != nil {
@@ -90,6 +90,13 @@ func decodeClient(c *client.Client, stored, services, scopes, introspects, sourc
 		into *[]string
 	}{{services, &c.Services}, {scopes, &c.Scopes}, {introspects, &c.Introspects}} {
 		if err := json.Unmarshal(l.text, l.into); err != nil {
+			return err
+		}
+	}
+
+	if len(openid) > 0 {
+		c.OpenID = &jeton.RelyingParty{}
+		if err := json.Unmarshal(openid, c.OpenID); err != nil {
 			return err
 		}
 	}
@@ -158,7 +165,11 @@ func insertClient(ctx context.Context, tx Conn, c client.Client) error {
 		return err
 	}
 
-	source, err := encodeSource(c.Source)
+	source, err := encodeOrNone(c.Source)
+	if err != nil {
+		return err
+	}
+	openid, err := encodeOrNone(c.OpenID)
 	if err != nil {
 		return err
 	}
@@ -167,7 +178,7 @@ func insertClient(ctx context.Context, tx Conn, c client.Client) error {
 	err = tx.QueryRow(
 		ctx, insertInto("clients", clientColumns)+" ON CONFLICT DO NOTHING RETURNING id", c.Name, c.Folded,
 		max(c.Version, 1), hashOrNone(c.Secret), list(c.Services), list(c.Scopes), list(c.Introspects),
-		source, c.Disabled, c.Declared, milli(c.Created), milli(c.Updated),
+		source, c.Disabled, c.Declared, milli(c.Created), milli(c.Updated), openid,
 	).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return jeton.WithDetail(
@@ -208,11 +219,12 @@ func free(ctx context.Context, tx Conn, table, folded string) error {
 	)
 }
 
-func encodeSource(s *client.Source) (string, error) {
-	if s == nil {
+// encodeOrNone returns JSON, or "" for nil.
+func encodeOrNone[T any](v *T) (string, error) {
+	if v == nil {
 		return "", nil
 	}
-	b, err := json.Marshal(s)
+	b, err := json.Marshal(v)
 	return string(b), err
 }
 
@@ -308,6 +320,9 @@ func changeClient(
 	if ch.Secret != nil {
 		c.Secret = ch.Secret.Hash
 	}
+	if ch.OpenID != nil {
+		c.OpenID = ch.OpenID.Party
+	}
 	if ch.Disabled != nil {
 		c.Disabled = *ch.Disabled
 	}
@@ -327,16 +342,20 @@ func changeClient(
 
 // updateClient writes every column that can change; the name cannot.
 func updateClient(ctx context.Context, tx Conn, c client.Client, now time.Time) error {
-	source, err := encodeSource(c.Source)
+	source, err := encodeOrNone(c.Source)
+	if err != nil {
+		return err
+	}
+	openid, err := encodeOrNone(c.OpenID)
 	if err != nil {
 		return err
 	}
 
 	const set = `UPDATE clients SET version = $2, secret = $3, services = $4, scopes = $5, introspects = $6,
-source = $7, disabled = $8, declared = $9, updated = $10 WHERE id = $1`
+source = $7, disabled = $8, declared = $9, updated = $10, openid = $11 WHERE id = $1`
 	_, err = tx.Exec(
 		ctx, set, c.ID, c.Version, hashOrNone(c.Secret), list(c.Services), list(c.Scopes),
-		list(c.Introspects), source, c.Disabled, c.Declared, milli(now),
+		list(c.Introspects), source, c.Disabled, c.Declared, milli(now), openid,
 	)
 
 	return err

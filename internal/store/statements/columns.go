@@ -9,7 +9,7 @@ const (
 	userColumns = "name, folded, password, version, groups, disabled, declared, created, updated, " +
 		"uuid, email, email_folded, first_name, last_name, service"
 	clientColumns = "name, folded, version, secret, services, scopes, introspects, source, " +
-		"disabled, declared, created, updated"
+		"disabled, declared, created, updated, openid"
 	sessionColumns = "id, hash, account, service, created, expires, idle, used, source, " +
 		"parent, methods, proved, agent"
 	tokenColumns = "accessor, hash, format, kind, name, parent, version, audience, scopes, " +

@@ -90,6 +90,20 @@ func newClient(t *testing.T, name string, kids ...string) client.Client {
 	return c
 }
 
+// relyingParty returns a relying party with something in every field.
+func relyingParty(uri string) *jeton.RelyingParty {
+	return &jeton.RelyingParty{
+		RedirectURIs:           []string{uri},
+		PostLogoutRedirectURIs: []string{uri + "?out"},
+		Public:                 true,
+		PKCEOptional:           true,
+		Algorithm:              "ES256",
+		IDTokenClaims:          true,
+		Allow:                  &jeton.AllowedUsers{Users: []string{"alice"}, Groups: []string{"staff"}},
+		RefreshLifetime:        3600,
+	}
+}
+
 // clientAdded adds a client and returns it as it was stored.
 func clientAdded(t *testing.T, s Store, name string, kids ...string) client.Client {
 	t.Helper()
@@ -124,6 +138,7 @@ func clientIsFound(t *testing.T, s Store) {
 		Private: true,
 	}
 
+	in.OpenID = relyingParty("https://app.example/done")
 	in.Keys[0].Opens = noon.Add(time.Hour)
 	in.Keys[1].Closes = noon.Add(2 * time.Hour)
 	in.Keys[1].Retired = true

@@ -109,6 +109,9 @@ func clientsDeclaredChange(t *testing.T, s Store) {
 			job.Source = &client.Source{URL: "https://keys.example", Format: client.FormatJWKS, Private: true}
 		}, false},
 		{"no source", func() { job.Source = nil }, false},
+		{"addresses to sign users in", func() { job.OpenID = relyingParty("https://a.example/done") }, false},
+		{"another such address", func() { job.OpenID = relyingParty("https://b.example/done") }, false},
+		{"no such address", func() { job.OpenID = nil }, false},
 		{"another key", func() { job.Keys = append(job.Keys, publicKey(t, "c")) }, false},
 		{"a key fewer", func() { job.Keys = job.Keys[1:] }, false},
 		{"another key of the same kid", func() { job.Keys = []client.Key{publicKey(t, "b"), job.Keys[1]} }, false},

@@ -1,0 +1,137 @@
+package client
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/naming"
+)
+
+const (
+	// DefaultRefresh is how long the refresh tokens of one sign-in are valid, unless the client says otherwise.
+	DefaultRefresh = 30 * 24 * time.Hour
+	// MaxRefresh is the longest such time.
+	MaxRefresh = 366 * 24 * time.Hour
+)
+
+// CheckRelying returns a relying party as it is stored, with its lists sorted, or jeton.ErrInvalid with what is wrong.
+func CheckRelying(in *jeton.RelyingParty) (*jeton.RelyingParty, error) {
+	if in == nil {
+		return nil, nil
+	}
+
+	out := *in
+	if len(in.RedirectURIs) == 0 {
+		return nil, invalidRelying("redirect_uris is required")
+	}
+
+	for _, l := range []struct {
+		name string
+		list *[]string
+	}{
+		{"redirect_uris", &out.RedirectURIs},
+		{"post_logout_redirect_uris", &out.PostLogoutRedirectURIs},
+	} {
+		if len(*l.list) > maxItems {
+			return nil, invalidRelying("%s: want at most %d", l.name, maxItems)
+		}
+
+		for _, uri := range *l.list {
+			if err := naming.RedirectURI(uri); err != nil {
+				return nil, invalidRelying("%s: %.100q: %v", l.name, uri, err)
+			}
+		}
+
+		*l.list = sortedOrNil(*l.list)
+	}
+
+	if out.Allow != nil {
+		allow := *out.Allow
+		allow.Users, allow.Groups = sortedOrNil(allow.Users), sortedOrNil(allow.Groups)
+		out.Allow = &allow
+	}
+
+	longest := int64(MaxRefresh / time.Second)
+	switch {
+	case out.Public && out.PKCEOptional:
+		return nil, invalidRelying("pkce_optional: a public client has only PKCE to protect its codes; remove it")
+	case out.Algorithm != "" && !slices.Contains(IDTokenAlgs(), jose.Alg(out.Algorithm)):
+		return nil, invalidRelying("id_token_signed_response_alg: want one of %v", IDTokenAlgs())
+	case out.RefreshLifetime < 0 || out.RefreshLifetime > longest:
+		return nil, invalidRelying("refresh_lifetime_seconds: want 0 to %d", longest)
+	}
+
+	return &out, nil
+}
+
+// invalidRelying returns jeton.ErrInvalid with a text.
+func invalidRelying(format string, args ...any) error {
+	return jeton.WithDetail(jeton.ErrInvalid, "openid."+fmt.Sprintf(format, args...))
+}
+
+// IDTokenAlgs are the algorithms that ID tokens can be signed with. The first is the default.
+func IDTokenAlgs() []jose.Alg { return []jose.Alg{jose.RS256, jose.ES256, jose.EdDSA} }
+
+// IDTokenAlg returns the algorithm of the ID tokens of a relying party.
+func IDTokenAlg(p *jeton.RelyingParty) jose.Alg {
+	if p.Algorithm == "" {
+		return jose.RS256
+	}
+	return jose.Alg(p.Algorithm)
+}
+
+// sortedOrNil returns a list sorted, each value once, so that equal lists are equal in the store.
+func sortedOrNil(list []string) []string {
+	if len(list) == 0 {
+		return nil
+	}
+
+	list = slices.Clone(list)
+	slices.Sort(list)
+
+	return slices.Compact(list)
+}
+
+// Redirects reports whether a browser may be sent to an address: it is registered, or is a registered loopback address
+// with another port. It is compared as text, so no two programs can read it differently (RFC 9700, section 4.1.3).
+func Redirects(registered []string, uri string) bool {
+	if slices.Contains(registered, uri) {
+		return true
+	}
+
+	host, rest, ok := splitLoopback(uri)
+	if !ok {
+		return false
+	}
+
+	return slices.ContainsFunc(registered, func(one string) bool {
+		h, r, ok := splitLoopback(one)
+		return ok && h == host && r == rest
+	})
+}
+
+// splitLoopback splits an address on a loopback IP address into the part before the port and the part after it.
+func splitLoopback(uri string) (host, rest string, ok bool) {
+	for _, host := range []string{"http://127.0.0.1", "http://[::1]"} {
+		rest, found := strings.CutPrefix(uri, host)
+		if !found {
+			continue
+		}
+
+		if port, ok := strings.CutPrefix(rest, ":"); ok {
+			rest = strings.TrimLeft(port, "0123456789")
+			digits := len(port) - len(rest)
+			if digits == 0 || digits > 5 {
+				return "", "", false
+			}
+		}
+
+		return host, rest, rest == "" || rest[0] == '/' || rest[0] == '?'
+	}
+
+	return "", "", false
+}

@@ -1,0 +1,27 @@
+package jeton
+
+// RelyingParty is what a client needs that sends its users here to sign in (OpenID Connect Core 1.0). Only the first
+// member is required.
+type RelyingParty struct {
+	// RedirectURIs are where browsers may be sent back to, compared as text. One of a loopback address,
+	// http://127.0.0.1/… or http://[::1]/…, may be used with any port (RFC 8252, section 7.3).
+	RedirectURIs           []string `json:"redirect_uris"`
+	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
+
+	// Public is a client that keeps no secret, such as a program on the user's machine.
+	Public bool `json:"public,omitempty"`
+	// PKCEOptional accepts authorization requests without PKCE (RFC 7636). A public client has no choice.
+	PKCEOptional bool   `json:"pkce_optional,omitempty"`
+	Algorithm    string `json:"id_token_signed_response_alg,omitempty"` // RS256, ES256 or EdDSA; "": RS256
+	// IDTokenClaims puts the claims of the granted scopes into the ID token, too.
+	IDTokenClaims bool          `json:"id_token_claims,omitempty"`
+	Allow         *AllowedUsers `json:"allow,omitempty"` // nil: every user
+	// RefreshLifetime is how many seconds after a sign-in its refresh tokens are valid; 0: 30 days.
+	RefreshLifetime int64 `json:"refresh_lifetime_seconds,omitempty"`
+}
+
+// AllowedUsers lists users. Being in one of the lists is enough; empty lists allow no one.
+type AllowedUsers struct {
+	Users  []string `json:"users,omitempty"`
+	Groups []string `json:"groups,omitempty"`
+}
