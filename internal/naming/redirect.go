@@ -33,4 +33,3 @@ func RedirectURI(uri string) error {
 
 	return nil
 }
-
