@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -273,58 +272,6 @@ func (c checker) respond(r *Respond) {
 	c.template(&r.Template)
 	if !r.JSON.IsZero() && c.Valid(&r.JSON) {
 		c.json(c.Path(&r.JSON), &r.JSON)
-	}
-}
-
-// upstream checks where requests are forwarded to. An address that is private is permitted,
-// unlike at a key source: upstreams are usually in the operator's own network.
-func (c checker) upstream(u *Upstream, paths web.Paths) {
-	if u.StripPrefix != "" {
-		c.stripPrefix(u, paths)
-	}
-	for i := range u.PassHeaders {
-		c.passHeader(&u.PassHeaders[i])
-	}
-	if !c.Valid(&u.URL) {
-		return
-	}
-
-	// The URL may hold a password, by mistake; no fault shows it.
-	v, err := url.Parse(u.URL)
-	switch {
-	case err != nil || v.Scheme != "http" && v.Scheme != "https" || v.Hostname() == "":
-		c.Fault(&u.URL, "invalid URL: want one such as http://127.0.0.1:3000 or https://app.internal/base")
-	case v.User != nil:
-		c.Fault(&u.URL, "invalid URL: want one without a user name")
-	case v.RawQuery != "" || v.ForceQuery || v.Fragment != "" || strings.Contains(u.URL, "#"):
-		c.Fault(&u.URL, "invalid URL: want one without a query and a fragment")
-	case v.Path != "" && !isClean(v.Path):
-		c.Fault(&u.URL, "invalid URL: want one with a path without //, . and ..")
-	case u.CA != "" && v.Scheme != "https":
-		c.Fault(&u.CA, "set for an http:// url; remove it, or use https://")
-	}
-}
-
-// passHeader checks the name of a header that an upstream is to get as the client sent it.
-func (c checker) passHeader(name *string) {
-	switch {
-	case !tokenPattern.MatchString(*name):
-		c.Invalid(name, "header name", *name, "letters, digits and - (RFC 9110, section 5.1)")
-	case web.IsReservedHeader(*name):
-		c.Fault(name, "%s is set or removed by Jeton alone; remove it from this list", *name)
-	case !web.IsRemovedHeader(*name):
-		c.Fault(name, "%s reaches every upstream; remove it from this list", *name)
-	}
-}
-
-// stripPrefix checks that requests can have the prefix.
-func (c checker) stripPrefix(u *Upstream, paths web.Paths) {
-	_, err := paths.Canonical(u.StripPrefix)
-	switch {
-	case !strings.HasPrefix(u.StripPrefix, "/"):
-		c.Invalid(&u.StripPrefix, "path", u.StripPrefix, "a path such as /app")
-	case err != nil:
-		c.Invalid(&u.StripPrefix, "path", u.StripPrefix, "one that requests can have; "+jeton.Detail(err))
 	}
 }
 

@@ -135,7 +135,7 @@ type Route struct {
 	MaxUses  *int64    `yaml:"max_uses" min:"1" absent:"no limit" doc:"Maximum number of requests of one user to this route from one login to the next, or with one token of a client; see count_by."`
 	Audit    bool      `yaml:"audit" doc:"Write an audit event for admitted requests, too."`
 	Respond  *Respond  `yaml:"respond" absent:"see upstream" doc:"Response from Jeton itself. Not for a service without listen."`
-	Upstream *Upstream `yaml:"upstream" absent:"see respond" doc:"Server behind the gateway that gets the requests. Not for a service without listen."`
+	Upstream *Upstream `yaml:"upstream" absent:"see respond" doc:"Server, or servers, behind the gateway that get the requests. Not for a service without listen."`
 }
 
 // Allow lists who is allowed. Being in one of the lists is enough; empty lists allow no one.
@@ -168,17 +168,6 @@ func (r Respond) Kind() string {
 	}
 
 	return "text"
-}
-
-// Upstream is a server behind the gateway.
-type Upstream struct {
-	URL         string   `yaml:"url" required:"true" doc:"http:// or https:// address. Its path is put before the path of the request."`
-	StripPrefix string   `yaml:"strip_prefix" absent:"none" doc:"Prefix to remove from the path of the request."`
-	Timeout     Duration `yaml:"timeout" default:"30s" min:"1ns" doc:"How long to wait for the response headers."`
-	PassHost    bool     `yaml:"pass_host" doc:"Send the Host of the request, not the upstream's own."`
-	PassHeaders []string `yaml:"pass_headers" absent:"none" doc:"Headers that the upstream gets as the client sent them, although they look like an identity or an address that a gateway sets. The upstream must not trust them."`
-	ClearData   bool     `yaml:"clear_site_data" doc:"Pass the response header Clear-Site-Data, with which the upstream can log users out of all services of the host and of its domain."`
-	CA          string   `yaml:"ca" absent:"the system's authorities" doc:"PEM file with the certificate authority of an https upstream. Relative to the data directory."`
 }
 
 // Teaching has the insecure options for teaching clients.

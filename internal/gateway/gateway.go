@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/balance"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/gate"
@@ -36,6 +37,7 @@ type Gateway struct {
 	allow      *policy.Allow
 	schemes    policy.Kinds // what a refused caller may prove itself with
 	routes     []web.Route
+	pools      map[string]*balance.Pool // of upstreams, by what makes them different
 	log        *slog.Logger
 }
 
@@ -64,7 +66,7 @@ type Config struct {
 }
 
 // New returns the gateway of a service from a configuration that has been checked. It uses ctx for
-// the identifiers of counted routes, which are in the store, and keeps nothing running.
+// the identifiers of counted routes, which are in the store, and keeps nothing running: see Run.
 func New(ctx context.Context, c Config) (*Gateway, error) {
 	if c.Cookies == nil {
 		c.Cookies = newSessionCookie(c)
@@ -83,6 +85,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		terms:    terms(c.Service),
 		issuer:   c.Issuer,
 		allow:    allow(c.Service.Login.Allow),
+		pools:    map[string]*balance.Pool{},
 		log:      c.Log,
 	}
 

@@ -11,14 +11,14 @@ import (
 // publish replaces the upstream's own address in the headers of a response that name a URL. A client could not reach
 // it, or would go past the gateway.
 func (u *upstream) publish(r *http.Response) {
-	reply, ok := r.Request.Context().Value(replyKey{}).(*web.Reply)
-	if !ok {
+	in := forwardedOf(r.Request.Context())
+	if in == nil {
 		return
 	}
 
 	for _, name := range []string{"Location", "Content-Location"} {
 		for i, text := range r.Header[name] {
-			r.Header[name][i] = u.public(text, reply.Origin)
+			r.Header[name][i] = u.public(text, in.server.URL, in.reply.Origin)
 		}
 	}
 
@@ -26,13 +26,13 @@ func (u *upstream) publish(r *http.Response) {
 		at := strings.Index(strings.ToLower(text), "url=")
 		if at >= 0 {
 			at += len("url=")
-			r.Header["Refresh"][i] = text[:at] + u.public(text[at:], reply.Origin)
+			r.Header["Refresh"][i] = text[:at] + u.public(text[at:], in.server.URL, in.reply.Origin)
 		}
 	}
 }
 
-// public returns an absolute URL of the upstream as the client can use it, and any other text as it is.
-func (u *upstream) public(text string, origin web.Origin) string {
+// public returns an absolute URL of a server of the upstream as the client can use it, and any other text as it is.
+func (u *upstream) public(text string, server *url.URL, origin web.Origin) string {
 	v, err := url.Parse(text)
 	if err != nil || v.Host == "" {
 		return text
@@ -40,18 +40,18 @@ func (u *upstream) public(text string, origin web.Origin) string {
 
 	at := *v
 	if at.Scheme == "" {
-		at.Scheme = u.url.Scheme // of a URL such as //host/path
+		at.Scheme = server.Scheme // of a URL such as //host/path
 	}
-	if !web.SameAuthority(&at, u.url.Host) {
+	if !web.SameAuthority(&at, server.Host) {
 		return text
 	}
 
-	// The reverse of what upstream.address does.
+	// The reverse of what sender does.
 	path := web.RawPath(v)
 	if path == "" {
 		path = "/"
 	}
-	base := strings.TrimSuffix(web.RawPath(u.url), "/")
+	base := strings.TrimSuffix(web.RawPath(server), "/")
 	if below, ok := strings.CutPrefix(path, base); ok && strings.HasPrefix(below, "/") {
 		path = below
 	}

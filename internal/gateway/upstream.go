@@ -2,25 +2,19 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httputil"
-	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/balance"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gate"
-	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -29,7 +23,7 @@ import (
 type upstream struct {
 	conf     config.Upstream
 	paths    web.Paths // how the upstream reads them
-	url      *url.URL
+	pool     *balance.Pool
 	accounts *account.Accounts
 	cookies  []string // names of those of all services
 	pass     []string // canonical names of headers that are not removed
@@ -39,12 +33,12 @@ type upstream struct {
 
 // upstream returns the handler that forwards requests.
 func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, error) {
-	target, err := url.Parse(c.URL)
+	to, err := transport(c, dataDir)
 	if err != nil {
-		return nil, fmt.Errorf("upstream.url: %w", err)
+		return nil, err
 	}
 
-	to, err := transport(c, dataDir)
+	pool, err := g.pool(c, dataDir)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +46,7 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 	u := &upstream{
 		conf:     c,
 		paths:    g.conf.Paths.Reading(),
-		url:      target,
+		pool:     pool,
 		accounts: g.accounts,
 		cookies:  g.ours,
 		log:      g.log,
@@ -62,7 +56,7 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 	}
 
 	u.proxy = &httputil.ReverseProxy{
-		Transport: finalOnly{to},
+		Transport: &sender{to: to, pool: pool, attempts: c.Attempts},
 		Rewrite:   u.rewrite,
 		ModifyResponse: func(r *http.Response) error {
 			cleanResponse(r.Header, u.cookies, c.ClearData)
@@ -105,7 +99,11 @@ func (u *upstream) serve(w *web.Reply, r *http.Request) error {
 	defer cancel()
 	defer w.UntilGone(gonePatience, cancel)()
 
-	u.proxy.ServeHTTP(w, r.WithContext(context.WithValue(ctx, forwardedKey{}, &forwarded{w, ctx, path, contact})))
+	in := &forwarded{reply: w, path: path, contact: contact}
+	in.ctx = context.WithValue(ctx, forwardedKey{}, in)
+	defer in.done()
+
+	u.proxy.ServeHTTP(w, r.WithContext(in.ctx))
 
 	return nil
 }
@@ -116,29 +114,28 @@ const gonePatience = time.Minute
 // forwarded is what the hooks of the proxy find of a request, under forwardedKey.
 type forwarded struct {
 	reply   *web.Reply
-	ctx     context.Context // of the request as it arrived
+	ctx     context.Context // of the request as it arrived, with this value
 	path    string          // for the upstream, encoded as it was sent
 	contact account.Contact // of the caller
+	server  *balance.Server // where the request is in progress; nil: nowhere
+}
+
+// done ends the request at its server.
+func (in *forwarded) done() {
+	if in.server != nil {
+		in.server.Done()
+		in.server = nil
+	}
+}
+
+// forwardedOf returns what the hooks of the proxy find of a request. It is nil only for one that did not come by serve.
+func forwardedOf(ctx context.Context) *forwarded {
+	in, _ := ctx.Value(forwardedKey{}).(*forwarded)
+	return in
 }
 
 // forwardedKey is the key of what upstream.go passes on in the context of a request.
 type forwardedKey struct{}
-
-// replyKey is where the request to the upstream has the reply to the client.
-type replyKey struct{}
-
-// finalOnly keeps the informational responses (1xx) of an upstream from the client: the proxy
-// forwards their headers as they are, and drops ours after each. It takes them from a trace in
-// the context that it gives the request, so the transport gets the request's own context.
-type finalOnly struct{ to http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (f finalOnly) RoundTrip(r *http.Request) (*http.Response, error) {
-	if in, ok := r.Context().Value(forwardedKey{}).(*forwarded); ok {
-		r = r.WithContext(context.WithValue(in.ctx, replyKey{}, in.reply))
-	}
-	return f.to.RoundTrip(r)
-}
 
 // rewrite makes the request that the upstream gets.
 func (u *upstream) rewrite(pr *httputil.ProxyRequest) {
@@ -152,29 +149,15 @@ func (u *upstream) rewrite(pr *httputil.ProxyRequest) {
 		pr.Out.Close = true
 	}
 
-	if in, ok := pr.In.Context().Value(forwardedKey{}).(*forwarded); ok {
-		u.address(pr, in.path)
-		identify(pr.Out.Header, gate.From(in.reply).Principal(), in.contact)
-		forward(pr.Out.Header, in.reply)
-	}
-}
-
-// address sets the URL of the request that the upstream gets. Path and query are the bytes that
-// were judged: net/http would encode some characters again, and httputil removes parameters
-// that it cannot parse.
-func (u *upstream) address(pr *httputil.ProxyRequest, path string) {
-	out := pr.Out.URL
-	out.Scheme = u.url.Scheme
-	out.Host = u.url.Host
-
-	// Opaque is sent as it is. It never begins with two slashes, which would make it a host:
-	// neither the path of a request nor that of a configured URL may.
-	out.Opaque = strings.TrimSuffix(web.RawPath(u.url), "/") + path
-	out.RawQuery = pr.In.URL.RawQuery
-	out.ForceQuery = pr.In.URL.ForceQuery
-
+	pr.Out.URL.RawQuery = pr.In.URL.RawQuery // httputil has removed the parameters that it cannot parse
 	if !u.conf.PassHost {
 		pr.Out.Host = "" // the host of the URL
+	}
+
+	in := forwardedOf(pr.In.Context())
+	if in != nil {
+		identify(pr.Out.Header, gate.From(in.reply).Principal(), in.contact)
+		forward(pr.Out.Header, in.reply)
 	}
 }
 
@@ -239,50 +222,4 @@ func (u *upstream) failed(w http.ResponseWriter, r *http.Request, err error) {
 	err = fmt.Errorf("%w: %w", jeton.ErrUpstream, err)
 	web.Log(reply, u.log, r, err)
 	web.Fail(reply, r, err)
-}
-
-// continuePatience bounds the wait for an upstream's 100 (Continue) before the body is read and sent. Many servers
-// send none (RFC 9110, section 10.1.1).
-const continuePatience = 2 * time.Second
-
-// transport returns the connections to one upstream. Compression is left to the client and the
-// upstream: what passes is unchanged.
-func transport(c config.Upstream, dataDir string) (http.RoundTripper, error) {
-	// A dialer of its own switches HTTP/2 off in net/http, unless it is forced. Without
-	// MaxIdleConnsPerHost two idle connections are kept, and a busy service would open one
-	// for most requests.
-	t := &http.Transport{
-		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:    5 * time.Second,
-		ResponseHeaderTimeout:  c.Timeout.Std(),
-		ExpectContinueTimeout:  continuePatience,
-		IdleConnTimeout:        90 * time.Second,
-		MaxIdleConnsPerHost:    64,
-		MaxResponseHeaderBytes: 64 << 10,
-		DisableCompression:     true,
-		ForceAttemptHTTP2:      true,
-	}
-
-	if c.CA == "" {
-		return t, nil
-	}
-
-	path := c.CA
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(dataDir, path)
-	}
-
-	pem, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("upstream.ca: %w", err)
-	}
-
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(jose.TrimBOM(pem)) {
-		return nil, fmt.Errorf("upstream.ca: %s has no PEM certificate", path)
-	}
-
-	t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-
-	return t, nil
 }

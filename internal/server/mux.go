@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -26,6 +27,7 @@ type mux struct {
 	operator bool // callers may open the data directory, and so are operators
 	log      *slog.Logger
 	metrics  *metrics
+	work     func(context.Context) // runs while the mux is in use; nil: none
 	routes   []web.Route
 	refuse   web.Refuser // of requests without a route
 	throttle *logLimit

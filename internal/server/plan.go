@@ -25,6 +25,7 @@ type planned struct {
 	tls    *tls.Config // nil without TLS
 
 	certificates []servedCertificate
+	work         []func(context.Context) // runs while the listener has these routes
 }
 
 // listenKey names a listener. Services may share an address, which is one listener; port 0 is
@@ -168,6 +169,9 @@ func (s *Server) place(wanted map[string]*planned, conf *config.Config, d *mux, 
 	}
 
 	at.serve(wanted[key].front, d)
+	if d.work != nil {
+		wanted[key].work = append(wanted[key].work, d.work)
+	}
 
 	return s.secure(wanted[key], d.name, at)
 }
@@ -291,6 +295,7 @@ func (s *Server) serviceRoutes(
 		gate:    s.core.gate,
 		log:     s.c.Log,
 		metrics: s.metrics,
+		work:    g.Run,
 	}, append(t.Wrap(g.Routes()), routes...), nil
 }
 

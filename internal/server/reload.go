@@ -81,6 +81,7 @@ func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 	s.origins.set(conf, s.bound(opened))
 	s.connections.limits.Store(&connectionLimits{conf.Limits, append(proxies(conf), forwardProxies(conf)...)})
 	s.exchange(ctx, wanted, opened)
+	s.work.replace(wanted)
 
 	var inUse []servedCertificate
 	for _, p := range wanted {

@@ -15,6 +15,7 @@
 //	forward.go                       the listener that decides for other proxies
 //	admin.go, metrics.go             health, readiness and metrics
 //	control.go                       the control socket, and the API without a server
+//	work.go                          what runs for a configuration, until the next one
 //	reload.go                        SIGHUP: all of a new configuration, or nothing
 //	certificate.go, selfsigned.go    certificates from files, and the one that the server makes
 //	backup.go, copy.go, migrate.go   commands on a database without a server
@@ -101,9 +102,10 @@ type Server struct {
 	refusals  *logLimit // of all listeners
 
 	certificates certificates
-	// Both are guarded by mu.
+	// These are guarded by mu.
 	selfSigned selfSigned
 	builtPages builtPages
+	work       planWork
 }
 
 // New checks the configuration and starts nothing.
@@ -152,6 +154,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 
 	// It outlives ctx: the last requests need it while the listeners close.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.work.begin(background)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -166,6 +169,9 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	defer func() {
 		stop()
 		<-ended
+		s.mu.Lock()
+		s.work.stop()
+		s.mu.Unlock()
 	}()
 
 	if err := s.open(ctx); err != nil {

@@ -1,0 +1,94 @@
+package config
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// upstream checks where requests are forwarded to.
+func (c checker) upstream(u *Upstream, paths web.Paths) {
+	if u.StripPrefix != "" {
+		c.stripPrefix(u, paths)
+	}
+	for i := range u.PassHeaders {
+		c.passHeader(&u.PassHeaders[i])
+	}
+
+	switch {
+	case c.Has(&u.URL) && c.Has(&u.URLs):
+		c.Fault(&u.URLs, "conflicts with url; keep one")
+	case c.Has(&u.URL):
+		c.upstreamURL(u, &u.URL)
+	case len(u.URLs) == 0 && c.Valid(&u.URLs):
+		c.Fault(&u.URL, "missing; it is required: the http:// or https:// address of the server, or urls for several")
+	}
+
+	taken := make(map[string]*string)
+	for i := range u.URLs {
+		c.unique(taken, u.URLs[i], &u.URLs[i])
+		c.upstreamURL(u, &u.URLs[i])
+	}
+
+	if u.Health != nil {
+		c.health(u)
+	}
+}
+
+// upstreamURL checks the address of one server. An address that is private is permitted, unlike at a key source:
+// upstreams are usually in the operator's own network.
+func (c checker) upstreamURL(u *Upstream, address *string) {
+	if !c.Valid(address) {
+		return
+	}
+
+	// The URL may hold a password, by mistake; no fault shows it.
+	v, err := url.Parse(*address)
+	switch {
+	case err != nil || v.Scheme != "http" && v.Scheme != "https" || v.Hostname() == "":
+		c.Fault(address, "invalid URL: want one such as http://127.0.0.1:3000 or https://app.internal/base")
+	case v.User != nil:
+		c.Fault(address, "invalid URL: want one without a user name")
+	case v.RawQuery != "" || v.ForceQuery || v.Fragment != "" || strings.Contains(*address, "#"):
+		c.Fault(address, "invalid URL: want one without a query and a fragment")
+	case v.Path != "" && !isClean(v.Path):
+		c.Fault(address, "invalid URL: want one with a path without //, . and ..")
+	case u.CA != "" && v.Scheme != "https":
+		c.Fault(&u.CA, "set for an http:// url; remove it, or use https://")
+	}
+}
+
+// health checks how the health of servers is checked.
+func (c checker) health(u *Upstream) {
+	c.path(&u.Health.Path)
+
+	// One server is used whatever its health: there is no other.
+	if len(u.URLs) < 2 && c.Valid(&u.URLs) {
+		c.Fault(u.Health, "set for one server, which gets all requests in any case; remove it, or list several in urls")
+	}
+}
+
+// passHeader checks the name of a header that an upstream is to get as the client sent it.
+func (c checker) passHeader(name *string) {
+	switch {
+	case !tokenPattern.MatchString(*name):
+		c.Invalid(name, "header name", *name, "letters, digits and - (RFC 9110, section 5.1)")
+	case web.IsReservedHeader(*name):
+		c.Fault(name, "%s is set or removed by Jeton alone; remove it from this list", *name)
+	case !web.IsRemovedHeader(*name):
+		c.Fault(name, "%s reaches every upstream; remove it from this list", *name)
+	}
+}
+
+// stripPrefix checks that requests can have the prefix.
+func (c checker) stripPrefix(u *Upstream, paths web.Paths) {
+	_, err := paths.Canonical(u.StripPrefix)
+	switch {
+	case !strings.HasPrefix(u.StripPrefix, "/"):
+		c.Invalid(&u.StripPrefix, "path", u.StripPrefix, "a path such as /app")
+	case err != nil:
+		c.Invalid(&u.StripPrefix, "path", u.StripPrefix, "one that requests can have; "+jeton.Detail(err))
+	}
+}
