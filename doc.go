@@ -40,6 +40,7 @@
 //	internal/secretfile  files that only the server's user may read
 //	internal/jose      JWT, JWS, JWK
 //	internal/cache     bounded cache that never revives what was invalidated
+//	internal/balance   chooses among the servers of an upstream, and checks their health
 //	internal/sweep     deletes expired rows in small batches
 //	internal/palette   colours of the pages, and their contrast
 //

@@ -32,6 +32,9 @@ func (c checker) upstream(u *Upstream, paths web.Paths) {
 		c.upstreamURL(u, &u.URLs[i])
 	}
 
+	c.requestHeaders(u)
+	c.responseHeaders(u)
+
 	if u.Health != nil {
 		c.health(u)
 	}
@@ -77,6 +80,8 @@ func (c checker) passHeader(name *string) {
 		c.Invalid(name, "header name", *name, "letters, digits and - (RFC 9110, section 5.1)")
 	case web.IsReservedHeader(*name):
 		c.Fault(name, "%s is set or removed by Jeton alone; remove it from this list", *name)
+	case strings.EqualFold(*name, web.HeaderTraceParent), strings.EqualFold(*name, web.HeaderTraceState):
+		// From a peer that is no trusted proxy, they pass only by this list.
 	case !web.IsRemovedHeader(*name):
 		c.Fault(name, "%s reaches every upstream; remove it from this list", *name)
 	}

@@ -38,6 +38,7 @@ type Gateway struct {
 	schemes    policy.Kinds // what a refused caller may prove itself with
 	routes     []web.Route
 	pools      map[string]*balance.Pool // of upstreams, by what makes them different
+	buffers    *buffers
 	log        *slog.Logger
 }
 
@@ -86,6 +87,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		issuer:   c.Issuer,
 		allow:    allow(c.Service.Login.Allow),
 		pools:    map[string]*balance.Pool{},
+		buffers:  &buffers{},
 		log:      c.Log,
 	}
 

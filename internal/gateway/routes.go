@@ -94,7 +94,8 @@ func (g *Gateway) route(ctx context.Context, r config.Route, dataDir string) (ro
 	case g.conf.Forwarded():
 		route.Handle = g.pass
 	case r.Upstream != nil:
-		route.Handle, err = g.upstream(*r.Upstream, dataDir)
+		route.MaxBody = r.Upstream.MaxBody
+		route.Handle, err = g.upstream(*r.Upstream, route.Access, dataDir)
 	default:
 		route.Handle, err = respond(*r.Respond)
 	}

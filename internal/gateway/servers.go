@@ -101,13 +101,13 @@ func (s *sender) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errors.New("the request did not come by serve")
 	}
 	if !s.pool.Many() {
-		in.server = s.pool.Pick(nil)
+		in.choose(s.pool.Pick(nil))
 		return s.to.RoundTrip(addressed(in.ctx, r, in.server.URL, in.path))
 	}
 
 	var tried []*balance.Server
 	for {
-		in.server = s.pool.Pick(tried)
+		in.choose(s.pool.Pick(tried))
 		tried = append(tried, in.server)
 
 		p := &progress{}
@@ -126,8 +126,8 @@ func (s *sender) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// addressed returns a request with the address of a server. Path and query are the bytes that were judged: net/http would
-// encode some characters again, and httputil removes parameters that it cannot parse.
+// addressed returns a request with the address of a server. The path has the bytes that were judged: net/http would
+// encode some characters again.
 func addressed(ctx context.Context, r *http.Request, server *url.URL, path string) *http.Request {
 	r = r.WithContext(ctx)
 	r.URL = &url.URL{

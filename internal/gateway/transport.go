@@ -25,8 +25,8 @@ func transport(c config.Upstream, dataDir string) (http.RoundTripper, error) {
 	// MaxIdleConnsPerHost two idle connections are kept, and a busy service would open one
 	// for most requests.
 	t := &http.Transport{
-		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:    5 * time.Second,
+		DialContext:            (&net.Dialer{Timeout: c.Connect.Std(), KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    c.Connect.Std(),
 		ResponseHeaderTimeout:  c.Timeout.Std(),
 		ExpectContinueTimeout:  continuePatience,
 		IdleConnTimeout:        90 * time.Second,

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,12 +28,16 @@ type upstream struct {
 	accounts *account.Accounts
 	cookies  []string // names of those of all services
 	pass     []string // canonical names of headers that are not removed
+	trace    bool     // the trace of every client passes
+	access   policy.Access
+	gate     *gate.Gate
+	service  *gate.Service
 	proxy    *httputil.ReverseProxy
 	log      *slog.Logger
 }
 
 // upstream returns the handler that forwards requests.
-func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, error) {
+func (g *Gateway) upstream(c config.Upstream, access policy.Access, dataDir string) (web.Handler, error) {
 	to, err := transport(c, dataDir)
 	if err != nil {
 		return nil, err
@@ -49,11 +54,15 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 		pool:     pool,
 		accounts: g.accounts,
 		cookies:  g.ours,
+		access:   access,
+		gate:     g.gate,
+		service:  g.service,
 		log:      g.log,
 	}
 	for _, name := range c.PassHeaders {
 		u.pass = append(u.pass, http.CanonicalHeaderKey(name))
 	}
+	u.trace = slices.Contains(u.pass, web.HeaderTraceParent)
 
 	u.proxy = &httputil.ReverseProxy{
 		Transport: &sender{to: to, pool: pool, attempts: c.Attempts},
@@ -61,8 +70,11 @@ func (g *Gateway) upstream(c config.Upstream, dataDir string) (web.Handler, erro
 		ModifyResponse: func(r *http.Response) error {
 			cleanResponse(r.Header, u.cookies, c.ClearData)
 			u.publish(r)
-			return checkSwitch(r)
+			err := checkSwitch(r)
+			applyHeaders(r.Header, &u.conf.Response)
+			return err
 		},
+		BufferPool:   g.buffers,
 		ErrorHandler: u.failed,
 		ErrorLog:     slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 	}
@@ -95,11 +107,21 @@ func (u *upstream) serve(w *web.Reply, r *http.Request) error {
 	// net/http would guess a type for a response without one, also where the upstream forbids it.
 	w.Header()["Content-Type"] = nil
 
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer w.UntilGone(gonePatience, cancel)()
+	if u.conf.MaxBody > 0 && r.Body != nil {
+		r.Body = http.MaxBytesReader(w, r.Body, u.conf.MaxBody)
+	}
 
 	in := &forwarded{reply: w, path: path, contact: contact}
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	defer w.UntilGone(gonePatience, func() { cancel(nil) })()
+	defer u.watch(ctx, w, r, cancel)()
+	if u.conf.Total > 0 {
+		total, stop := context.WithTimeout(ctx, u.conf.Total.Std())
+		defer stop()
+		ctx = total
+	}
+
 	in.ctx = context.WithValue(ctx, forwardedKey{}, in)
 	defer in.done()
 
@@ -118,6 +140,12 @@ type forwarded struct {
 	path    string          // for the upstream, encoded as it was sent
 	contact account.Contact // of the caller
 	server  *balance.Server // where the request is in progress; nil: nowhere
+}
+
+// choose makes a server the one where the request is in progress.
+func (in *forwarded) choose(s *balance.Server) {
+	in.server = s
+	in.reply.Upstream = s.URL.Host
 }
 
 // done ends the request at its server.
@@ -141,6 +169,7 @@ type forwardedKey struct{}
 func (u *upstream) rewrite(pr *httputil.ProxyRequest) {
 	dropHeaders(pr.Out.Header, u.pass)
 	dropCookies(pr.Out.Header, u.cookies)
+	applyHeaders(pr.Out.Header, &u.conf.Request)
 	pr.Out.Trailer = nil // it could have headers that are removed above
 
 	// An upstream that refuses before it has asked for the body gets none, and the client keeps it. To use the
@@ -156,8 +185,21 @@ func (u *upstream) rewrite(pr *httputil.ProxyRequest) {
 
 	in := forwardedOf(pr.In.Context())
 	if in != nil {
+		u.keepTrace(pr.Out.Header, in.reply)
 		identify(pr.Out.Header, gate.From(in.reply).Principal(), in.contact)
 		forward(pr.Out.Header, in.reply)
+	}
+}
+
+// keepTrace removes the trace of a client that no trusted proxy has sent, unless the configuration passes it: with it,
+// a client could choose which requests are recorded, and under which id. What is invalid is removed in any case.
+func (u *upstream) keepTrace(h http.Header, w *web.Reply) {
+	switch {
+	case w.Trusted:
+	case u.trace:
+		w.TraceID = web.KeepTrace(h)
+	default:
+		web.DropTrace(h)
 	}
 }
 
@@ -209,9 +251,21 @@ func (u *upstream) failed(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 
+	ended := ofCredential(r.Context())
+	if ended != nil {
+		web.Fail(reply, r, ended)
+		return
+	}
+
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		// The client has gone. Without this, net/http would write an empty 200.
 		panic(http.ErrAbortHandler)
+	}
+
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		web.Fail(reply, r, web.TooLarge(large.Limit))
+		return
 	}
 
 	if reply.BodyFailed() {

@@ -91,6 +91,10 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	w.Reset(hw, f.requestID(r), f.now(), f.proxies.Source(r))
 	w.Origin = f.proxies.Origin(r)
 	w.Header()[jeton.HeaderRequestID] = []string{w.ID}
+	w.Trusted = len(f.proxies) > 0 && f.proxies.Trusts(peer(r))
+	if w.Trusted {
+		w.TraceID = web.KeepTrace(r.Header)
+	}
 	r = w.Arrive(r, f.pace)
 	defer w.Finish()
 	defer f.recover(w, r)

@@ -247,6 +247,10 @@ func (d *mux) serve(route web.Route) http.HandlerFunc {
 // admit asks the gate. It first reads a body that the route buffers: a permission must not be
 // given while the body is still arriving.
 func (d *mux) admit(w *web.Reply, r *http.Request, route web.Route) error {
+	if route.MaxBody > 0 && r.ContentLength > route.MaxBody {
+		return web.TooLarge(route.MaxBody)
+	}
+
 	if route.BufferBody {
 		if _, err := web.BufferBody(w, r); err != nil {
 			return err

@@ -45,6 +45,6 @@ func (f *front) logRequest(w *web.Reply, r *http.Request, d *mux) {
 		slog.String("path", secret.RedactPath(r.URL.Path)), slog.String("service", service),
 		slog.String("route", route), slog.String("actor", actor), slog.Int64("bytes", w.Bytes()),
 		slog.Float64("duration_ms", float64(took)/float64(time.Millisecond)),
-		slog.String("request_id", w.ID),
+		slog.String("request_id", w.ID), slog.String("trace_id", w.TraceID), slog.String("upstream", w.Upstream),
 	)
 }

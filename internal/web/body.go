@@ -41,6 +41,11 @@ func Body(w *Reply, r *http.Request, what string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
+// TooLarge returns the refusal of a body that is longer than a route permits.
+func TooLarge(limit int64) error {
+	return jeton.WithDetail(jeton.ErrTooLarge, fmt.Sprintf("the body is over %d bytes", limit))
+}
+
 // readBody reads at most limit bytes; a longer body is an *http.MaxBytesError.
 func readBody(w *Reply, r *http.Request, limit int64) ([]byte, error) {
 	// Memory for a small body of known length is allocated at once. For a large one it grows

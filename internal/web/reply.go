@@ -22,6 +22,9 @@ type Reply struct {
 	HSTS     []string // Strict-Transport-Security (RFC 6797), unless the response has one; nil: none
 	Route    string   // pattern of the route, for the log; "": none
 	Refused  string   // code of the refusal, for the log; "": none
+	TraceID  string   // of the trace that is passed on, for the log; "": none
+	Upstream string   // host and port of the server that the request was sent to last, for the log; "": none
+	Trusted  bool     // a trusted proxy sent the request
 	Passes   bool     // the proxy that asked may pass the request on; see package forward
 
 	status  int         // 0 before there is one

@@ -15,6 +15,9 @@ type Route struct {
 	Configured bool
 	Access     policy.Access
 	Handle     Handler
+	// MaxBody is the maximum length of the body in bytes; 0: no limit. One whose length is announced is refused before
+	// the gate is asked; the handler limits others.
+	MaxBody int64
 	// BufferBody reads the body, of at most 64 KiB, before the gate is asked.
 	BufferBody bool
 	// Refuse answers a refusal or any other error of this route. Nil is Fail.
