@@ -25,6 +25,8 @@ func (c checker) check() {
 	c.audiences()
 	c.services()
 	c.forward()
+	c.redirect()
+	c.requestsFile()
 }
 
 // defaults sets the defaults that depend on other keys.

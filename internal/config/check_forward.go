@@ -22,7 +22,7 @@ func (c checker) forward() {
 		c.Invalid(&f.Listen, "address", f.Listen, "the path of a socket, such as unix:forward.sock")
 	case !socket:
 		c.listen(&f.Listen)
-		c.sameAddress(f)
+		c.notTaken(&f.Listen)
 	}
 
 	c.proxies(f.TrustedProxies)
@@ -31,23 +31,26 @@ func (c checker) forward() {
 	}
 }
 
-// sameAddress checks that nothing else listens on the address.
-func (c checker) sameAddress(f *Forward) {
-	const text = "is the address of %s, too; choose another port"
-
-	if strings.HasSuffix(f.Listen, ":0") {
+// notTaken checks that nothing else listens on an address. Port 0 is a different port for each.
+func (c checker) notTaken(address *string) {
+	if strings.HasSuffix(*address, ":0") {
 		return
 	}
 
-	if strings.EqualFold(f.Listen, c.conf.Admin.Listen) {
-		c.Fault(&f.Listen, text, "admin.listen")
+	others := []*string{&c.conf.Admin.Listen}
+	if c.conf.Issuer != nil {
+		others = append(others, &c.conf.Issuer.Listen)
 	}
-	if c.conf.Issuer != nil && strings.EqualFold(f.Listen, c.conf.Issuer.Listen) {
-		c.Fault(&f.Listen, text, "issuer.listen")
+	if c.conf.Forward != nil {
+		others = append(others, &c.conf.Forward.Listen)
 	}
 	for i := range c.conf.Services {
-		if strings.EqualFold(f.Listen, c.conf.Services[i].Listen) {
-			c.Fault(&f.Listen, text, c.Path(&c.conf.Services[i].Listen))
+		others = append(others, &c.conf.Services[i].Listen)
+	}
+
+	for _, other := range others {
+		if other != address && strings.EqualFold(*address, *other) {
+			c.Fault(address, "is the address of %s, too; choose another port", c.Path(other))
 		}
 	}
 }

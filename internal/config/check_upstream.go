@@ -58,6 +58,8 @@ func (c checker) upstreamURL(u *Upstream, address *string) {
 		c.Fault(address, "invalid URL: want one without a query and a fragment")
 	case v.Path != "" && !isClean(v.Path):
 		c.Fault(address, "invalid URL: want one with a path without //, . and ..")
+	case u.Protocol == "h2c" && v.Scheme != "http":
+		c.Fault(&u.Protocol, "h2c is without TLS, and the url is https://; use auto")
 	case u.CA != "" && v.Scheme != "https":
 		c.Fault(&u.CA, "set for an http:// url; remove it, or use https://")
 	}

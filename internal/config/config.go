@@ -43,6 +43,7 @@ type Config struct {
 	Limits         Limits    `yaml:"limits" doc:"Limits on connections and slow clients of services and of the authorization server."`
 	Shutdown       Shutdown  `yaml:"shutdown" doc:"How the server stops."`
 	TrustedProxies []Prefix  `yaml:"trusted_proxies" absent:"none" doc:"Addresses or CIDRs of proxies whose X-Forwarded-For, -Proto, -Host, -Port and -Prefix and X-Request-Id are trusted."`
+	Redirect       *Redirect `yaml:"redirect" short:"listen" absent:"off" doc:"Listener without TLS that sends browsers to the https:// address of the same host name: its address, or this mapping."`
 	Forward        *Forward  `yaml:"forward" absent:"off" doc:"Listener that decides for other proxies (forward-auth). A service without listen, with the url that a proxy serves, is decided there."`
 	HSTSMaxAge     Duration  `yaml:"hsts_max_age" default:"365d" min:"0s" max:"1095d" doc:"How long browsers remember to use TLS only (Strict-Transport-Security). Sent over TLS with a certificate that is not self-signed, and behind a trusted proxy that sends X-Forwarded-Proto: https. 0: not sent."`
 	Users          []User    `yaml:"users" absent:"none" doc:"Users declared here. They can be changed only here."`
@@ -62,6 +63,7 @@ type Log struct {
 	Level    string `yaml:"level" env:"JETON_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" doc:"Minimum level to log."`
 	Format   string `yaml:"format" env:"JETON_LOG_FORMAT" default:"json" enum:"json,text" doc:"Format of log messages."`
 	Requests string `yaml:"requests" env:"JETON_LOG_REQUESTS" default:"off" enum:"off,refused,all" doc:"Requests of services and of the authorization server that get a line of level info each. Refused logins have a line of level warn in any case."`
+	File     string `yaml:"requests_file" absent:"with the other messages" doc:"File for the lines of requests, in JSON whatever the format. Relative to the data directory. It is appended to, with mode 0640 if it is new. A reload opens it again: after a tool has renamed it, send SIGHUP."`
 }
 
 // What Log.Requests may be.

@@ -18,6 +18,7 @@ type Upstream struct {
 	Request     HeaderRules `yaml:"request_headers" doc:"Changes to the headers that the upstream gets, in the order remove, set, add. They cannot touch what Jeton sets or removes, cookies, and headers of the connection."`
 	Response    HeaderRules `yaml:"response_headers" doc:"Changes to the headers of its responses, in the same order. A refusal or another response of Jeton itself is not changed."`
 	ClearData   bool        `yaml:"clear_site_data" doc:"Pass the response header Clear-Site-Data, with which the upstream can log users out of all services of the host and of its domain."`
+	Protocol    string      `yaml:"protocol" default:"auto" enum:"auto,http1,h2c" doc:"auto: HTTP/2 where TLS negotiates it, else HTTP/1.1. http1: HTTP/1.1 only. h2c: HTTP/2 without TLS and without asking (prior knowledge); WebSockets use HTTP/1.1."`
 	CA          string      `yaml:"ca" absent:"the system's authorities" doc:"PEM file with the certificate authority of an https upstream. Relative to the data directory."`
 }
 

@@ -30,7 +30,7 @@ func (g *Gateway) Run(ctx context.Context) {
 
 // pool returns the servers of an upstream. Routes with the same servers share them, with their health.
 func (g *Gateway) pool(c config.Upstream, dataDir string) (*balance.Pool, error) {
-	key := fmt.Sprintf("%q %q", c.Servers(), c.CA)
+	key := fmt.Sprintf("%q %q %s", c.Servers(), c.CA, c.Protocol)
 	if c.Health != nil {
 		key += fmt.Sprintf(" %+v", *c.Health)
 	}
@@ -90,8 +90,26 @@ func healthCheck(c config.Upstream, dataDir string) (*balance.Check, error) {
 // transport gets the request's own context.
 type sender struct {
 	to       http.RoundTripper
+	upgrades http.RoundTripper // for WebSockets
 	pool     *balance.Pool
 	attempts int
+}
+
+// newSender returns a sender without its servers.
+func newSender(c config.Upstream, dataDir string) (*sender, error) {
+	to, err := transport(c, dataDir)
+	if err != nil {
+		return nil, err
+	}
+
+	s := &sender{to: to, upgrades: to, attempts: c.Attempts}
+	if c.Protocol == "h2c" {
+		// Connections of HTTP/2 have no Upgrade (RFC 9113, section 8.6).
+		c.Protocol = "http1"
+		s.upgrades, err = transport(c, dataDir)
+	}
+
+	return s, err
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -100,9 +118,15 @@ func (s *sender) RoundTrip(r *http.Request) (*http.Response, error) {
 	if in == nil {
 		return nil, errors.New("the request did not come by serve")
 	}
+
+	transport := s.to
+	if r.Header.Get("Upgrade") != "" {
+		transport = s.upgrades
+	}
+
 	if !s.pool.Many() {
 		in.choose(s.pool.Pick(nil))
-		return s.to.RoundTrip(addressed(in.ctx, r, in.server.URL, in.path))
+		return transport.RoundTrip(addressed(in.ctx, r, in.server.URL, in.path))
 	}
 
 	var tried []*balance.Server
@@ -111,7 +135,7 @@ func (s *sender) RoundTrip(r *http.Request) (*http.Response, error) {
 		tried = append(tried, in.server)
 
 		p := &progress{}
-		resp, err := s.to.RoundTrip(addressed(p.trace(in.ctx), r, in.server.URL, in.path))
+		resp, err := transport.RoundTrip(addressed(p.trace(in.ctx), r, in.server.URL, in.path))
 		if err == nil || in.ctx.Err() != nil {
 			return resp, err
 		}

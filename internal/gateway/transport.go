@@ -20,10 +20,8 @@ const continuePatience = 2 * time.Second
 
 // transport returns the connections to one upstream. Compression is left to the client and the
 // upstream: what passes is unchanged.
-func transport(c config.Upstream, dataDir string) (http.RoundTripper, error) {
-	// A dialer of its own switches HTTP/2 off in net/http, unless it is forced. Without
-	// MaxIdleConnsPerHost two idle connections are kept, and a busy service would open one
-	// for most requests.
+func transport(c config.Upstream, dataDir string) (*http.Transport, error) {
+	// Without MaxIdleConnsPerHost two idle connections are kept, and a busy service would open one for most requests.
 	t := &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: c.Connect.Std(), KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    c.Connect.Std(),
@@ -33,8 +31,12 @@ func transport(c config.Upstream, dataDir string) (http.RoundTripper, error) {
 		MaxIdleConnsPerHost:    64,
 		MaxResponseHeaderBytes: 64 << 10,
 		DisableCompression:     true,
-		ForceAttemptHTTP2:      true,
 	}
+
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP1(c.Protocol != "h2c")
+	t.Protocols.SetHTTP2(c.Protocol == "auto")
+	t.Protocols.SetUnencryptedHTTP2(c.Protocol == "h2c")
 
 	if c.CA == "" {
 		return t, nil

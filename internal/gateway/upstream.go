@@ -24,7 +24,6 @@ import (
 type upstream struct {
 	conf     config.Upstream
 	paths    web.Paths // how the upstream reads them
-	pool     *balance.Pool
 	accounts *account.Accounts
 	cookies  []string // names of those of all services
 	pass     []string // canonical names of headers that are not removed
@@ -38,12 +37,12 @@ type upstream struct {
 
 // upstream returns the handler that forwards requests.
 func (g *Gateway) upstream(c config.Upstream, access policy.Access, dataDir string) (web.Handler, error) {
-	to, err := transport(c, dataDir)
+	s, err := newSender(c, dataDir)
 	if err != nil {
 		return nil, err
 	}
 
-	pool, err := g.pool(c, dataDir)
+	s.pool, err = g.pool(c, dataDir)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +50,6 @@ func (g *Gateway) upstream(c config.Upstream, access policy.Access, dataDir stri
 	u := &upstream{
 		conf:     c,
 		paths:    g.conf.Paths.Reading(),
-		pool:     pool,
 		accounts: g.accounts,
 		cookies:  g.ours,
 		access:   access,
@@ -65,7 +63,7 @@ func (g *Gateway) upstream(c config.Upstream, access policy.Access, dataDir stri
 	u.trace = slices.Contains(u.pass, web.HeaderTraceParent)
 
 	u.proxy = &httputil.ReverseProxy{
-		Transport: &sender{to: to, pool: pool, attempts: c.Attempts},
+		Transport: s,
 		Rewrite:   u.rewrite,
 		ModifyResponse: func(r *http.Response) error {
 			cleanResponse(r.Header, u.cookies, c.ClearData)

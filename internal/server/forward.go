@@ -52,6 +52,7 @@ func (s *Server) planForward(conf *config.Config, services []forwarded) (*planne
 			now:      s.c.Now,
 			log:      s.c.Log,
 			requests: conf.Log.Requests,
+			lines:    s.requestLog(conf),
 		},
 	}, nil
 }

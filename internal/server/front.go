@@ -28,7 +28,8 @@ type front struct {
 	hsts      []string // Strict-Transport-Security; nil: not sent
 	weakTLS   bool     // a certificate of the listener is self-signed
 	proxies   web.Proxies
-	requests  string // log.requests; "": off
+	requests  string       // log.requests; "": off
+	lines     *slog.Logger // of requests; nil: log
 	pace      web.Pace
 	now       func() time.Time
 	log       *slog.Logger
@@ -38,6 +39,8 @@ type front struct {
 	// every other listener.
 	forward  *forward.Forward
 	services []forwarded
+	// redirect answers all requests of the listener that sends browsers to https; nil on every other one.
+	redirect *secureAddresses
 	// refusals limits the lines about refusals with what to change; nil: there are none.
 	refusals *logLimit
 }
@@ -109,6 +112,13 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	if f.forward != nil {
 		judged, service := f.forward.ServeHTTP(w, r)
 		f.logRequest(w, judged, &mux{name: service})
+
+		return
+	}
+
+	if f.redirect != nil {
+		f.redirect.answer(w, r)
+		f.logRequest(w, r, nil)
 
 		return
 	}

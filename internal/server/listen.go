@@ -189,6 +189,9 @@ func listenFault(conf *config.Config, listen string, err error) error {
 	if conf.Admin.Listen == listen {
 		settings = append(settings, "admin.listen (or set JETON_ADMIN_LISTEN)")
 	}
+	if conf.Redirect != nil && conf.Redirect.Listen == listen {
+		settings = append(settings, "redirect.listen")
+	}
 	if conf.Forward != nil && conf.Forward.Listen == listen {
 		settings = append(settings, "forward.listen")
 	}
@@ -305,6 +308,11 @@ func (s *Server) started() Started {
 		l := s.listeners[listenKey(s.conf.Forward.Listen, forward.Name)]
 		started.Forward = l.net.Addr().String()
 		s.c.Log.Info("decisions for other proxies", "listen", started.Forward)
+	}
+
+	if s.conf.Redirect != nil {
+		l := s.listeners[listenKey(s.conf.Redirect.Listen, redirectName)]
+		s.c.Log.Info("redirects to https", "listen", l.net.Addr().String())
 	}
 
 	admin := s.listeners[listenKey(s.conf.Admin.Listen, adminName)]

@@ -125,6 +125,10 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 		wanted[listenKey(conf.Forward.Listen, forward.Name)] = p
 	}
 
+	if conf.Redirect != nil {
+		wanted[listenKey(conf.Redirect.Listen, redirectName)] = s.planRedirect(conf)
+	}
+
 	if conf.Issuer != nil {
 		d, err := s.issuerMux(conf)
 		if err != nil {
@@ -135,18 +139,22 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 		}
 	}
 
+	return wanted, s.planOperator(wanted, conf)
+}
+
+// planOperator adds the admin listener, if there is one.
+func (s *Server) planOperator(wanted map[string]*planned, conf *config.Config) error {
 	if conf.Admin.Listen == "off" {
-		return wanted, nil
+		return nil
 	}
 
 	admin, err := s.planAdmin(conf.Admin)
 	if err != nil {
-		return nil, err
+		return err
 	}
-
 	wanted[listenKey(conf.Admin.Listen, adminName)] = admin
 
-	return wanted, nil
+	return nil
 }
 
 // place adds a mux and its certificate to the listener of its address, which others may share.
@@ -164,6 +172,7 @@ func (s *Server) place(wanted map[string]*planned, conf *config.Config, d *mux, 
 				untrusted: &s.untrusted,
 				refusals:  s.refusals,
 				requests:  conf.Log.Requests,
+				lines:     s.requestLog(conf),
 			},
 		}
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"os"
 
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/client"
@@ -69,16 +70,18 @@ func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 	}
 
 	// Before anything is stored, so that an address in use changes nothing.
-	opened, err := s.bind(conf, wanted)
+	opened, requests, err := s.openFor(conf, wanted)
 	if err != nil {
 		return err
 	}
 	if err := s.store(ctx, conf, users, clients); err != nil {
 		closeAll(opened)
+		_ = requests.Close() // no harm if there is none
 		return err
 	}
 
-	s.origins.set(conf, s.bound(opened))
+	s.requestFile.exchange(requests)
+	s.noteAddresses(conf, s.bound(opened))
 	s.connections.limits.Store(&connectionLimits{conf.Limits, append(proxies(conf), forwardProxies(conf)...)})
 	s.exchange(ctx, wanted, opened)
 	s.work.replace(wanted)
@@ -98,6 +101,27 @@ func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 	s.conf = conf
 
 	return nil
+}
+
+// openFor opens the listeners and the file that a configuration needs, all of them or none.
+func (s *Server) openFor(conf *config.Config, wanted map[string]*planned) ([]*listener, *os.File, error) {
+	requests, err := s.openRequestFile(conf)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	opened, err := s.bind(conf, wanted)
+	if err != nil {
+		_ = requests.Close() // no harm if there is none
+	}
+
+	return opened, requests, err
+}
+
+// noteAddresses keeps the addresses that browsers use. bound has the port of each listener.
+func (s *Server) noteAddresses(conf *config.Config, bound map[string]string) {
+	s.origins.set(conf, bound)
+	s.addresses.set(conf, bound)
 }
 
 // store writes what a configuration declares.

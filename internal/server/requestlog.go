@@ -39,7 +39,12 @@ func (f *front) logRequest(w *web.Reply, r *http.Request, d *mux) {
 
 	took := f.now().Sub(w.Start)
 
-	f.log.LogAttrs(
+	to := f.log
+	if f.lines != nil {
+		to = f.lines
+	}
+
+	to.LogAttrs(
 		context.Background(), slog.LevelInfo, "request", slog.String("source", web.AddressText(w.Source)),
 		slog.String("outcome", outcome), slog.Int("status", w.Status()), slog.String("method", r.Method),
 		slog.String("path", secret.RedactPath(r.URL.Path)), slog.String("service", service),

@@ -14,6 +14,8 @@
 //	mux.go                           from a path to its route and access rule
 //	forward.go                       the listener that decides for other proxies
 //	admin.go, metrics.go             health, readiness and metrics
+//	redirect.go                      the listener that sends browsers to https
+//	requestlog.go, requestfile.go    the lines of requests
 //	control.go                       the control socket, and the API without a server
 //	work.go                          what runs for a configuration, until the next one
 //	reload.go                        SIGHUP: all of a new configuration, or nothing
@@ -99,6 +101,7 @@ type Server struct {
 	draining  atomic.Bool
 	untrusted untrustedPeers
 	origins   publicOrigins
+	addresses secureAddresses
 	refusals  *logLimit // of all listeners
 
 	certificates certificates
@@ -106,6 +109,8 @@ type Server struct {
 	selfSigned selfSigned
 	builtPages builtPages
 	work       planWork
+
+	requestFile requestFile
 }
 
 // New checks the configuration and starts nothing.
@@ -172,6 +177,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		s.mu.Lock()
 		s.work.stop()
 		s.mu.Unlock()
+		s.requestFile.exchange(nil)
 	}()
 
 	if err := s.open(ctx); err != nil {
