@@ -52,7 +52,7 @@ func (x *exchanges) count() int {
 // three uses.
 func TestKillWhileAssertionsAreExchanged(t *testing.T) {
 	t.Parallel()
-	rounds := 20
+	rounds := 5
 	if need.Soaking() {
 		rounds = 300
 	}

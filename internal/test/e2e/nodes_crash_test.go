@@ -17,7 +17,7 @@ import (
 // TestKillNodesUnderLoad is TestKillUnderLoad with two nodes on one database: one of them is
 // killed repeatedly, and the other goes on.
 func TestKillNodesUnderLoad(t *testing.T) {
-	rounds := 5
+	rounds := 2
 	if need.Soaking() {
 		rounds = 200
 	}

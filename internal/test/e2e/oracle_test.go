@@ -48,7 +48,7 @@ func TestUnknownNamesAndWrongPasswordsAreAlike(t *testing.T) {
 	s.Must(t, "", "user", "disable", "gone")
 	c := s.Client(t)
 
-	pairs := 20
+	pairs := 4
 	if need.Soaking() {
 		pairs = 500
 	}
