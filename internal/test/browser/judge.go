@@ -12,9 +12,12 @@ import (
 	"github.com/jeton-auth/jeton/internal/test/need"
 )
 
-// rules are the tags of the rules of axe that pages must keep: WCAG 2.2 AA, and what axe calls best
+// rules are the rules of axe that pages must keep, by tag: WCAG 2.2 AA, and what axe calls best
 // practice. They are listed because axe leaves out wcag22aa unless it is named.
-var rules = []string{"wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"}
+const rules = `{type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}`
+
+// colorRules are those of them that depend on the colours.
+const colorRules = `{type: 'rule', values: ['color-contrast', 'link-in-text-block']}`
 
 // finding is a rule of axe that a page breaks.
 type finding struct {
@@ -29,26 +32,36 @@ type finding struct {
 // Accessibility returns what axe finds in the page as it is now, one line a violation.
 func (p *Page) Accessibility() []string {
 	p.t.Helper()
-	modules, _ := need.NodeModules(p.t, packages)
-	axe, err := os.ReadFile(filepath.Join(modules, "axe-core", "axe.min.js"))
-	if err != nil {
-		p.t.Fatal(err)
+	return p.axe(rules)
+}
+
+// Contrast is Accessibility for what the colours of the page alone decide.
+func (p *Page) Contrast() []string {
+	p.t.Helper()
+	return p.axe(colorRules)
+}
+
+// axe returns what axe finds of some rules, one line a violation.
+func (p *Page) axe(rules string) []string {
+	p.t.Helper()
+	if Value[bool](p, "window.axe === undefined") {
+		modules, _ := need.NodeModules(p.t, packages)
+		axe, err := os.ReadFile(filepath.Join(modules, "axe-core", "axe.min.js"))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+
+		// By the debugger, so that the policy of the page does not forbid it.
+		p.do("load axe", func(ctx context.Context) error {
+			_, err := p.tab.evaluate(ctx, string(axe)+"; null")
+			return err
+		})
 	}
 
-	tags, err := json.Marshal(rules)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-
-	// By the debugger, so that the policy of the page does not forbid it.
-	p.do("load axe", func(ctx context.Context) error {
-		_, err := p.tab.evaluate(ctx, string(axe)+"; null")
-		return err
-	})
-	found := Value[[]finding](p, `axe.run(document, {
-		runOnly: {type: 'tag', values: `+string(tags)+`},
-		resultTypes: ['violations'],
-	}).then((r) => r.violations)`)
+	// Colours that still change to those of another scheme are of neither.
+	p.Run("document.getAnimations().filter((a) => a instanceof CSSTransition).forEach((a) => a.finish())")
+	found := Value[[]finding](p, `axe.run(document, {runOnly: `+rules+`, resultTypes: ['violations']})
+		.then((r) => r.violations)`)
 
 	var lines []string
 	for _, f := range found {

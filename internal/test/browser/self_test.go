@@ -105,6 +105,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 			want string
 		}{
 			{"text with too little contrast", "/contrast", (*Page).Accessibility, "color-contrast"},
+			{"text with too little contrast, of the colours alone", "/contrast", (*Page).Contrast, "color-contrast"},
 			{"an inline style", "/violation", (*Page).Violations, "style-src-attr inline"},
 			{"an error in a script", "/error", (*Page).Errors, "planted"},
 			{"a request", "/sound", (*Page).Requests, "/sound"},
