@@ -9,7 +9,6 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/jeton-auth/jeton/internal/config"
@@ -49,7 +48,8 @@ func serve(ctx context.Context, p *place, out io.Writer) error {
 
 	survivePipes()
 
-	lines := &logWriter{to: os.Stderr}
+	lines := newLogWriter(os.Stderr)
+	defer lines.flush(logPatience)
 	log := logger(conf.Log, lines)
 	if os.Getenv("GOGC") == "" {
 		// The heap is small and most garbage comes from requests: collecting half as often
@@ -104,22 +104,6 @@ func hasher() []string {
 func survivePipes() {
 	// The channel is never read: the write returns an error, too.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-}
-
-// logWriter writes log lines and counts those that could not be written.
-type logWriter struct {
-	to   io.Writer
-	lost atomic.Int64
-}
-
-// Write implements io.Writer. It reports no error: package slog would drop it, and the next line
-// is tried again.
-func (w *logWriter) Write(line []byte) (int, error) {
-	if _, err := w.to.Write(line); err != nil {
-		w.lost.Add(1)
-	}
-
-	return len(line), nil
 }
 
 // logger returns the log of the server. The configuration has been checked: its level is one

@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -43,6 +45,44 @@ func TestTheReaderOfTheLogGoesAway(t *testing.T) {
 	})
 
 	s.Client(t).MustLogin(t, crashName, crashPW)
+	s.Stop(t)
+}
+
+// TestTheReaderOfTheLogHangs checks that a server starts and answers while nobody reads its log, and
+// that the lines arrive when the reader goes on.
+func TestTheReaderOfTheLogHangs(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "log")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	fd, err := syscall.Open(pipe, syscall.O_RDWR|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := os.NewFile(uintptr(fd), pipe)
+	defer reader.Close()
+
+	for full := make([]byte, 4096); err == nil; {
+		_, err = syscall.Write(fd, full)
+	}
+	if !errors.Is(err, syscall.EAGAIN) {
+		t.Fatalf("fill the pipe: %v", err)
+	}
+
+	s := Start(t, Options{
+		Config: counted,
+		Under:  []string{"sh", "-c", `exec "$@" 2>"$LOG"`, "sh"},
+		Env:    []string{"LOG=" + pipe, "JETON_LOG_REQUESTS=all"},
+	})
+	s.Client(t).MustLogin(t, crashName, crashPW)
+
+	log := &Output{}
+	go func() { _, _ = io.Copy(log, reader) }()
+	Wait(t, "the log line of the login", func() bool {
+		return strings.Contains(log.String(), `"path":"/login"`)
+	})
+
 	s.Stop(t)
 }
 
