@@ -1,6 +1,9 @@
 package config
 
 import (
+	"cmp"
+	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -26,7 +29,9 @@ func (c checker) issuer() {
 	}
 
 	c.issuerURL(s)
-	c.listen(&s.Listen)
+	if _, ok := c.listen(&s.Listen); ok && c.Valid(&s.URL) {
+		c.issuerPort(s)
+	}
 	c.host(&s.Host, "auth.example.org")
 	c.tls(&s.TLS, s.PlainHTTP)
 
@@ -76,6 +81,28 @@ func (c checker) issuerURL(s *Issuer) {
 	case u.Scheme == "http" && !s.PlainHTTP:
 		c.Invalid(field, kind, s.URL, "https://, or plain_http: true")
 	}
+}
+
+// issuerPort warns of a URL that leads to another port than the one that the issuer listens on, if nothing is known that
+// stands between them. A port of an address that other machines reach may be mapped, as containers do.
+func (c checker) issuerPort(s *Issuer) {
+	u, err := url.Parse(s.URL)
+	host, port, bad := net.SplitHostPort(s.Listen)
+	if err != nil || bad != nil || len(c.conf.TrustedProxies) > 0 {
+		return
+	}
+
+	address, _ := netip.ParseAddr(host)
+	want := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	// Port 0 is any free one: a test's.
+	if port == want || port == "0" || host != "localhost" && !address.IsLoopback() {
+		return
+	}
+
+	c.conf.Warnings = append(c.conf.Warnings, c.At(&s.URL, fmt.Sprintf(
+		"clients connect to port %s, and issuer.listen has port %s of this machine alone: change one of them, or name "+
+			"the proxy between them in trusted_proxies", want, port,
+	)))
 }
 
 // audiences checks that no two services accept each other's tokens.

@@ -175,11 +175,16 @@ var tokenPattern = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 func (c checker) cookie(name *string, s *Service) {
 	lower := strings.ToLower(*name)
 	prefixed := strings.HasPrefix(lower, "__host-") || strings.HasPrefix(lower, "__secure-")
+	// Browsers send a cookie to all ports of a host, so to the authorization server and other services as well.
+	own := strings.TrimPrefix(*name, "__Host-")
 	switch {
 	case !tokenPattern.MatchString(*name) || len(*name) > 128:
 		c.Invalid(name, "cookie name", *name, "letters, digits, - and _, at most 128 bytes (RFC 6265)")
 	case s.PlainHTTP && prefixed:
 		c.Invalid(name, "cookie name", *name, "a name without this prefix: the prefix needs TLS, and plain_http is on")
+	case strings.HasPrefix(own, "jeton-") && own != "jeton-"+s.Name:
+		const want = "one that begins with neither jeton- nor __Host-jeton-, as those of other services and of the issuer do"
+		c.Invalid(name, "cookie name", *name, want)
 	}
 }
 

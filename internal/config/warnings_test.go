@@ -91,3 +91,34 @@ func TestWarningsOfBypassedRules(t *testing.T) {
 		})
 	}
 }
+
+func TestWarningsOfAnIssuerThatNobodyReaches(t *testing.T) {
+	for _, tc := range []struct {
+		name, url, listen, head string
+		want                    string // in the warning, or none
+	}{
+		{"another port", "https://auth.example.org", "localhost:8446", "", "port 443, and issuer.listen has port 8446"},
+		{"another port of an address", "https://a.example:8443", "[::1]:8446", "", "port 8443, and issuer.listen has"},
+		{"the same port", "https://localhost:8446", "127.0.0.1:8446", "", ""},
+		{"the port of https", "https://localhost", "127.0.0.1:443", "", ""},
+		{"any free port", "https://localhost:8446", "localhost:0", "", ""},
+		{"a port that others reach, and may map", "https://auth.example.org", ":8446", "", ""},
+		{"a proxy", "https://auth.example.org", "localhost:8446", "trusted_proxies: [127.0.0.1]", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			text := tc.head + "\nissuer: {url: '" + tc.url + "', listen: '" + tc.listen + "'}\n"
+			conf, err := config.Parse("jeton.yaml", []byte(text), environment())
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			got := ""
+			if len(conf.Warnings) > 0 {
+				got = conf.Warnings.Error()
+			}
+			if (got != "") != (tc.want != "") || !strings.Contains(got, tc.want) {
+				t.Errorf("warnings are %q, want %q", got, tc.want)
+			}
+		})
+	}
+}

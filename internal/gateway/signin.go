@@ -4,11 +4,13 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -43,6 +45,9 @@ type signIn struct {
 	seal      seal
 	browser   web.Cookie // that began the sign-in; without it a code is useless
 	rounds    web.Cookie // how many sign-ins succeeded just now
+
+	log    *slog.Logger
+	warned atomic.Bool // of an address that is not declared
 }
 
 // newSignIn returns the sign-in of a service, or nil if it has none.
@@ -66,6 +71,7 @@ func newSignIn(c Config) (*signIn, error) {
 		seal:      sealed,
 		browser:   web.Cookie{Name: name + ".pre", PlainHTTP: c.Service.PlainHTTP},
 		rounds:    web.Cookie{Name: name + ".rounds", PlainHTTP: c.Service.PlainHTTP},
+		log:       c.Log,
 	}, nil
 }
 
@@ -132,6 +138,14 @@ func (s *signIn) origin(arrived web.Origin) string {
 	// It is empty for a service that a reload is just removing.
 	if len(list) == 0 || slices.Contains(list, at) {
 		return at
+	}
+
+	if !s.warned.Swap(true) { // once, since every request may have another name
+		s.log.Warn(
+			"sign-ins at an address that is not one of the service return to another one; "+
+				"if it is right, name it in url, host or hosts of the service",
+			"service", s.service, "address", at, "returns_to", list[0],
+		)
 	}
 
 	return list[0]

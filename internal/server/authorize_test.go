@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -178,7 +179,8 @@ func TestACodeIsForABrowserThatLoadsThePage(t *testing.T) {
 	}
 }
 
-// TestASignInReturnsToTheAddressOfTheProxy checks which address a browser comes back to.
+// TestASignInReturnsToTheAddressOfTheProxy checks which address a browser comes back to, and that the log has one line
+// for each service at which that is not the one it came to.
 func TestASignInReturnsToTheAddressOfTheProxy(t *testing.T) {
 	const conf = easy + `
 trusted_proxies: [127.0.0.1, "::1"]
@@ -198,7 +200,8 @@ services:
     listen: 127.0.0.1:0
     routes: [{match: GET /me, respond: {template: '{{.Name}}'}}]
 `
-	s := jetontest.Start(t, conf)
+	log := &logBuffer{}
+	s := jetontest.Start(t, conf, jetontest.Log(log, slog.LevelWarn))
 	port, local := portOf(t, s.URL("shop")), portOf(t, s.URL("local"))
 
 	for _, tc := range []struct {
@@ -241,5 +244,20 @@ services:
 				t.Errorf("authorize: got %d to %q, want the sign-in page", answer.Status, answer.Header.Get("Location"))
 			}
 		})
+	}
+
+	const warning = "sign-ins at an address that is not one of the service return to another one; " +
+		"if it is right, name it in url, host or hosts of the service"
+	got := strings.Join(log.lines(warning), "\n")
+	for _, want := range []string{
+		`"service":"shop","address":"https://shop.example` + port + `","returns_to":"http://shop.example` + port + `"`,
+		`"service":"blog","address":"` + s.URL("blog") + `","returns_to":"https://www.example/blog"`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("warnings are\n%s\nwant one with %s", got, want)
+		}
+	}
+	if n := len(log.lines(warning)); n != 2 {
+		t.Errorf("%d warnings, want 2:\n%s", n, got)
 	}
 }

@@ -188,8 +188,12 @@ func (s *Server) warnOfRestart(conf *config.Config) {
 	}
 }
 
-// warnOfWeaknesses logs every option that is weaker than the default.
+// warnOfWeaknesses logs the warnings of a configuration, and every option that is weaker than the default.
 func (s *Server) warnOfWeaknesses(conf *config.Config) {
+	for _, w := range conf.Warnings {
+		s.c.Log.Warn("the configuration may not do what it should", "warning", w.String())
+	}
+
 	if conf.Database != nil {
 		for _, weak := range conf.Database.Weaknesses() {
 			s.c.Log.Warn("the database connection is weaker than the default", "option", weak)
