@@ -83,8 +83,9 @@ func (c checker) issuerURL(s *Issuer) {
 	}
 }
 
-// issuerPort warns of a URL that leads to another port than the one that the issuer listens on, if nothing is known that
-// stands between them. A port of an address that other machines reach may be mapped, as containers do.
+// issuerPort warns of a URL that leads to another port than the one that the issuer listens on, if
+// nothing is known that stands between them. A port of an address that other machines reach may be
+// mapped, as containers do.
 func (c checker) issuerPort(s *Issuer) {
 	u, err := url.Parse(s.URL)
 	host, port, bad := net.SplitHostPort(s.Listen)

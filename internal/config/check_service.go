@@ -183,7 +183,7 @@ func (c checker) cookie(name *string, s *Service) {
 	case s.PlainHTTP && prefixed:
 		c.Invalid(name, "cookie name", *name, "a name without this prefix: the prefix needs TLS, and plain_http is on")
 	case strings.HasPrefix(own, "jeton-") && own != "jeton-"+s.Name:
-		const want = "one that begins with neither jeton- nor __Host-jeton-, as those of other services and of the issuer do"
+		const want = "one without jeton- at its begin, as those of other services and of the issuer have"
 		c.Invalid(name, "cookie name", *name, want)
 	}
 }

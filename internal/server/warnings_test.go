@@ -25,7 +25,7 @@ func TestWarningsOfTheConfigurationAreLoggedAtEachStartAndReload(t *testing.T) {
 	reloaded := log.lines(warning)
 
 	if len(started) == 0 || len(reloaded) != 2*len(started) {
-		t.Fatalf("%d lines after the start and %d after a reload, want some and as many again", len(started), len(reloaded))
+		t.Fatalf("%d lines at the start, %d after a reload; want some, and twice as many", len(started), len(reloaded))
 	}
 	if want := "routes[3] judges /ADMIN"; !strings.Contains(strings.Join(started, "\n"), want) {
 		t.Errorf("warnings are\n%s\nwant one with %q", strings.Join(started, "\n"), want)

@@ -48,7 +48,7 @@ func TestTheReaderOfTheLogGoesAway(t *testing.T) {
 	s.Stop(t)
 }
 
-// TestTheReaderOfTheLogHangs checks that a server starts and answers while nobody reads its log, and
+// TestTheReaderOfTheLogHangs checks that a server starts and answers while nothing reads its log, and
 // that the lines arrive when the reader goes on.
 func TestTheReaderOfTheLogHangs(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "log")
