@@ -61,6 +61,7 @@ type Token struct {
 	Expires       time.Time `json:"expires_at"`
 	MaxUses       int64     `json:"max_uses,omitempty"`       // 0: not counted
 	UsesRemaining *int64    `json:"uses_remaining,omitempty"` // nil: not counted
+	LastUsed      time.Time `json:"last_used_at,omitzero"`    // written lazily: may be seconds old; absent: never
 }
 
 // Revocations is a page of the list of revoked tokens, whose signatures may still be valid. Each

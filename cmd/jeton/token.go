@@ -60,6 +60,7 @@ tokens that are not counted are not stored.`,
 		"SCOPES",
 		"VALID FROM",
 		"EXPIRES",
+		"LAST USED",
 		"USES LEFT",
 		"PARENT",
 	}
@@ -73,6 +74,7 @@ tokens that are not counted are not stored.`,
 			strings.Join(t.Scopes, " "),
 			when(t.NotBefore),
 			when(t.Expires),
+			when(t.LastUsed),
 			usesLeft(t),
 			cmp.Or(t.Parent, "-"),
 		}
@@ -131,6 +133,7 @@ func tokenShow() *cobra.Command {
 			{"created", when(t.Created)},
 			{"valid from", when(t.NotBefore)},
 			{"expires", when(t.Expires)},
+			{"last used", when(t.LastUsed)},
 			{"uses left", usesLeft(t)},
 		}
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
@@ -42,9 +41,6 @@ func authorization(h http.Header, scheme string) (string, error) {
 
 // tokenCredential is a token that a request shows.
 type tokenCredential struct{ *token.Live }
-
-// LastUsed returns the zero time: the last use of a token is not kept.
-func (tokenCredential) LastUsed() time.Time { return time.Time{} }
 
 // Origin implements Credential.
 func (c tokenCredential) Origin() (Origin, error) { return Origin{Token: c.Live}, nil }

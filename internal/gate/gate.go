@@ -43,7 +43,7 @@ type Gate struct {
 }
 
 // New returns a gate. It spends uses in counts, records refusals in log, and updates the
-// last use of a session.
+// last use of a session or a token.
 func New(sessions *session.Sessions, counts *count.Counts, log *audit.Log, now func() time.Time) *Gate {
 	return &Gate{
 		sessions: sessions,
@@ -116,9 +116,13 @@ func (g *Gate) Admit(ctx context.Context, req *Request) (Decision, error) {
 	}
 
 	// Only now: a refused request must not keep an idle session alive.
-	live := d.Session()
-	if live != nil {
-		g.sessions.Used(live, req.Now)
+	switch c := d.credential.(type) {
+	case sessionCredential:
+		g.sessions.Used(c.Live, req.Now)
+	case tokenCredential:
+		c.Used(req.Now)
+	case narrowedToken:
+		c.Used(req.Now)
 	}
 
 	// Explain reads recent decisions; those on audited routes are in the audit log instead.

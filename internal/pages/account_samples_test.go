@@ -186,6 +186,7 @@ func sampleTokens() []jeton.Token {
 	}
 
 	nightly := counted(sampleToken("t1", "nightly export", 4*day), 17, 20)
+	nightly.LastUsed = noon.Add(-5 * time.Hour)
 	nightly.Allows = []string{"GET /reports/*"}
 	nightly.Networks = []string{"10.0.0.0/8"}
 	nightly.Scopes = []string{"reports:read"}

@@ -79,6 +79,7 @@ func adminTokenSamples() map[string][]any {
 		}
 		if i < len(uses) {
 			t.MaxUses, t.UsesRemaining = 50, &uses[i]
+			t.LastUsed = noon.Add(-time.Hour)
 		}
 		tokens = append(tokens, t)
 	}

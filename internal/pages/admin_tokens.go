@@ -40,6 +40,7 @@ type adminTokenRow struct {
 	Tags  []Tag
 	Owner Text
 	At    string // services that accept it
+	Used  time.Time
 	Left  Meter
 }
 
@@ -96,6 +97,7 @@ func (p *Pages) adminTokenRow(t jeton.Token) adminTokenRow {
 		Tags:  p.adminTokenTags(t),
 		Owner: tokenOwner(t),
 		At:    strings.Join(t.Audience, ", "),
+		Used:  t.LastUsed,
 		Left:  spanLeft(t.NotBefore, t.Expires, p.Now()),
 	}
 	if row.Name == "" {

@@ -46,6 +46,7 @@ type tokenRow struct {
 	Networks []string
 	Scopes   []string
 	Created  time.Time
+	LastUsed time.Time
 	Uses     *Meter // nil: they are not counted
 	Time     Meter
 }
@@ -127,6 +128,7 @@ func newTokenRow(t jeton.Token, now time.Time) tokenRow {
 		Networks: t.Networks,
 		Scopes:   t.Scopes,
 		Created:  t.Created,
+		LastUsed: t.LastUsed,
 		Time:     timeLeft(later(t.Created, t.NotBefore), t.Expires, now),
 	}
 

@@ -133,8 +133,19 @@ func (o *older) applied(t *testing.T) (n int) {
 
 // onOlder runs a test with the database of the previous version, of each engine.
 func onOlder(t *testing.T, run func(t *testing.T, o *older)) {
-	t.Run("sqlite", func(t *testing.T) { run(t, newOlder(t, "", 9)) })
-	t.Run("postgres", func(t *testing.T) { run(t, newOlder(t, shared.Database(t), 5)) })
+	t.Run("sqlite", func(t *testing.T) { run(t, newOlder(t, "", previous(t, "sqlite"))) })
+	t.Run("postgres", func(t *testing.T) { run(t, newOlder(t, shared.Database(t), previous(t, "postgres"))) })
+}
+
+// previous returns the schema before the one of this program.
+func previous(t *testing.T, engine string) int {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join("..", "store", engine, "schema", "*.sql"))
+	if err != nil || len(names) < 2 {
+		t.Fatalf("steps of %s = %v, %v, want some", engine, names, err)
+	}
+
+	return len(names) - 1
 }
 
 func TestCommandsLeaveAnOlderSchemaAsItIs(t *testing.T) {
@@ -197,7 +208,7 @@ func TestABackupOfAnOlderSchemaCanBeRestored(t *testing.T) {
 			t.Errorf("after a backup the database has schema %d, want still %d", got, o.schema)
 		}
 
-		to := newOlder(t, "", 8) // is set aside
+		to := newOlder(t, "", previous(t, "sqlite")) // is set aside
 		_, err = server.Restore(t.Context(), to.conf, server.Restoring{Path: path, Report: func(server.Progress) {}})
 		if err != nil {
 			t.Fatalf("Restore = %v", err)

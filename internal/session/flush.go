@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/sweep"
@@ -19,25 +18,8 @@ const (
 
 // Run writes last uses and deletes expired sessions until ctx ends.
 func (s *Sessions) Run(ctx context.Context) error {
-	var sweeping sync.WaitGroup
-	defer sweeping.Wait()
-
-	sweeping.Go(func() { sweep.Loop(ctx, sweep.Interval, s.sweep) }) // last uses do not wait for the sweep
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
-
-	for {
-		select {
-		case <-ctx.Done():
-			// ctx has ended, and uses since the last flush are still to be written.
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			s.flush(last)
-			return nil
-		case <-tick.C:
-			s.flush(ctx)
-		}
-	}
+	sweep.FlushLoop(ctx, flushEvery, s.flush, s.sweep)
+	return nil
 }
 
 // flush writes the pending last uses. What could not be written stays pending.

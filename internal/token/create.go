@@ -243,6 +243,7 @@ func public(r Record) jeton.Token {
 		Created:   r.Created,
 		NotBefore: r.Window.Opens,
 		Expires:   r.Window.Closes,
+		LastUsed:  r.LastUsed,
 	}
 
 	for _, rule := range r.Limits.Allows {

@@ -2,6 +2,7 @@ package token
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -9,17 +10,24 @@ import (
 	"github.com/jeton-auth/jeton/internal/policy"
 )
 
-// Live is a cached token. It never changes; a changed token is a new Live.
+// Live is a cached token. Only its last use changes; a changed token is a new Live.
 type Live struct {
 	Record
 	count.Key
-	own []policy.Budget
+	own      []policy.Budget
+	lastUsed atomic.Int64 // milliseconds since 1970; 0: unknown
+	uses     *lastUses
 }
 
 // newLive returns a stored token for the cache, with the budget that its uses are taken
 // from.
 func (t *Tokens) newLive(r Record) *Live {
-	l := &Live{Record: r}
+	l := &Live{Record: r, uses: &t.uses}
+	used := t.latest(r)
+	if !used.IsZero() {
+		l.lastUsed.Store(used.UnixMilli())
+	}
+
 	l.Key.Token = r.Number
 	if r.Owner.Kind == jeton.KindUser {
 		l.Key.User = r.Owner.ID

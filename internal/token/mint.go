@@ -249,16 +249,16 @@ func (t *Tokens) Inspect(
 		return Inspection{Live: l}, err
 	}
 
-	s := Inspection{Live: l}
-	if len(l.own) == 0 {
-		return s, nil
+	s := Inspection{Live: l, Counted: len(l.own) > 0}
+	switch {
+	case s.Counted && consume:
+		s.Left, err = t.counts.Spend(ctx, &l.Key, l.own)
+	case s.Counted:
+		s.Left, err = t.counts.Left(ctx, &l.Key, l.own)
 	}
 
-	s.Counted = true
-	if consume {
-		s.Left, err = t.counts.Spend(ctx, &l.Key, l.own)
-	} else {
-		s.Left, err = t.counts.Left(ctx, &l.Key, l.own)
+	if err == nil && consume {
+		l.Used(t.now())
 	}
 
 	return s, err
@@ -374,6 +374,7 @@ func (t *Tokens) listed(ctx context.Context, records []Record) ([]jeton.Token, e
 			continue
 		}
 
+		r.LastUsed = t.latest(r)
 		tok := public(r)
 		if r.MaxUses != policy.Unlimited {
 			l := t.newLive(r)
@@ -410,9 +411,9 @@ func (t *Tokens) Voided(ctx context.Context, after int64, limit int) ([]Voided, 
 // assertion usable again.
 const sweepGrace = 24 * time.Hour
 
-// Run deletes expired records until ctx ends.
+// Run writes last uses and deletes expired records until ctx ends.
 func (t *Tokens) Run(ctx context.Context) error {
-	sweep.Loop(ctx, sweep.Interval, t.sweep)
+	sweep.FlushLoop(ctx, flushEvery, t.flush, t.sweep)
 	return nil
 }
 

@@ -77,7 +77,8 @@ type Record struct {
 	MaxUses        int64 // or policy.Unlimited
 	Window         policy.Window
 	Created        time.Time
-	Source         string // address that requested it
+	Source         string    // address that requested it
+	LastUsed       time.Time // zero: never, or before last uses were kept
 }
 
 // Once is a client assertion, which is accepted once. The zero value is none.
@@ -192,6 +193,8 @@ type Store interface {
 	// ListVoid returns at most limit entries of the revocation list after a sequence number,
 	// in order.
 	ListVoid(ctx context.Context, after int64, now time.Time, limit int) ([]Voided, error)
+	// TouchTokens moves last uses forward, by number. It leaves out tokens that have ended.
+	TouchTokens(ctx context.Context, at map[int64]time.Time) error
 	// SweepTokens deletes at most limit tokens, assertions and revocations each that expired
 	// before the given time, and returns the largest of the three numbers: less than limit
 	// means that nothing is left to delete.

@@ -51,6 +51,7 @@ type Tokens struct {
 	live    *cache.Cache[Live]     // by Record.Hash
 	checked *cache.Cache[verified] // verified signatures, by the SHA-256 of the text
 	clock   *sweep.Clock
+	uses    lastUses
 }
 
 // Config is what New needs.
@@ -68,7 +69,7 @@ type Config struct {
 	Clock *sweep.Clock // that expired tokens are deleted by; nil: Now
 }
 
-// New returns the tokens of a server. Run sweeps.
+// New returns the tokens of a server. Run writes last uses and deletes expired tokens.
 func New(ctx context.Context, c Config) (*Tokens, error) {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
@@ -86,6 +87,7 @@ func New(ctx context.Context, c Config) (*Tokens, error) {
 		live:    cache.New[Live](c.Cache, nil),
 		checked: cache.New[verified](c.Cache, nil),
 		clock:   c.Clock,
+		uses:    lastUses{pending: map[int64]int64{}},
 	}
 
 	t.issuer.Store(new(string))

@@ -72,7 +72,7 @@ func TestAnIncompleteBackupIsRefused(t *testing.T) {
 		{
 			"newer rows",
 			sealed(changed(t, good, 'H', func(b []byte) []byte {
-				return bytes.Replace(b, []byte(`"level":5`), []byte(`"level":6`), 1)
+				return bytes.Replace(b, []byte(`"level":6`), []byte(`"level":7`), 1)
 			})),
 			"newer jeton",
 		},

@@ -13,7 +13,7 @@ const (
 	sessionColumns = "id, hash, account, service, created, expires, idle, used, source, " +
 		"parent, methods, proved, agent"
 	tokenColumns = "accessor, hash, format, kind, name, parent, version, audience, scopes, " +
-		"allows, networks, max_uses, created, opens, expires, source"
+		"allows, networks, max_uses, created, opens, expires, source, used"
 	ticketColumns = "hash, purpose, account, login, service, data, expires, used"
 	keyColumns    = "kid, kind, alg, public, sealed, created, opens, retires, closes, revoked"
 	endedColumns  = "hash, accessor, name, owner, at, actor, action"

@@ -261,16 +261,16 @@ func (db *Store) ProveSession(ctx context.Context, id string, at time.Time, ev j
 	})
 }
 
-// TouchSessions implements session.Store. In the order of their numbers, neighbours
-// share a page.
+// TouchSessions implements session.Store.
 func (db *Store) TouchSessions(ctx context.Context, at map[int64]time.Time) error {
-	logins := slices.Sorted(maps.Keys(at))
+	return db.touch(ctx, "UPDATE sessions SET used = $2 WHERE login = $1 AND used < $2", at)
+}
+
+// touch moves last uses forward. In the order of their numbers, neighbours share a page.
+func (db *Store) touch(ctx context.Context, update string, at map[int64]time.Time) error {
 	return db.do(ctx, func(ctx context.Context, tx Conn) error {
-		for _, login := range logins {
-			if _, err := tx.Exec(
-				ctx, "UPDATE sessions SET used = $2 WHERE login = $1 AND used < $2", login,
-				milli(at[login]),
-			); err != nil {
+		for _, number := range slices.Sorted(maps.Keys(at)) {
+			if _, err := tx.Exec(ctx, update, number, milli(at[number])); err != nil {
 				return err
 			}
 		}

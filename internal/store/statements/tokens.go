@@ -44,7 +44,7 @@ func insertToken(ctx context.Context, tx Conn, r token.Record) error {
 		ctx, insertInto("tokens", "account, client, "+tokenColumns), user, client, r.Accessor, r.Hash[:],
 		string(r.Format), string(r.Kind), r.Name, r.Parent, r.Owner.Version, list(r.Audience),
 		list(r.Scopes), texts(r.Limits.Allows), texts(r.Limits.Networks), r.MaxUses, milli(r.Created),
-		milli(r.Window.Opens), milli(r.Window.Closes), r.Source,
+		milli(r.Window.Opens), milli(r.Window.Closes), r.Source, milli(r.LastUsed),
 	)
 
 	return err
@@ -96,13 +96,13 @@ func scanToken(row Row) (token.Record, error) {
 	var r token.Record
 	var h, audience, scopes, allows, networks, groups []byte
 	var format, kind string
-	var created, opens, expires int64
+	var created, opens, expires, used int64
 	var client bool
 
 	err := row.Scan(
 		&r.Number, &r.Accessor, &h, &format, &kind, &r.Name, &r.Parent, &r.Owner.Version, &audience,
-		&scopes, &allows, &networks, &r.MaxUses, &created, &opens, &expires, &r.Source, &client,
-		&r.Owner.ID, &r.Owner.Name, &groups, &r.Owner.Service, &r.ParentAccessor,
+		&scopes, &allows, &networks, &r.MaxUses, &created, &opens, &expires, &r.Source, &used,
+		&client, &r.Owner.ID, &r.Owner.Name, &groups, &r.Owner.Service, &r.ParentAccessor,
 	)
 	if err != nil {
 		return r, err
@@ -115,6 +115,7 @@ func scanToken(row Row) (token.Record, error) {
 	}
 
 	r.Created = time.UnixMilli(created)
+	r.LastUsed = known(used)
 	r.Window = policy.Window{Opens: time.UnixMilli(opens), Closes: time.UnixMilli(expires)}
 
 	r.Hash, err = hash(h)
@@ -150,6 +151,11 @@ func decodeToken(r *token.Record, audience, scopes, allows, networks []byte) err
 func (db *Store) FindSigned(ctx context.Context, jti, generation secret.Hash) (number int64, void bool, err error) {
 	err = db.engine.QueryRow(ctx, FindSigned, jti[:], generation[:]).Scan(&number, &void)
 	return number, void, Unavailable(err)
+}
+
+// TouchTokens implements token.Store.
+func (db *Store) TouchTokens(ctx context.Context, at map[int64]time.Time) error {
+	return db.touch(ctx, "UPDATE tokens SET used = $2 WHERE number = $1 AND used < $2", at)
 }
 
 // EndTokens implements token.Store.

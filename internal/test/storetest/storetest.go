@@ -350,6 +350,7 @@ func Closed(t *testing.T, open Open) {
 		{"TouchSessions", func(ctx context.Context) error {
 			return s.TouchSessions(ctx, map[int64]time.Time{r.Login: noon})
 		}},
+		{"TouchTokens", func(ctx context.Context) error { return s.TouchTokens(ctx, map[int64]time.Time{1: noon}) }},
 		{
 			"ListSessions",
 			func(ctx context.Context) error { _, err := s.ListSessions(ctx, session.Which{}, 9); return err },

@@ -35,6 +35,7 @@ func Tokens(t *testing.T, open Open) {
 		{"which token was revoked, by whom and when, is known as long as the audit log", endedTokenKnown},
 		{"every end is published before it returns, and when its caller cancels", tokenEndsArePublished},
 		{"lists are newest first and respect the limit", tokensListed},
+		{"the last use of a token moves forward only", tokenTouchForward},
 	})
 }
 
@@ -335,4 +336,46 @@ func tokensListed(t *testing.T, s Store) {
 	}
 
 	kept(t, "the token that is listed", list[0], last)
+}
+
+// tokenTouchForward checks that a last use never goes back, as two nodes may write theirs in either order, and that one
+// which is written after the end of its token is no error and brings nothing back.
+func tokenTouchForward(t *testing.T, s Store) {
+	job := clientAdded(t, s, "job")
+	one, two := minted(t, s, mint(job, "one")), minted(t, s, mint(job, "two"))
+	ended := minted(t, s, mint(job, "ended"))
+	must(t, s.EndTokens(t.Context(), token.Which{Hash: ended.Hash}, nil, event(audit.TokenRevoke, "token:t_ended")))
+
+	at := func(seconds int) time.Time { return noon.Add(time.Duration(seconds) * time.Second).UTC() }
+	for _, tc := range []struct {
+		name             string
+		at               map[int64]time.Time
+		wantOne, wantTwo time.Time
+	}{
+		{"nothing", nil, time.Time{}, time.Time{}},
+		{"the first of both", map[int64]time.Time{one.Number: at(9), two.Number: at(8)}, at(9), at(8)},
+		{
+			"one back, one forward, one that has ended",
+			map[int64]time.Time{one.Number: at(1), two.Number: at(10), ended.Number: at(10)},
+			at(9),
+			at(10),
+		},
+	} {
+		must(t, s.TouchTokens(t.Context(), tc.at))
+
+		for text, want := range map[string]time.Time{"one": tc.wantOne, "two": tc.wantTwo} {
+			r, err := s.FindToken(t.Context(), secret.HashOf(text))
+			must(t, err)
+			if !r.LastUsed.Equal(want) {
+				t.Errorf("after %s: token %s was last used %v, want %v", tc.name, text, r.LastUsed, want)
+			}
+		}
+	}
+
+	noToken(t, s, "ended")
+	list, err := s.ListTokens(t.Context(), token.Which{Client: "job"}, 10)
+	must(t, err)
+	if len(list) != 2 || !list[0].LastUsed.Equal(at(10)) || !list[1].LastUsed.Equal(at(9)) {
+		t.Errorf("ListTokens = %v, want two, last used %v and %v", list, at(10), at(9))
+	}
 }
