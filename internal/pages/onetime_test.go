@@ -114,8 +114,22 @@ func TestProve(t *testing.T) {
 
 	a = b.post(path, url.Values{"username": {"eric"}, "password": {"wrong"}})
 	wantPage(t, a, http.StatusUnauthorized, "The password is not right.")
+
+	// Somebody has copied the cookie, or has planted it: the proof is not for them.
+	issuer, err := url.Parse(s.Issuer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	thief := newBrowser(t, s)
+	thief.client.Jar.SetCookies(issuer, b.client.Jar.Cookies(issuer))
+	wantPage(t, thief.get("/account"), http.StatusOK, "diane")
+
 	a = b.post(path, url.Values{"username": {"eric"}, "password": {right}})
 	wantRedirect(t, a, "/account/security")
+	wantPage(t, b.get("/account"), http.StatusOK, "diane")
+	if a := thief.get("/account"); a.Status != http.StatusSeeOther {
+		t.Errorf("GET /account with the secret before the proof = %d, want 303 to the sign-in", a.Status)
+	}
 
 	for _, e := range s.Events() {
 		if e.Action == "session.prove" && e.Actor != "user:diane" {

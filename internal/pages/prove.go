@@ -74,7 +74,7 @@ func (p *Pages) prove(w *web.Reply, r *http.Request) error {
 	}
 
 	who := gate.From(w).Principal()
-	err = p.Logins.Prove(r.Context(), who.Session, signin.PasswordRequest{
+	renewed, err := p.Logins.Prove(r.Context(), gate.From(w).Session(), signin.PasswordRequest{
 		Name:     who.Name,
 		Password: jeton.NewSecret(fields["password"]),
 		Service:  config.IssuerName,
@@ -94,6 +94,8 @@ func (p *Pages) prove(w *web.Reply, r *http.Request) error {
 
 		return p.again(w, r, "sign-in/prove", v, err)
 	}
+
+	p.keep(w, renewed)
 
 	return see(w, localPage(r.URL.Query().Get(toParam)))
 }

@@ -4,8 +4,10 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
@@ -133,6 +135,65 @@ func TestACodeOpensNothingOnceItsUserMayNotLogIn(t *testing.T) {
 				t.Errorf("got %d %s, want %d %s", a.Status, a.Code(), tc.want, tc.code)
 			}
 			b.isOut(s.URL("blog") + "/me")
+		})
+	}
+}
+
+// TestNoSessionIsLeftOfACodeThatIsUsedTwice sends one address with a code twice, as its user and a thief would.
+func TestNoSessionIsLeftOfACodeThatIsUsedTwice(t *testing.T) {
+	s := startSigningIn(t)
+	for _, tc := range []struct {
+		name   string
+		atOnce bool
+	}{
+		{"one after the other", false},
+		{"both at once", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBrowser(t, s)
+			b.signIn("diane")
+			finish := b.code(s.URL("shop") + "/me")
+
+			at, err := url.Parse(finish)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var cookies []string
+			for _, c := range b.client.Jar.Cookies(at) {
+				cookies = append(cookies, c.Name+"="+c.Value)
+			}
+			header := append([]string{"Cookie", strings.Join(cookies, "; ")}, loading...)
+
+			var uses sync.WaitGroup
+			for range 2 {
+				uses.Go(func() { s.Send(s.Client(), http.MethodGet, finish, "", header...) })
+				if !tc.atOnce {
+					uses.Wait()
+				}
+			}
+			uses.Wait()
+
+			var left []jeton.Session
+			s.MustControl("GET", "/api/v1/sessions?service=shop", nil, &left)
+			if len(left) > 0 {
+				t.Errorf("%d sessions are left, want none", len(left))
+			}
+
+			var granted, ended int
+			for _, e := range s.Events() {
+				if e.Service != "shop" {
+					continue
+				}
+				switch {
+				case e.Action == "login" && e.Outcome == "ok":
+					granted++
+				case e.Action == "session.end":
+					ended++
+				}
+			}
+			if granted != ended {
+				t.Errorf("%d sessions started by codes and %d ended, want as many", granted, ended)
+			}
 		})
 	}
 }

@@ -145,11 +145,18 @@ func TestAProofIsReadFromTheStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.live(t, s) // is cached from now on
+	shown := b.live(t, s) // is cached from now on
 
 	at := noon.Add(time.Minute)
-	if err := b.Prove(t.Context(), s.ID, at, jeton.Event{Action: "proof"}); err != nil {
+	renewed, err := b.Prove(t.Context(), shown, at, jeton.Event{Action: "proof"})
+	if err != nil {
 		t.Fatal(err)
+	}
+	if _, err := b.find(t, s); !errors.Is(err, jeton.ErrBadCredential) {
+		t.Errorf("Find with the secret before the proof = %v, want ErrBadCredential", err)
+	}
+	if l := b.live(t, renewed); l.ID != s.ID || l.Login != shown.Login || !renewed.Ends.Equal(s.Ends) {
+		t.Errorf("the session after the proof is %s until %v, want %s until %v", l.ID, renewed.Ends, s.ID, s.Ends)
 	}
 	if b.m.last.Event.Target != "session:"+s.ID || b.m.last.Event.Action != "proof" {
 		t.Errorf("event = %+v, want the session as its target", b.m.last.Event)
@@ -164,9 +171,9 @@ func TestAProofIsReadFromTheStore(t *testing.T) {
 		if _, err := b.Proved(t.Context(), id); !errors.Is(err, jeton.ErrBadCredential) {
 			t.Errorf("Proved(%q) = %v, want ErrBadCredential", id, err)
 		}
-		if err := b.Prove(t.Context(), id, at, jeton.Event{}); !errors.Is(err, jeton.ErrBadCredential) {
-			t.Errorf("Prove(%q) = %v, want ErrBadCredential", id, err)
-		}
+	}
+	if _, err := b.Prove(t.Context(), shown, at, jeton.Event{}); !errors.Is(err, jeton.ErrBadCredential) {
+		t.Errorf("Prove with the secret before the proof = %v, want ErrBadCredential", err)
 	}
 }
 

@@ -157,7 +157,7 @@ func (m *memory) EndSessions(_ context.Context, w Which, _ jeton.Event) (int, er
 	return len(ended), nil
 }
 
-func (m *memory) ProveSession(_ context.Context, id string, at time.Time, ev jeton.Event) error {
+func (m *memory) ProveSession(_ context.Context, renewal Renewal, ev jeton.Event) error {
 	unlock, err := m.lock()
 	defer unlock()
 
@@ -165,17 +165,18 @@ func (m *memory) ProveSession(_ context.Context, id string, at time.Time, ev jet
 		return err
 	}
 
-	for h, r := range m.sessions {
-		if r.ID == id {
-			r.Proved = at
-			m.sessions[h] = r
-			m.last.Event = ev
-
-			return nil
-		}
+	r, ok := m.sessions[renewal.Shown]
+	if !ok || r.ID != renewal.ID {
+		return jeton.ErrNotFound
 	}
 
-	return jeton.ErrNotFound
+	delete(m.sessions, renewal.Shown)
+	r.Hash, r.Proved, r.LastUsed = renewal.Fresh, renewal.At, renewal.At
+	m.sessions[renewal.Fresh] = r
+	m.last.Event = ev
+	m.Publish(change.Change{Kind: change.Sessions, Hashes: []secret.Hash{renewal.Shown}})
+
+	return nil
 }
 
 func (m *memory) TouchSessions(_ context.Context, at map[int64]time.Time) error {

@@ -12,21 +12,46 @@ import (
 	"github.com/jeton-auth/jeton/internal/secret"
 )
 
-// Prove stores that the user of a session was proved again by a password at a time, and adds the
-// event, which gets the session as its target. It returns jeton.ErrBadCredential if the session has
-// ended meanwhile, as a change of the password ends it.
-func (s *Sessions) Prove(ctx context.Context, id string, at time.Time, ev jeton.Event) error {
-	ev.Target = "session:" + id
+// Renewal is what the store does as the user of a session is proved again.
+type Renewal struct {
+	ID    string
+	Shown secret.Hash // of the secret that the request showed
+	Fresh secret.Hash // of the secret that replaces it
+	At    time.Time
+}
 
-	err := s.store.ProveSession(ctx, id, at, ev)
+// Prove stores that the user of a session was proved again by a password at a time, and adds the
+// event, which gets the session as its target. The session gets a new secret, and the one that was
+// shown is refused from then on: somebody who has planted or copied it gains nothing from the proof.
+// It returns jeton.ErrBadCredential if the session has ended or got another secret meanwhile, as a
+// change of the password ends it.
+func (s *Sessions) Prove(ctx context.Context, live *Live, at time.Time, ev jeton.Event) (Started, error) {
+	text, err := secret.NewSession(s.rand)
+	if err != nil {
+		return Started{}, err
+	}
+
+	ev.Target = "session:" + live.ID
+
+	err = s.store.ProveSession(ctx, Renewal{
+		ID:    live.ID,
+		Shown: live.hash,
+		Fresh: secret.HashOf(text.Reveal()),
+		At:    at,
+	}, ev)
 	if errors.Is(err, jeton.ErrNotFound) {
-		return jeton.ErrBadCredential
+		return Started{}, jeton.ErrBadCredential
 	}
 	if err != nil {
-		return fmt.Errorf("prove user of session: %w", err)
+		return Started{}, fmt.Errorf("prove user of session: %w", err)
 	}
 
-	return nil
+	return Started{
+		Secret: text,
+		ID:     live.ID,
+		At:     at,
+		Ends:   live.Expires(),
+	}, nil
 }
 
 // Proved returns when the user of a session was last proved by a password, or the zero time. It

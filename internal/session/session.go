@@ -65,8 +65,9 @@ type Start struct {
 	Record         // without Login
 	Version  int64 // of the owner's credential that was proved
 	Remember time.Time
-	Network  string // to remember as known for the owner
-	Siblings bool   // judge needs the open sessions, of which there may be many
+	Network  string      // to remember as known for the owner
+	Siblings bool        // judge needs the open sessions, of which there may be many
+	Ticket   secret.Hash // of the ticket that it starts for, which must not be revoked; zero: none
 	Event    jeton.Event
 }
 
@@ -111,9 +112,10 @@ type Store interface {
 	// EndSessions ends the selected sessions and their children in one step, adds the event if it
 	// ended any, and returns how many it ended. It ends none if w.Selects reports false.
 	EndSessions(ctx context.Context, w Which, ev jeton.Event) (int, error)
-	// ProveSession stores when the user of a session was proved again, and adds the event. It
-	// returns jeton.ErrNotFound if there is no such session.
-	ProveSession(ctx context.Context, id string, at time.Time, ev jeton.Event) error
+	// ProveSession stores when the user of a session was proved again, replaces the hash of its
+	// secret, and adds the event. It returns jeton.ErrNotFound if there is no such session with the
+	// hash that was shown.
+	ProveSession(ctx context.Context, r Renewal, ev jeton.Event) error
 	// TouchSessions stores last uses, by login. A crash may lose them.
 	TouchSessions(ctx context.Context, at map[int64]time.Time) error
 	// ListSessions returns at most limit of the selected sessions, newest first.
@@ -180,10 +182,11 @@ type Owner struct {
 	Network  string // of the login; remembered as known for the owner
 	Replaces int64  // login that this one replaces, or 0
 
-	Parent  int64     // login of the sign-in session that the new one ends with, or 0
-	Methods string    // how the owner was proved: values of RFC 8176, separated by spaces
-	Proved  time.Time // when by a password; zero: not by one
-	Agent   string    // User-Agent of the request, as it was sent
+	Ticket  secret.Hash // of the ticket that it starts for; zero: none
+	Parent  int64       // login of the sign-in session that the new one ends with, or 0
+	Methods string      // how the owner was proved: values of RFC 8176, separated by spaces
+	Proved  time.Time   // when by a password; zero: not by one
+	Agent   string      // User-Agent of the request, as it was sent
 }
 
 // Started is a new session. Only the caller has its secret.
@@ -197,7 +200,8 @@ type Started struct {
 // Start starts a session of the owner at a service under the terms, always with a new secret.
 // The event gets the session's id as its target and is added in the same transaction. With a
 // Parent the session expires no later than that, perhaps a 32nd of the time earlier. Start then
-// returns jeton.ErrBadCredential if the parent has ended, expired, or been idle for too long.
+// returns jeton.ErrBadCredential if the parent has ended, expired, or been idle for too long. With a
+// Ticket it does so if that was revoked.
 func (s *Sessions) Start(
 	ctx context.Context,
 	o Owner,
@@ -245,6 +249,7 @@ func (s *Sessions) Start(
 		Remember: now,
 		Siblings: t.MaxSessions != policy.Unlimited,
 		Network:  o.Network,
+		Ticket:   o.Ticket,
 		Event:    ev,
 	}
 	if t.Relogin.NeedsHistory() {

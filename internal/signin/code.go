@@ -17,6 +17,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/limit"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/ticket"
 )
@@ -75,7 +76,8 @@ type CodeRequest struct {
 // else; jeton.ErrForbidden, jeton.ErrRelogin or jeton.ErrSessionsFull as for any login.
 //
 // A code is used up by the attempt. The second use of one ends the sessions that the sign-in session
-// has at the service: one of the two users of the code has stolen it (RFC 6749, section 4.1.2).
+// has at the service: one of the two users of the code has stolen it (RFC 6749, section 4.1.2). Of two
+// uses at once neither is left with a session.
 func (l *Logins) Code(ctx context.Context, req CodeRequest) (session.Started, jeton.Principal, error) {
 	trail := auditTrail{
 		action:  audit.Login,
@@ -84,11 +86,25 @@ func (l *Logins) Code(ctx context.Context, req CodeRequest) (session.Started, je
 		request: req.Request,
 	}
 
-	started, user, err := l.continueAt(ctx, req, &trail)
+	return l.byTicket(&trail, "code", func() (session.Started, account.Account, error) {
+		return l.continueAt(ctx, req, &trail)
+	})
+}
+
+// byTicket starts the session of a user who comes with a ticket, and records a failure.
+func (l *Logins) byTicket(
+	trail *auditTrail,
+	what string,
+	start func() (session.Started, account.Account, error),
+) (session.Started, jeton.Principal, error) {
+	started, acct, err := start()
 	if err != nil {
 		l.audit.Record(trail.event(l.now(), err))
-		return session.Started{}, jeton.Principal{}, fmt.Errorf("log in by code: %w", err)
+		return session.Started{}, jeton.Principal{}, fmt.Errorf("log in by %s: %w", what, err)
 	}
+
+	user := principal(acct, started.At)
+	user.Session = started.ID
 
 	return started, user, nil
 }
@@ -98,22 +114,22 @@ func (l *Logins) continueAt(
 	ctx context.Context,
 	req CodeRequest,
 	trail *auditTrail,
-) (session.Started, jeton.Principal, error) {
+) (session.Started, account.Account, error) {
 	code, err := l.tickets.Take(ctx, ticket.Code, req.Code)
 	if errors.Is(err, jeton.ErrSpent) {
-		return session.Started{}, jeton.Principal{}, l.stolen(ctx, code, trail)
+		return session.Started{}, account.Account{}, l.stolen(ctx, code, req.Code, trail)
 	}
 	if err := trail.check("code", "", err); err != nil {
-		return session.Started{}, jeton.Principal{}, err
+		return session.Started{}, account.Account{}, err
 	}
 
 	if err := checkCode(code, req, trail); err != nil {
-		return session.Started{}, jeton.Principal{}, err
+		return session.Started{}, account.Account{}, err
 	}
 
 	parent, acct, err := l.signedIn(ctx, code, req.Service, trail)
 	if err != nil {
-		return session.Started{}, jeton.Principal{}, err
+		return session.Started{}, account.Account{}, err
 	}
 
 	owner := session.Owner{
@@ -123,6 +139,7 @@ func (l *Logins) continueAt(
 		Version:  acct.Version,
 		Network:  limit.Network(req.Source),
 		Replaces: req.Replaces,
+		Ticket:   secret.HashOf(req.Code),
 		Parent:   code.Login,
 		Methods:  strings.Join(parent.AMR, " "),
 		Proved:   parent.Proved,
@@ -130,19 +147,18 @@ func (l *Logins) continueAt(
 	}
 
 	started, err := l.open(ctx, owner, req.Service, req.Terms, req.Allow, trail)
-	if err != nil {
-		return session.Started{}, jeton.Principal{}, err
-	}
 
-	user := principal(acct, started.At)
-	user.Session = started.ID
-
-	return started, user, nil
+	return started, acct, err
 }
 
-// stolen ends what came of the first use of a code.
-func (l *Logins) stolen(ctx context.Context, code ticket.Ticket, trail *auditTrail) error {
+// stolen ends what came of the first use of a code, also if it is not done yet: the code is revoked first, and no
+// session starts for it from then on.
+func (l *Logins) stolen(ctx context.Context, code ticket.Ticket, text string, trail *auditTrail) error {
 	refusal := trail.fail("code", "", CodeUsed)
+
+	if err := l.tickets.Revoke(ctx, ticket.Code, text); err != nil {
+		return err
+	}
 
 	event := trail.event(l.now(), refusal)
 	event.Action, event.Outcome = audit.SessionEnd, audit.OK

@@ -3,7 +3,6 @@ package signin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -85,13 +84,9 @@ func (l *Logins) Link(ctx context.Context, req LinkRequest) (session.Started, je
 		request: req.Request,
 	}
 
-	started, user, err := l.followLink(ctx, req, &trail)
-	if err != nil {
-		l.audit.Record(trail.event(l.now(), err))
-		return session.Started{}, jeton.Principal{}, fmt.Errorf("log in by link: %w", err)
-	}
-
-	return started, user, nil
+	return l.byTicket(&trail, "link", func() (session.Started, account.Account, error) {
+		return l.followLink(ctx, req, &trail)
+	})
 }
 
 // followLink uses the link up, and starts the session.
@@ -99,10 +94,10 @@ func (l *Logins) followLink(
 	ctx context.Context,
 	req LinkRequest,
 	trail *auditTrail,
-) (session.Started, jeton.Principal, error) {
+) (session.Started, account.Account, error) {
 	t, err := l.tickets.Take(ctx, ticket.SignIn, req.Secret)
 	if err := trail.check("link", "", err); err != nil {
-		return session.Started{}, jeton.Principal{}, err
+		return session.Started{}, account.Account{}, err
 	}
 
 	acct, err := l.linked(ctx, t)
@@ -113,7 +108,7 @@ func (l *Logins) followLink(
 		}
 	}
 	if err := trail.check("user", "", err); err != nil {
-		return session.Started{}, jeton.Principal{}, err
+		return session.Started{}, account.Account{}, err
 	}
 
 	owner := session.Owner{
@@ -128,12 +123,6 @@ func (l *Logins) followLink(
 	}
 
 	started, err := l.open(ctx, owner, req.Service, req.Terms, nil, trail)
-	if err != nil {
-		return session.Started{}, jeton.Principal{}, err
-	}
 
-	user := principal(acct, started.At)
-	user.Session = started.ID
-
-	return started, user, nil
+	return started, acct, err
 }

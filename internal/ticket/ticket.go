@@ -55,6 +55,9 @@ const (
 	// MaxLifetime limits how long a ticket is valid.
 	MaxLifetime = 30 * 24 * time.Hour
 
+	// MaxPerUser limits the tickets of one purpose for one user. A new one ends the oldest.
+	MaxPerUser = 100
+
 	// sweepGrace is how long an expired ticket is kept, for nodes whose clocks differ.
 	sweepGrace = time.Hour
 )
@@ -71,7 +74,8 @@ type Ticket struct {
 
 // Store keeps tickets. Methods are safe for concurrent use, on many nodes.
 type Store interface {
-	// AddTicket stores a ticket under the hash of its secret.
+	// AddTicket stores a ticket under the hash of its secret. Of the tickets of one purpose for a user
+	// it keeps the MaxPerUser that expire last, taken or not.
 	AddTicket(ctx context.Context, h secret.Hash, t Ticket) error
 	// FindTicket returns a ticket that is valid at a time. It returns jeton.ErrSpent with the
 	// ticket if it was taken, and jeton.ErrNotFound if it is unknown, has another purpose, has
@@ -83,6 +87,8 @@ type Store interface {
 	// EndTickets deletes the tickets of a purpose for a user that were not taken, with 0 those
 	// for no user.
 	EndTickets(ctx context.Context, p Purpose, subject int64) error
+	// RevokeTicket deletes a ticket, taken or not. It waits for a step that starts a session for it.
+	RevokeTicket(ctx context.Context, p Purpose, h secret.Hash) error
 	// SweepTickets deletes at most limit tickets that expired before the given time, and returns
 	// how many it deleted.
 	SweepTickets(ctx context.Context, before time.Time, limit int) (int, error)
@@ -190,6 +196,15 @@ func (t *Tickets) find(
 func (t *Tickets) End(ctx context.Context, p Purpose, subject int64) error {
 	if err := t.store.EndTickets(ctx, p, subject); err != nil {
 		return fmt.Errorf("end tickets: %w", err)
+	}
+	return nil
+}
+
+// Revoke deletes a ticket, taken or not. A session that is about to start for it (session.Owner.Ticket) has either
+// started when Revoke returns, or does not start.
+func (t *Tickets) Revoke(ctx context.Context, p Purpose, text string) error {
+	if err := t.store.RevokeTicket(ctx, p, secret.HashOf(text)); err != nil {
+		return fmt.Errorf("revoke ticket: %w", err)
 	}
 	return nil
 }

@@ -49,6 +49,8 @@ func (s *store) TakeTicket(
 
 func (s *store) EndTickets(context.Context, ticket.Purpose, int64) error { return s.fail }
 
+func (s *store) RevokeTicket(context.Context, ticket.Purpose, secret.Hash) error { return s.fail }
+
 func (s *store) SweepTickets(context.Context, time.Time, int) (int, error) { return 0, s.fail }
 
 func newTickets(s ticket.Store) *ticket.Tickets {

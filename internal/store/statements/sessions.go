@@ -50,6 +50,9 @@ func (db *Store) StartSession(
 		if err := holdParent(ctx, tx, s); err != nil {
 			return nil, err
 		}
+		if err := holdTicket(ctx, tx, s); err != nil {
+			return nil, err
+		}
 
 		h, err := history(ctx, tx, s)
 		if err != nil {
@@ -120,6 +123,22 @@ func holdParent(ctx context.Context, tx Conn, s session.Start) error {
 			tx.Lock("FOR KEY SHARE"),
 		s.Parent, s.User, milli(s.Expires),
 	).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return jeton.ErrBadCredential
+	}
+
+	return err
+}
+
+// holdTicket returns jeton.ErrBadCredential if a session starts for a ticket that was revoked. A step that revokes it
+// waits, and its caller then finds the session.
+func holdTicket(ctx context.Context, tx Conn, s session.Start) error {
+	if s.Ticket == (secret.Hash{}) {
+		return nil
+	}
+
+	var one int
+	err := tx.QueryRow(ctx, "SELECT 1 FROM tickets WHERE hash = $1"+tx.Lock("FOR SHARE"), s.Ticket[:]).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return jeton.ErrBadCredential
 	}
@@ -247,18 +266,22 @@ func (db *Store) Left(ctx context.Context, u count.Use) ([]int64, error) {
 }
 
 // ProveSession implements session.Store.
-func (db *Store) ProveSession(ctx context.Context, id string, at time.Time, ev jeton.Event) error {
-	return db.do(ctx, func(ctx context.Context, tx Conn) error {
-		n, err := tx.Exec(ctx, "UPDATE sessions SET proved = $2 WHERE id = $1", id, milli(at))
+func (db *Store) ProveSession(ctx context.Context, r session.Renewal, ev jeton.Event) error {
+	// The proof is a use. What a node has noted of earlier ones goes with the old hash.
+	const renew = "UPDATE sessions SET proved = $4, hash = $3, used = CASE WHEN used < $4 THEN $4 ELSE used END " +
+		"WHERE id = $1 AND hash = $2"
+
+	return db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {
+		n, err := tx.Exec(ctx, renew, r.ID, r.Shown[:], r.Fresh[:], milli(r.At))
 		if err == nil && n == 0 {
 			err = jeton.ErrNotFound
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 
-		return appendEvents(ctx, tx, ev)
-	})
+		return sessionsEnded([]secret.Hash{r.Shown}), appendEvents(ctx, tx, ev)
+	}})
 }
 
 // TouchSessions implements session.Store.

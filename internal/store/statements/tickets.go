@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -27,6 +28,27 @@ func (db *Store) AddTicket(ctx context.Context, h secret.Hash, t ticket.Ticket) 
 			ctx, insertInto("tickets", ticketColumns), h[:], string(t.Purpose), t.Subject, t.Login, t.Service,
 			data, milli(t.Expires), nil,
 		)
+		if err != nil || t.Subject == 0 {
+			return err
+		}
+
+		// Rows that another step holds are left for the next ticket: two steps would wait for each other.
+		_, err = tx.Exec(
+			ctx,
+			"DELETE FROM tickets WHERE hash IN (SELECT hash FROM tickets WHERE account = $1 AND purpose = $2"+
+				fmt.Sprintf(" ORDER BY expires DESC LIMIT 1000 OFFSET %d", ticket.MaxPerUser)+
+				tx.Lock("FOR UPDATE SKIP LOCKED")+")",
+			t.Subject, string(t.Purpose),
+		)
+
+		return err
+	})
+}
+
+// RevokeTicket implements ticket.Store.
+func (db *Store) RevokeTicket(ctx context.Context, p ticket.Purpose, h secret.Hash) error {
+	return db.do(ctx, func(ctx context.Context, tx Conn) error {
+		_, err := tx.Exec(ctx, "DELETE FROM tickets WHERE hash = $1 AND purpose = $2", h[:], string(p))
 		return err
 	})
 }

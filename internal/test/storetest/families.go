@@ -11,6 +11,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
 )
 
@@ -280,15 +281,29 @@ func proofIsKept(t *testing.T, s Store) {
 		t.Errorf("Proved = %v, want %v", want.Proved, noon)
 	}
 
-	want.Proved = noon.Add(time.Hour).UTC()
-	must(t, s.ProveSession(t.Context(), "s_one", want.Proved, event(audit.Login, "again")))
-	got, err := s.FindSession(t.Context(), in.Hash)
+	want.Proved, want.LastUsed = noon.Add(time.Hour).UTC(), noon.Add(time.Hour)
+	want.Hash = secret.HashOf("renewed")
+	renewal := session.Renewal{
+		ID:    "s_one",
+		Shown: in.Hash,
+		Fresh: want.Hash,
+		At:    want.Proved,
+	}
+	f := subscribe(s)
+	must(t, s.ProveSession(t.Context(), renewal, event(audit.Login, "again")))
+	same(t, "what caches drop", f.sessions(), []secret.Hash{in.Hash})
+
+	got, err := s.FindSession(t.Context(), want.Hash)
 	must(t, err)
 	same(t, "the session after another proof", got, want)
+	_, err = s.FindSession(t.Context(), in.Hash)
+	wants(t, "FindSession of the secret before", err, jeton.ErrNotFound)
 
 	before := auditLog(t, s)
 	same(t, "the last event", before[len(before)-1], "login again")
-	wants(t, "ProveSession(s_x)", s.ProveSession(t.Context(), "s_x", noon, event("", "")), jeton.ErrNotFound)
+	wants(t, "the same again", s.ProveSession(t.Context(), renewal, event("", "")), jeton.ErrNotFound)
+	renewal.ID, renewal.Shown = "s_x", want.Hash
+	wants(t, "ProveSession(s_x)", s.ProveSession(t.Context(), renewal, event("", "")), jeton.ErrNotFound)
 	same(t, "the audit log after an unknown session", auditLog(t, s), before)
 }
 

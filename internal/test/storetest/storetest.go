@@ -332,7 +332,7 @@ func Closed(t *testing.T, open Open) {
 			return err
 		}},
 		{"ProveSession", func(ctx context.Context) error {
-			return s.ProveSession(ctx, r.ID, noon, event("", ""))
+			return s.ProveSession(ctx, session.Renewal{ID: r.ID, Shown: r.Hash, Fresh: r.Hash, At: noon}, event("", ""))
 		}},
 		{"AddTicket", func(ctx context.Context) error {
 			return s.AddTicket(ctx, r.Hash, newTicket(ticket.Code))
@@ -346,6 +346,7 @@ func Closed(t *testing.T, open Open) {
 			return err
 		}},
 		{"EndTickets", func(ctx context.Context) error { return s.EndTickets(ctx, ticket.Code, 0) }},
+		{"RevokeTicket", func(ctx context.Context) error { return s.RevokeTicket(ctx, ticket.Code, r.Hash) }},
 		{"SweepTickets", func(ctx context.Context) error { _, err := s.SweepTickets(ctx, noon, 9); return err }},
 		{"TouchSessions", func(ctx context.Context) error {
 			return s.TouchSessions(ctx, map[int64]time.Time{r.Login: noon})

@@ -12,6 +12,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/ticket"
@@ -25,6 +26,8 @@ func Tickets(t *testing.T, open Open) {
 		{"a ticket that was taken is spent until it expires", ticketTwice},
 		{"ending deletes those of one purpose and user that were not taken", endingTickets},
 		{"a sweep deletes expired tickets, up to a limit", sweepingTickets},
+		{"a user has at most a hundred tickets of a purpose, the newest", ticketsPerUser},
+		{"no session outlives the revocation of the ticket that it starts for", startAgainstRevocation},
 	})
 }
 
@@ -270,4 +273,91 @@ func sweepingTickets(t *testing.T, s Store) {
 	wants(t, "FindTicket of one that was taken and swept", err, jeton.ErrNotFound)
 	_, err = s.FindTicket(t.Context(), ticket.Code, h, noon)
 	wants(t, "FindTicket of one that expires as the sweep's time comes", err, nil)
+}
+
+func ticketsPerUser(t *testing.T, s Store) {
+	diane, carl := user(t, s, "diane"), user(t, s, "carl")
+
+	add := func(text string, p ticket.Purpose, subject int64, expires time.Duration) {
+		t.Helper()
+		in := newTicket(p)
+		in.Subject, in.Expires = subject, noon.Add(expires)
+		added(t, s, text, in)
+	}
+
+	add("another user's", ticket.Code, carl.ID, time.Minute)
+	add("another purpose", ticket.Form, diane.ID, time.Minute)
+	for i := range ticket.MaxPerUser + 2 {
+		add(fmt.Sprint("code ", i), ticket.Code, diane.ID, time.Minute+time.Duration(i)*time.Second)
+		add(fmt.Sprint("setup ", i), ticket.Setup, 0, time.Minute+time.Duration(i)*time.Second)
+	}
+
+	for _, tc := range []struct {
+		text string
+		p    ticket.Purpose
+		want error
+	}{
+		{"another user's", ticket.Code, nil},
+		{"another purpose", ticket.Form, nil},
+		{"setup 0", ticket.Setup, nil}, // is no user's
+		{"code 0", ticket.Code, jeton.ErrNotFound},
+		{"code 1", ticket.Code, jeton.ErrNotFound},
+		{"code 2", ticket.Code, nil},
+		{"code 101", ticket.Code, nil},
+	} {
+		_, err := s.FindTicket(t.Context(), tc.p, secret.HashOf(tc.text), noon)
+		wants(t, "FindTicket("+tc.text+")", err, tc.want)
+	}
+}
+
+// startAgainstRevocation starts a session for a code while another use of the code revokes it, and then ends what it
+// finds: before the start, while it judges, and after it. In each order no session is left.
+func startAgainstRevocation(t *testing.T, s Store) {
+	diane := user(t, s, "diane")
+	for _, when := range []string{"before", "while", "after"} {
+		top := signedIn(t, s, diane, "top "+when)
+		code := newTicket(ticket.Code)
+		code.Subject, code.Login = diane.ID, top.Login
+		h := added(t, s, "code "+when, code)
+
+		var revoked sync.WaitGroup
+		revoke := func() {
+			err := s.RevokeTicket(t.Context(), ticket.Code, h)
+			if err == nil {
+				_, err = s.EndSessions(t.Context(), session.Which{Parent: top.Login}, event(audit.SessionEnd, ""))
+			}
+			if err != nil {
+				t.Errorf("revoke %s: %v", when, err)
+			}
+		}
+
+		if when == "before" {
+			revoke()
+		}
+
+		in := childLogin(top, diane, "shop", "child "+when)
+		in.Ticket = h
+		began := false
+		err := s.StartSession(t.Context(), in, func(history policy.History) ([]int64, error) {
+			if when == "while" && !began {
+				revoked.Go(revoke)
+			}
+			began = true
+			return acceptLogin(history)
+		})
+		if when == "before" {
+			wants(t, "StartSession after the revocation", err, jeton.ErrBadCredential)
+		} else {
+			wants(t, "StartSession", err, nil)
+		}
+
+		if when == "after" {
+			revoke()
+		}
+		revoked.Wait()
+
+		same(t, "sessions with a revocation "+when, ids(t, s, session.Which{Parent: top.Login}, 10), []string{})
+	}
+
+	wants(t, "RevokeTicket of none", s.RevokeTicket(t.Context(), ticket.Code, secret.HashOf("none")), nil)
 }
