@@ -214,7 +214,7 @@ One program is the server, the gateway in front of services, and the caller's wa
 		}
 	}
 
-	root.AddCommand(hasherCommand())
+	root.AddCommand(manCommand(), hasherCommand())
 
 	return root
 }

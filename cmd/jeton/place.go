@@ -22,6 +22,7 @@ type place struct {
 	dataDir string
 	create  bool // the command may make the database, if the directory is named
 	dry     bool // with create: it makes a temporary database instead, which ends with the command
+	port    int  // of the built-in configuration; 0: its own
 }
 
 func (p *place) flags(c *cobra.Command) {
@@ -39,10 +40,16 @@ func (p *place) flags(c *cobra.Command) {
 // load reads the configuration.
 func (p *place) load() (*config.Config, error) {
 	path := p.path()
-	if path == "" {
+	switch {
+	case path == "" && p.port != 0:
+		return config.DefaultAt(p.port, os.LookupEnv)
+	case path == "":
 		return config.Default(os.LookupEnv)
+	case p.port != 0:
+		return nil, usage{fmt.Errorf("--port is for a server without a configuration file; change listen in %s", path)}
+	default:
+		return config.Load(path, os.LookupEnv)
 	}
-	return config.Load(path, os.LookupEnv)
 }
 
 // path returns the path of the configuration file, or "". It does not look into the working

@@ -28,12 +28,24 @@ func serveCommand() *cobra.Command {
 
 Without a configuration file one service listens on https://127.0.0.1:8443, with a
 self-signed certificate. SIGHUP reloads the configuration and the certificates; an invalid
-file is refused, and the running configuration stays.`,
+file is refused, and the running configuration stays.
+
+With --port, a second server without a file finds place on the machine: its admin listener
+has the next port. It needs a data directory of its own.`,
 		Example: `  jeton serve
+  jeton serve --port 8543 --data-dir second
   jeton serve --config jeton.yaml --data-dir /var/lib/jeton`,
 		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return serve(c.Context(), &p, c.OutOrStdout()) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if c.Flags().Changed("port") && (p.port < 1 || p.port > 65534) {
+				return usage{fmt.Errorf("invalid --port %d: want 1 to 65534", p.port)}
+			}
+
+			return serve(c.Context(), &p, c.OutOrStdout())
+		},
 	}
+
+	c.Flags().IntVar(&p.port, "port", 0, "port of a server without a configuration file (default 8443)")
 
 	return withFlags(c, &p)
 }

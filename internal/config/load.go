@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 
 	"github.com/jeton-auth/jeton/internal/config/yamlread"
 )
@@ -40,8 +42,20 @@ func Load(path string, env yamlread.Env) (*Config, error) {
 }
 
 // Default returns the configuration of a server without a configuration file. Its Path is "".
-func Default(env yamlread.Env) (*Config, error) {
-	c, err := Parse("built-in default.yaml", defaultYAML, env)
+func Default(env yamlread.Env) (*Config, error) { return builtIn(defaultYAML, env) }
+
+// DefaultAt is Default with other ports, so that a second server finds place on the machine: port for the service and
+// the issuer, the next one for the admin listener. The port is from 1 to 65534.
+func DefaultAt(port int, env yamlread.Env) (*Config, error) {
+	text := strings.ReplaceAll(string(defaultYAML), "8443", strconv.Itoa(port))
+	text += fmt.Sprintf("\nadmin: {listen: '127.0.0.1:%d'}\n", port+1)
+
+	return builtIn([]byte(text), env)
+}
+
+// builtIn parses the configuration of a server without a file.
+func builtIn(text []byte, env yamlread.Env) (*Config, error) {
+	c, err := Parse("built-in default.yaml", text, env)
 	if err != nil {
 		return nil, err
 	}

@@ -496,3 +496,21 @@ func TestKindOfAResponseThatWasNotLoaded(t *testing.T) {
 		}
 	}
 }
+
+func TestTheBuiltInConfigurationFindsPlaceAtOtherPorts(t *testing.T) {
+	c, err := config.DefaultAt(9000, environment())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	got := []string{c.Issuer.URL, c.Issuer.Listen, c.Services[0].Listen, c.Admin.Listen, c.Path}
+	want := []string{"https://localhost:9000", "127.0.0.1:9000", "127.0.0.1:9000", "127.0.0.1:9001", ""}
+	if !slices.Equal(got, want) {
+		t.Errorf("DefaultAt(9000) has %q, want %q", got, want)
+	}
+
+	c, err = config.DefaultAt(9000, environment("JETON_ADMIN_LISTEN", "off"))
+	if err != nil || c.Admin.Listen != "off" {
+		t.Errorf("DefaultAt with JETON_ADMIN_LISTEN = %+v, %v, want that address", c.Admin, err)
+	}
+}

@@ -204,10 +204,16 @@ func listenFault(conf *config.Config, listen string, err error) error {
 		}
 	}
 
-	return fmt.Errorf(
-		"listen on %s: %w; stop the process that uses it, or change %s",
-		listen, err, strings.Join(settings, " and "),
-	)
+	change := strings.Join(settings, " and ")
+	switch {
+	case conf.Path != "":
+	case conf.Admin.Listen == listen:
+		change = "the ports with 'jeton serve --port', or this one with JETON_ADMIN_LISTEN"
+	default:
+		change = "the ports with 'jeton serve --port'"
+	}
+
+	return fmt.Errorf("listen on %s: %w; stop the process that uses it, or change %s", listen, err, change)
 }
 
 // closeAll closes listeners that bind has opened before one of them failed.
