@@ -115,7 +115,7 @@ func TestProve(t *testing.T) {
 	a = b.post(path, url.Values{"username": {"eric"}, "password": {"wrong"}})
 	wantPage(t, a, http.StatusUnauthorized, "The password is not right.")
 
-	// Somebody has copied the cookie, or has planted it: the proof is not for them.
+	// An attacker has copied the cookie, or has planted it: the proof is not for them.
 	issuer, err := url.Parse(s.Issuer())
 	if err != nil {
 		t.Fatal(err)

@@ -332,7 +332,12 @@ func Closed(t *testing.T, open Open) {
 			return err
 		}},
 		{"ProveSession", func(ctx context.Context) error {
-			return s.ProveSession(ctx, session.Renewal{ID: r.ID, Shown: r.Hash, Fresh: r.Hash, At: noon}, event("", ""))
+			return s.ProveSession(ctx, session.Renewal{
+				ID:    r.ID,
+				Shown: r.Hash,
+				Fresh: r.Hash,
+				At:    noon,
+			}, event("", ""))
 		}},
 		{"AddTicket", func(ctx context.Context) error {
 			return s.AddTicket(ctx, r.Hash, newTicket(ticket.Code))
