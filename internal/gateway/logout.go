@@ -31,9 +31,27 @@ func (g *Gateway) logout(w *web.Reply, r *http.Request) error {
 	if g.signIn != nil {
 		g.signIn.rounds.Clear(w) // the next sign-in is not a loop
 	}
-	succeed(w, "Logged out")
+	g.loggedOut(w, r)
 
 	return nil
+}
+
+// loggedOut answers a logout that succeeded, or that had nothing to end. A browser that sent a form shows the answer to
+// its user.
+func (g *Gateway) loggedOut(w *web.Reply, r *http.Request) {
+	if web.Navigation(r) != web.Form {
+		succeed(w, "Logged out")
+		return
+	}
+
+	n := web.Notice{Kind: web.NoticeSignedOut, Service: g.conf.Name}
+	if g.signIn == nil {
+		web.PlainNotice(w, r, http.StatusOK, n)
+		return
+	}
+
+	n.Link = startAt(w, "/")
+	g.signIn.Page(w, r, http.StatusOK, n)
 }
 
 // endShown ends the session that a request shows.

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -102,5 +103,29 @@ services:
 	now.Add(-(6 * time.Minute).Milliseconds())
 	if a := s.Ask("GET", "shop", "/me", "Cookie", mine); a.Status != 401 {
 		t.Errorf("GET /me after the logout, by an earlier clock, is %d, want 401", a.Status)
+	}
+}
+
+// TestALogoutShowsABrowserAPage sends the form of a page and the request of a program.
+func TestALogoutShowsABrowserAPage(t *testing.T) {
+	s := jetontest.Start(t, oneSession)
+	const text = "text/plain; charset=utf-8"
+	form := []string{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Sec-Fetch-Site", "same-origin"}
+
+	for _, tc := range []struct {
+		name   string
+		header []string
+		typ    string
+		want   string
+	}{
+		{"a program", nil, text, "Logged out"},
+		{"a script", []string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty"}, text, "Logged out"},
+		{"a form", form, "text/html; charset=utf-8", "<h1>You are signed out</h1>"},
+	} {
+		a := s.Ask("POST", "shop", "/logout", tc.header...)
+		if a.Status != 200 || a.Header.Get("Content-Type") != tc.typ || !strings.Contains(a.Body, tc.want) {
+			t.Errorf("%s: logout = %d %s %q, want 200 %s with %q",
+				tc.name, a.Status, a.Header.Get("Content-Type"), a.Body, tc.typ, tc.want)
+		}
 	}
 }

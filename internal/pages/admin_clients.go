@@ -17,8 +17,8 @@ const adminClientsPath = "/admin/clients"
 func (p *Pages) adminClientRoutes() []web.Route {
 	return []web.Route{
 		{Pattern: "GET /admin/clients", Handle: p.adminClients},
-		{Pattern: "GET /admin/clients/new", Handle: p.newClientPage},
-		{Pattern: "POST /admin/clients/new", Handle: p.newClient},
+		{Pattern: "GET /admin/new-client", Handle: p.newClientPage},
+		{Pattern: "POST /admin/new-client", Handle: p.newClient},
 		{Pattern: "GET /admin/clients/{name}", Handle: p.adminClient},
 		{Pattern: "POST /admin/clients/{name}", Handle: p.changeClient},
 		{Pattern: "GET /admin/clients/{name}/disable", Handle: p.disableClientPage},
@@ -161,7 +161,7 @@ type clientTerms struct {
 	Scopes      Field
 }
 
-// newClientPage answers GET /admin/clients/new.
+// newClientPage answers GET /admin/new-client.
 func (p *Pages) newClientPage(w *web.Reply, r *http.Request) error {
 	if err := p.provedLately(w, r); err != nil {
 		return err
@@ -259,7 +259,7 @@ type madeClient struct {
 	Secret string       `json:"secret"`
 }
 
-// newClient answers POST /admin/clients/new.
+// newClient answers POST /admin/new-client.
 func (p *Pages) newClient(w *web.Reply, r *http.Request) error {
 	form, err := adminForm(w, r)
 	if err != nil {

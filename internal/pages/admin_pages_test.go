@@ -166,7 +166,7 @@ func (v *adminVisitor) userURL(name string) string {
 // adminPaths are pages of administrators.
 var adminPaths = []string{
 	"/admin", "/admin/users", "/admin/users/new", "/admin/sessions", "/admin/tokens", "/admin/clients",
-	"/admin/clients/new", "/admin/clients/nightly", "/admin/services", "/admin/services/shop", "/admin/keys",
+	"/admin/new-client", "/admin/clients/nightly", "/admin/services", "/admin/services/shop", "/admin/keys",
 	"/admin/audit", "/admin/explain",
 }
 
@@ -417,7 +417,7 @@ func TestAnAdministratorAddsAClientWhoseSecretIsShownOnce(t *testing.T) {
 	s := jetontest.Start(t, adminConf)
 	v := newAdmin(t, s)
 
-	a := v.post("/admin/clients/new", "name", "robot", "services", "shop", "scopes", "read", "secret", "1")
+	a := v.post("/admin/new-client", "name", "robot", "services", "shop", "scopes", "read", "secret", "1")
 	m := regexp.MustCompile(`<code id="secret">([^<]{20,})</code>`).FindStringSubmatch(a.Body)
 	if a.Status != http.StatusOK || m == nil || a.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("got %d, Cache-Control %q, want a page with a secret that nothing keeps\n%s",
@@ -509,7 +509,7 @@ func TestAnAdministratorIsAskedForThePasswordAgain(t *testing.T) {
 	page := v.userURL("diane")
 
 	passed.Store(int64(11 * time.Minute))
-	for _, path := range []string{page + "/delete", page + "/disable", "/admin/users/new", "/admin/clients/new"} {
+	for _, path := range []string{page + "/delete", page + "/disable", "/admin/users/new", "/admin/new-client"} {
 		a := v.get(path)
 		want := "/prove?to=" + url.QueryEscape(path)
 		if a.Status != http.StatusSeeOther || a.Header.Get("Location") != want {

@@ -183,5 +183,7 @@ func adminAuditSamples() map[string][]any {
 			invalid,
 		},
 		"admin/explain": {explainForm(""), unknown, decided},
+		"admin/error":   {failure{Title: text("error.not_found"), Text: text("error.not_found.do"), Detail: hostile}},
+		"account/error": {failure{Title: text("error.not_found"), Text: text("error.not_found.do"), Request: "r1"}},
 	}
 }

@@ -3,8 +3,11 @@ package pages
 import (
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -64,11 +67,51 @@ func (p *Pages) failed(w *web.Reply, r *http.Request, err error) {
 	}
 	if problem.Status == http.StatusUnauthorized {
 		view.Links = []Link{{Text: text("error.sign-in"), URL: "/sign-in"}}
+
+		// What has ended is of no use to the browser. This is the answer to a form: no sign-in follows by itself, which
+		// would replace the cookie.
+		_, shown := p.cookie.Find(r.Header)
+		if shown > 0 {
+			p.cookie.Clear(w)
+		}
 	}
 
-	if p.show(w, r, problem.Status, "sign-in/error", view) != nil {
+	who := p.reader(w, r)
+	if p.showTo(w, r, who, problem.Status, errorPage(r.URL.Path, who), view) != nil {
 		web.Fail(w, r, err) // without the page there is still the refusal
 	}
+}
+
+// reader returns the user who reads the page of an error, or the zero principal. No gate has judged a request for an
+// address that does not exist.
+func (p *Pages) reader(w *web.Reply, r *http.Request) jeton.Principal {
+	who := gate.From(w).Principal()
+	if who.Name != "" || !config.IsPagePath(r.URL.Path) {
+		return who
+	}
+
+	live, err := p.live(w, r)
+	if err != nil || live == nil {
+		return jeton.Principal{}
+	}
+
+	return live.Principal()
+}
+
+// errorPage returns the template for an error at a path: with the navigation of its section, if that is for the user.
+func errorPage(path string, who jeton.Principal) string {
+	below := func(section string) bool { return path == section || strings.HasPrefix(path, section+"/") }
+
+	switch {
+	case who.Name == "":
+		return "sign-in/error"
+	case below("/admin") && isAdmin(who):
+		return "admin/error"
+	case below("/admin"), below("/account"):
+		return "account/error"
+	}
+
+	return "sign-in/error"
 }
 
 // challenge is what a refused browser may prove itself with (RFC 9110, section 11.6.1).

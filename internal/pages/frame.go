@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -91,8 +92,20 @@ func (p *Pages) parse() (map[string]map[string]lazyTemplate, error) {
 // show writes a page: the template of a name, such as account/sessions, with its view model. Handlers call it last, or
 // return its error. It must be called before anything is written.
 func (p *Pages) show(w *web.Reply, r *http.Request, status int, name string, view any) error {
+	return p.showTo(w, r, gate.From(w).Principal(), status, name, view)
+}
+
+// showTo is show for a user whom the gate has not admitted, such as to the page of an error.
+func (p *Pages) showTo(
+	w *web.Reply,
+	r *http.Request,
+	who jeton.Principal,
+	status int,
+	name string,
+	view any,
+) error {
 	l := p.language(r)
-	body, err := p.render(l, name, p.frame(w, r, l, name, view))
+	body, err := p.render(l, name, p.frame(r, who, l, name, view))
 	if err != nil {
 		return err
 	}
@@ -131,15 +144,14 @@ func (p *Pages) render(l *language, name string, f frame) ([]byte, error) {
 }
 
 // frame returns what the layout shows around a view.
-func (p *Pages) frame(w *web.Reply, r *http.Request, l *language, name string, view any) frame {
-	who := gate.From(w).Principal()
+func (p *Pages) frame(r *http.Request, who jeton.Principal, l *language, name string, view any) frame {
 	f := frame{
 		Lang:      l.code,
 		Brand:     p.Issuer.Brand,
 		Assets:    p.assets,
 		Section:   path.Dir(name),
 		User:      who.Name,
-		Done:      done(r.URL.Query().Get("done")),
+		Done:      done(r),
 		Languages: p.languageLinks(r, l),
 		Idle:      int(p.Issuer.Session.IdleTimeout.Std().Seconds()),
 		View:      view,

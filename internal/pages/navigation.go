@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 
@@ -85,8 +86,15 @@ var doneNotes = map[string]Text{
 	"password-changed": text("done.password-changed"),
 }
 
-// done returns the note of a key, or nil.
-func done(key string) *Note {
+// done returns the note of the key in an address, or nil. Another site may not choose it: no page says that something
+// was done because of a link elsewhere. Browsers without Fetch Metadata are believed, and so are reloads.
+func done(r *http.Request) *Note {
+	key := r.URL.Query().Get("done")
+	from := r.Header.Get("Sec-Fetch-Site")
+	if key == "" || from != "" && from != "same-origin" {
+		return nil
+	}
+
 	t, ok := doneNotes[key]
 	if !ok {
 		t, ok = adminDone[key]

@@ -129,6 +129,7 @@ func signInSamples() map[string][]any {
 				Link:    "/sign-in?prompt=select_account",
 				Problem: jeton.Problem{Detail: hostile, Request: "r1"},
 			}, noon),
+			newNotice(web.Notice{Kind: web.NoticeSignedOut, Service: hostile, Link: "/.jeton/start?to=%2F"}, noon),
 			newNotice(web.Notice{
 				Kind:    web.NoticeFailed,
 				Service: "reports",

@@ -260,6 +260,85 @@ func TestAPageOfTheAccountNeedsASession(t *testing.T) {
 	wantPage(t, b.get("/admin"), http.StatusNotFound, "There is nothing here")
 }
 
+// TestAnErrorKeepsTheNavigation expects of the page of an error that its user can go on from it, and learns of no page
+// that is for others.
+func TestAnErrorKeepsTheNavigation(t *testing.T) {
+	s := start(t, yaml)
+	diane, eric := newBrowser(t, s), newBrowser(t, s)
+	diane.mustSignIn("diane")
+	eric.mustSignIn("eric")
+
+	const account, admin = `href="/account/tokens"`, `href="/admin/users"`
+	for _, tc := range []struct {
+		name                   string
+		browser                *browser
+		path                   string
+		wantAccount, wantAdmin bool
+	}{
+		{"an administrator, no such client", diane, "/admin/clients/none", false, true},
+		{"an administrator, no such page", diane, "/admin/no-such-page", false, true},
+		{"an administrator at the account", diane, "/account/no-such-page", true, false},
+		{"another user below /admin", eric, "/admin/users", true, false},
+		{"another user, no such page", eric, "/admin/no-such-page", true, false},
+		{"nobody, no such page", newBrowser(t, s), "/admin/no-such-page", false, false},
+		{"a page of no section", diane, "/no-such-page", false, false},
+	} {
+		a := tc.browser.get(tc.path)
+		wantPage(t, a, http.StatusNotFound, "There is nothing here")
+		if got := strings.Contains(a.Body, account); got != tc.wantAccount {
+			t.Errorf("%s: navigation of the account: %t, want %t", tc.name, got, tc.wantAccount)
+		}
+		if got := strings.Contains(a.Body, admin); got != tc.wantAdmin {
+			t.Errorf("%s: navigation of administration: %t, want %t", tc.name, got, tc.wantAdmin)
+		}
+	}
+}
+
+// TestAnotherSiteChoosesNoNote expects that a link elsewhere does not make a page say that something was done.
+func TestAnotherSiteChoosesNoNote(t *testing.T) {
+	s := start(t, yaml)
+	b := newBrowser(t, s)
+	b.mustSignIn("diane")
+
+	for _, tc := range []struct {
+		name, path, site string
+		want             bool
+	}{
+		{"after a change", "/account?done=password-changed", "same-origin", true},
+		{"a link on another site", "/account?done=password-changed", "cross-site", false},
+		{"a link on a neighbouring host", "/account?done=password-changed", "same-site", false},
+		{"an address that was typed", "/account?done=password-changed", "none", false},
+		{"an unknown key", "/account?done=Call+555", "same-origin", false},
+	} {
+		a := s.Send(b.client, http.MethodGet, s.Issuer()+tc.path, "", "Sec-Fetch-Mode", "navigate",
+			"Sec-Fetch-Dest", "document", "Sec-Fetch-Site", tc.site)
+		if got := strings.Contains(a.Body, `class="note good"`); got != tc.want {
+			t.Errorf("%s: a note: %t, want %t", tc.name, got, tc.want)
+		}
+		if strings.Contains(a.Body, "Call 555") {
+			t.Errorf("%s: the page shows the text of its address", tc.name)
+		}
+	}
+}
+
+// TestARefusedFormClearsADeadCookie expects that a browser forgets the cookie of a session that has ended.
+func TestARefusedFormClearsADeadCookie(t *testing.T) {
+	s := start(t, yaml)
+	b := newBrowser(t, s)
+	wantCleared := func(when string, a jetontest.Answer, title string, want bool) {
+		t.Helper()
+		wantPage(t, a, http.StatusUnauthorized, title)
+		if got := strings.Contains(a.Header.Get("Set-Cookie"), "__Host-jeton-issuer=;"); got != want {
+			t.Errorf("%s: Set-Cookie = %q clears it: %t, want %t", when, a.Header.Values("Set-Cookie"), got, want)
+		}
+	}
+
+	wantCleared("without a cookie", b.post("/prove", nil), "Please sign in", false)
+	b.mustSignIn("diane")
+	s.MustControl("DELETE", "/api/v1/sessions?user=diane", nil, nil)
+	wantCleared("with a dead one", b.post("/prove", nil), "You are not signed in any more", true)
+}
+
 func TestChangePasswordAddress(t *testing.T) {
 	s := start(t, yaml)
 	b := newBrowser(t, s)

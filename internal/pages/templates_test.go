@@ -76,8 +76,8 @@ func eachPage(t *testing.T, check func(t *testing.T, p *Pages, lang, name, body 
 	for name, views := range samples() {
 		for i, view := range views {
 			for _, l := range p.languages {
-				w, _ := newReply()
-				f := p.frame(w, get("/account/tokens?done=proved", l.code), l, name, view)
+				r := get("/account/tokens?done=proved", l.code)
+				f := p.frame(r, jeton.Principal{}, l, name, view)
 				f.User = hostile
 				f.navigate("/account", jeton.Principal{Kind: jeton.KindUser, Groups: []string{AdminGroup}})
 

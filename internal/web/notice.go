@@ -8,7 +8,8 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// Notice is a page that a browser gets instead of the one that it asked for: what happened, and one thing to do.
+// Notice is a page that a browser gets instead of the one that it asked for, or after a logout: what happened, and one
+// thing to do.
 type Notice struct {
 	Kind    NoticeKind
 	Service string        // that the browser asked for, or ""
@@ -37,6 +38,8 @@ const (
 	NoticeDenied NoticeKind = "denied"
 	// NoticeClient says that an authorization request is invalid, so that it leads nowhere.
 	NoticeClient NoticeKind = "client"
+	// NoticeSignedOut says that the session at a service has ended. The link signs in again.
+	NoticeSignedOut NoticeKind = "signed-out"
 )
 
 // Notices writes a notice with a status. The caller has set the headers of the refusal.
@@ -53,9 +56,10 @@ var noticeTexts = map[NoticeKind][3]string{
 			"Allow cookies for this site, and use the address that its operator names.",
 		"Try again",
 	},
-	NoticeRefused: {"You may not use this service", "It does not accept your account.", "Use another account"},
-	NoticeDenied:  {"This page is not shown", "Ask an administrator with the number of the request.", ""},
-	NoticeClient:  {"This sign-in link is not valid", "Go back to the application and try again.", ""},
+	NoticeRefused:   {"You may not use this service", "It does not accept your account.", "Use another account"},
+	NoticeDenied:    {"This page is not shown", "Ask an administrator with the number of the request.", ""},
+	NoticeClient:    {"This sign-in link is not valid", "Go back to the application and try again.", ""},
+	NoticeSignedOut: {"You are signed out", "Your session has ended.", "Sign in again"},
 }
 
 // plainNotice has no style, so that it needs nothing from the server.
