@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/jeton-auth/jeton/internal/test/e2e"
+	"github.com/jeton-auth/jeton/internal/test/need"
 )
 
 // TestGuides follows each page of the guide from top to bottom, in an empty directory: it
@@ -57,7 +58,7 @@ func fenced(page string) []block {
 }
 
 // fileName is the first line of a block that is to be saved.
-var fileName = regexp.MustCompile(`\A# ([a-z]+\.(?:yaml|conf))\n`)
+var fileName = regexp.MustCompile(`\A# ([a-z]+\.(?:yaml|conf)|Caddyfile)\n`)
 
 // follow does what a page says: it writes its files, runs its commands, compiles its
 // programs.
@@ -72,7 +73,7 @@ func follow(t *testing.T, blocks []block) {
 
 	for _, b := range blocks {
 		switch {
-		case (b.kind == "yaml" || b.kind == "nginx") && fileName.MatchString(b.text):
+		case (b.kind == "yaml" || b.kind == "nginx" || b.kind == "text") && fileName.MatchString(b.text):
 			name := fileName.FindStringSubmatch(b.text)[1]
 			err := os.WriteFile(filepath.Join(dir, name), []byte(ports.replace(t, b.text)), 0o600)
 			if err != nil {
@@ -84,6 +85,9 @@ func follow(t *testing.T, blocks []block) {
 
 		case b.kind == "sh" && b.text == "nginx -p . -c nginx.conf\n":
 			startNginx(t, dir, ports["8440"], "-p", ".", "-c", "nginx.conf")
+
+		case b.kind == "sh" && b.text == "caddy run --config Caddyfile\n":
+			startCaddy(t, dir, ports["8441"])
 
 		case b.kind == "sh":
 			sh.run(t, ports.replace(t, b.text))
@@ -116,7 +120,7 @@ func upstream(t *testing.T) string {
 // ports maps the ports that a page shows to free ones.
 type ports map[string]string
 
-var shownPort = regexp.MustCompile(`\b(localhost|127\.0\.0\.1):(\d{4,5})\b`)
+var shownPort = regexp.MustCompile(`\b(localhost|127\.0\.0\.1|[a-z]+\.example\.org):(\d{4,5})\b`)
 
 // replace gives every port of a page a free one, the same each time.
 func (p ports) replace(t *testing.T, text string) string {
@@ -201,6 +205,14 @@ func (s *shell) serve(t *testing.T) {
 	s.run(t, `jeton serve >serve.log 2>&1 &
 server=$!
 while ! grep -q 'jeton is up' serve.log; do kill -0 $server || { cat serve.log; exit 1; }; sleep 0.05; done`)
+}
+
+// startCaddy starts Caddy with the Caddyfile of a directory, and waits until it answers.
+func startCaddy(t *testing.T, dir, port string) {
+	t.Helper()
+	caddy := need.Program(t, "caddy")
+	e2e.Run(t, e2e.Command{Args: []string{caddy, "run", "--config", "Caddyfile"}, Dir: dir})
+	awaitPort(t, "Caddy to answer", port)
 }
 
 // compile builds a program that the guide shows, in a module of its own.

@@ -175,15 +175,22 @@ func startNginx(t *testing.T, dir, port string, args ...string) *e2e.Process {
 	nginx := e2e.Run(t, e2e.Command{Args: args, Dir: dir})
 	t.Cleanup(func() { stopNginx(t, nginx) })
 
-	e2e.Wait(t, "nginx to answer", func() bool {
+	awaitPort(t, "nginx to answer", port)
+
+	return nginx
+}
+
+// awaitPort waits until a program listens on a port of this machine.
+func awaitPort(t *testing.T, what, port string) {
+	t.Helper()
+	e2e.Wait(t, what, func() bool {
 		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
 		if err == nil {
 			_ = conn.Close()
 		}
+
 		return err == nil
 	})
-
-	return nginx
 }
 
 // stopNginx ends nginx with its workers, which a kill of the first process would leave behind.
