@@ -75,7 +75,10 @@ func bareRole(args []string) error {
 
 	m := http.NewServeMux()
 	m.Handle("GET /check", b)
-	m.HandleFunc("GET /open", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	open := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) }
+	for _, path := range []string{"/open", forwardPath, forwardCheckPath} {
+		m.HandleFunc("GET "+path, open)
+	}
 
 	if *page != "" {
 		text, err := os.ReadFile(*page)

@@ -40,7 +40,7 @@ services:
         open: true
         respond:
           json: {Secret-number: 42}
-`
+%s`
 
 // build builds the program as it is shipped and returns its path.
 func build(ctx context.Context, dir string) (string, error) {
@@ -78,6 +78,7 @@ func checkout(ctx context.Context) (string, error) {
 type setup struct {
 	top     string // lines of the file
 	service string // and of the service, indented
+	routes  string // further routes of it, indented
 }
 
 // startJeton starts the server on a data directory, on the cores.
@@ -98,7 +99,7 @@ func (b *bench) startAs(dir string, s setup, cores []int) (*process, error) {
 	}
 
 	file := filepath.Join(dir, "jeton.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, config, admin, s.top, addr, s.service), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, config, admin, s.top, addr, s.service, s.routes), 0o600); err != nil {
 		return nil, err
 	}
 

@@ -27,6 +27,7 @@ import (
 var roles = map[string]func(args []string) error{
 	"role-load":   loadRole,
 	"role-bare":   bareRole,
+	"role-proxy":  proxyRole,
 	"role-hash":   hashRole,
 	"role-sign":   signRole,
 	"role-verify": verifyRole,

@@ -40,6 +40,7 @@ var blocks = []struct {
 	{name: "introspect", run: (*bench).introspects},
 	{name: "credentials", run: (*bench).credentials},
 	{name: "pages", run: (*bench).pages},
+	{name: "gateway", run: (*bench).gateways},
 	{name: "flasktokens", run: (*bench).againstPyJWT},
 	{name: "nodes", run: onPostgres((*bench).nodes)},
 	{name: "nodeuses", run: onPostgres((*bench).nodeUses)},
