@@ -55,6 +55,11 @@ func dropCookies(h http.Header, ours []string) {
 	h["Cookie"] = []string{strings.Join(kept, "; ")}
 }
 
+// hasPrefixFold reports whether a name begins with a prefix, in any case.
+func hasPrefixFold(name, prefix string) bool {
+	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
+}
+
 // cleanResponse removes from an upstream's response the headers and cookies that are ours, and unless clear is set
 // what clears them.
 func cleanResponse(h http.Header, ours []string, clear bool) {
@@ -64,9 +69,8 @@ func cleanResponse(h http.Header, ours []string, clear bool) {
 	}
 
 	for name := range h {
-		lower := strings.ToLower(name)
 		// Only Jeton may say how many uses are left or why a request was refused.
-		if strings.HasPrefix(lower, "jeton-") || lower == "x-request-id" {
+		if hasPrefixFold(name, "jeton-") || strings.EqualFold(name, "x-request-id") {
 			delete(h, name)
 		}
 	}

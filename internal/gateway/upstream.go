@@ -211,33 +211,34 @@ func contactOf(ctx context.Context, accounts *account.Accounts, who jeton.Princi
 
 // identify sets the headers with the identity of the caller, and removes those that are not known.
 func identify(h http.Header, who jeton.Principal, contact account.Contact) {
-	h.Set(headerUser, who.Name)
-	h.Set(headerGroups, strings.Join(who.Groups, ","))
+	h[headerUser] = []string{who.Name}
+	h[headerGroups] = []string{strings.Join(who.Groups, ",")}
+	setOrDelete(h, headerName, contact.Name)
+	setOrDelete(h, headerEmail, contact.Email)
+}
 
-	for name, value := range map[string]string{headerName: contact.Name, headerEmail: contact.Email} {
-		if value == "" {
-			h.Del(name)
-		} else {
-			h.Set(name, value)
-		}
+// setOrDelete sets a header, or removes it where there is no value. The name is canonical.
+func setOrDelete(h http.Header, name, value string) {
+	if value == "" {
+		delete(h, name)
+		return
 	}
+	h[name] = []string{value}
 }
 
 // forward sets the headers with the client's address and the address that it sent the request to.
 func forward(h http.Header, w *web.Reply) {
-	h.Set(jeton.HeaderRequestID, w.ID)
-	h.Set("X-Forwarded-Proto", w.Origin.Scheme)
-	h.Set("X-Forwarded-Host", w.Origin.Host)
-	h.Set("X-Forwarded-Port", w.Origin.Port)
-	if w.Origin.Prefix != "" {
-		h.Set("X-Forwarded-Prefix", w.Origin.Prefix)
-	}
+	h[jeton.HeaderRequestID] = []string{w.ID}
+	h["X-Forwarded-Proto"] = []string{w.Origin.Scheme}
+	h["X-Forwarded-Host"] = []string{w.Origin.Host}
+	h["X-Forwarded-Port"] = []string{w.Origin.Port}
+	setOrDelete(h, "X-Forwarded-Prefix", w.Origin.Prefix)
 
+	source := ""
 	if w.Source.IsValid() && w.Source != policy.UnknownSource {
-		h.Set("X-Forwarded-For", w.Source.String())
-	} else {
-		h.Del("X-Forwarded-For")
+		source = w.Source.String()
 	}
+	setOrDelete(h, "X-Forwarded-For", source)
 }
 
 // failed answers when the upstream did not. A use that was taken stays taken: whether the

@@ -23,33 +23,43 @@ func (w *Reply) Arrive(r *http.Request, pace Pace) *http.Request {
 	return r
 }
 
-// UntilGone calls gone when the client sends no more and takes no byte of the response for a time. The caller calls
-// stop when the response is complete.
+// UntilGone calls gone when the client sends no more and takes no byte of the response for a time. It notices within
+// twice that time. The caller calls stop when the response is complete.
 func (w *Reply) UntilGone(patience time.Duration, gone func()) (stop func()) {
-	done := make(chan struct{})
-
-	cancel := context.AfterFunc(w.Client, func() {
-		tick := time.NewTicker(patience)
-		defer tick.Stop()
-
-		for written := atomic.LoadInt64(&w.bytes); ; {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-			}
-
-			now := atomic.LoadInt64(&w.bytes)
-			if now == written {
-				gone()
-				return
-			}
-			written = now
-		}
-	})
+	d := &departure{reply: w, patience: patience, gone: gone}
+	timer := time.AfterFunc(patience, d.look)
 
 	return func() {
-		cancel()
-		close(done)
+		timer.Stop()
+		d.complete.Store(true)
 	}
+}
+
+// departure looks from time to time whether a client has gone. To watch its context would cost every request more.
+type departure struct {
+	reply    *Reply
+	patience time.Duration
+	gone     func()
+	complete atomic.Bool
+
+	left    bool  // at the last look, the client sent no more
+	written int64 // and had got so many bytes
+}
+
+// look calls gone, or looks again later.
+func (d *departure) look() {
+	if d.complete.Load() {
+		return
+	}
+
+	left := d.reply.Client.Err() != nil
+	written := d.reply.Bytes()
+	if left && d.left && written == d.written {
+		d.gone()
+		return
+	}
+
+	d.left = left
+	d.written = written
+	time.AfterFunc(d.patience, d.look)
 }
