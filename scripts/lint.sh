@@ -1,18 +1,20 @@
 #!/bin/sh
-# Runs the linters. Their versions are fixed here, and they are not in go.mod: the product
+# Runs vet and the linters. Their versions are fixed here, and they are not in go.mod: the product
 # does not depend on them.
 set -eu
 cd "$(dirname "$0")/.."
+export CGO_ENABLED=0 # as in scripts/static.sh
 
 staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
 errcheck=github.com/kisielk/errcheck@v1.30.0
 
-for module in . bench; do
-	echo "lint $module"
-	(
-		exclude=$PWD/scripts/errcheck.txt
-		cd "$module"
-		go run $staticcheck ./...
-		go run $errcheck -exclude "$exclude" ./...
-	)
-done
+temp=$(mktemp -d)
+trap 'rm -rf "$temp"' EXIT
+
+# A workspace of both modules: what they share is compiled and judged once.
+export GOWORK="$temp/go.work"
+go work init . ./bench
+
+go vet ./... ./bench/...
+go run $staticcheck ./... ./bench/...
+go run $errcheck -exclude scripts/errcheck.txt ./... ./bench/...
