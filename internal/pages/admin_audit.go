@@ -47,6 +47,7 @@ type auditRow struct {
 	Who     Text
 	Service string
 	Source  string
+	Why     Text   // or, if no catalogue has it,
 	Reason  string // in English
 	Time    time.Time
 	Explain string // URL of the page with its checks, or ""
@@ -184,6 +185,7 @@ func newAuditRow(e jeton.Event) auditRow {
 		Who:     actorText(e.Actor),
 		Service: e.Service,
 		Source:  e.Source,
+		Why:     detailText(e.Reason),
 		Reason:  e.Reason,
 		Time:    e.Time,
 	}

@@ -31,6 +31,7 @@ type decisionView struct {
 	Service string
 	Source  string
 	Time    time.Time
+	Why     Text   // or, if no catalogue has it,
 	Reason  string // in English
 	Steps   []Step
 }
@@ -116,7 +117,7 @@ func explained(events []jeton.Event) []decisionView {
 		case !v.Passed:
 			v.Title = text("admin.explain.refused")
 			v.Refused = outcomeText(e.Action, e.Outcome)
-			v.Reason = e.Reason
+			v.Why, v.Reason = detailText(e.Reason), e.Reason
 		}
 
 		for _, c := range e.Checks {

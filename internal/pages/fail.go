@@ -141,6 +141,11 @@ func (p *Pages) noteOf(w *web.Reply, err error) *Note {
 		Focus:   true,
 	}
 
+	known := detailText(n.Detail)
+	if known.Key != "" {
+		n.More, n.Detail = known, ""
+	}
+
 	wait, ok := jeton.RetryAfter(err)
 	if ok {
 		n.More = text("error.wait", p.Now().Add(wait), wait)

@@ -1,0 +1,87 @@
+package pages
+
+import (
+	"regexp"
+	"strconv"
+
+	"github.com/jeton-auth/jeton/internal/signin"
+)
+
+// passwordRules are the details of a password that was not accepted, as package password phrases them, and their
+// messages. The number of a rule is the argument of its message.
+var passwordRules = []struct {
+	pattern *regexp.Regexp
+	text    Text
+}{
+	{regexp.MustCompile(`^the password is too short; use at least (\d+) characters`), text("detail.password-short")},
+	{regexp.MustCompile(`^the password is too long; use at most (\d+) bytes`), text("detail.password-long")},
+	{regexp.MustCompile(`^the password is in the list of common passwords`), text("detail.password-common")},
+	{
+		regexp.MustCompile(`^the password is hardly more than .* use at least (\d+) other characters`),
+		text("detail.password-known"),
+	},
+}
+
+// reasonTexts are the reasons of the audit log.
+var reasonTexts = map[signin.Reason]Text{
+	signin.UnknownUser:         text("reason.unknown-user"),
+	signin.WrongPassword:       text("reason.wrong-password"),
+	signin.Disabled:            text("reason.disabled"),
+	signin.CodeUsed:            text("reason.code-used"),
+	signin.OtherService:        text("reason.other-service"),
+	signin.OtherRedirect:       text("reason.other-redirect"),
+	signin.WrongVerifier:       text("reason.wrong-verifier"),
+	signin.SignInEnded:         text("reason.sign-in-ended"),
+	signin.UnknownClient:       text("reason.unknown-client"),
+	signin.WrongSecret:         text("reason.wrong-secret"),
+	signin.Replayed:            text("reason.replayed"),
+	signin.Malformed:           text("reason.malformed"),
+	signin.WrongType:           text("reason.wrong-type"),
+	signin.EmbeddedKey:         text("reason.embedded-key"),
+	signin.NoIssuer:            text("reason.no-iss"),
+	signin.OtherClient:         text("reason.other-client"),
+	signin.WrongAlgorithm:      text("reason.wrong-algorithm"),
+	signin.WrongSignature:      text("reason.wrong-signature"),
+	signin.NoSubject:           text("reason.no-sub"),
+	signin.OtherSubject:        text("reason.other-sub"),
+	signin.NoAudience:          text("reason.no-aud"),
+	signin.OtherAudience:       text("reason.other-aud"),
+	signin.NoExpiry:            text("reason.no-exp"),
+	signin.AssertionExpired:    text("reason.expired"),
+	signin.NoIssueTime:         text("reason.no-iat"),
+	signin.IssuedInFuture:      text("reason.future"),
+	signin.LifetimeTooLong:     text("reason.too-long"),
+	signin.NotYetValid:         text("reason.early"),
+	signin.NoID:                text("reason.no-jti"),
+	signin.IDTooLong:           text("reason.long-jti"),
+	signin.IssuedBeforeRestore: text("reason.before-restore"),
+}
+
+// detailText returns a detail of the server, which is in English, in the language of the page; the zero Text if no
+// catalogue has it. The page then shows the detail as it is, and says that it is English.
+func detailText(detail string) Text {
+	t, ok := reasonTexts[signin.Reason(detail)]
+	if ok {
+		return t
+	}
+
+	for _, rule := range passwordRules {
+		m := rule.pattern.FindStringSubmatch(detail)
+		if m == nil {
+			continue
+		}
+
+		t := rule.text
+		for _, number := range m[1:] {
+			n, err := strconv.ParseInt(number, 10, 64)
+			if err != nil {
+				return Text{}
+			}
+			t = text(t.Key, n)
+		}
+
+		return t
+	}
+
+	return Text{}
+}
