@@ -43,7 +43,7 @@ type departure struct {
 	complete atomic.Bool
 
 	left    bool  // at the last look, the client sent no more
-	written int64 // and had got so many bytes
+	written int64 // and this many bytes were written
 }
 
 // look calls gone, or looks again later.

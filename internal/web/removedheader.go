@@ -69,14 +69,21 @@ var (
 
 // usualNames are the headers that browsers send, in their canonical form. None is removed. Most requests have many of
 // them, and the lists above are long.
-var usualNames = map[string]bool{
-	"Accept": true, "Accept-Encoding": true, "Accept-Language": true, "Cache-Control": true, "Connection": true,
-	"Content-Length": true, "Content-Type": true, "Cookie": true, "Dnt": true, "If-Modified-Since": true,
-	"If-None-Match": true, "Origin": true, "Pragma": true, "Priority": true, "Range": true, "Referer": true,
-	"Sec-Ch-Ua": true, "Sec-Ch-Ua-Mobile": true, "Sec-Ch-Ua-Platform": true, "Sec-Fetch-Dest": true,
-	"Sec-Fetch-Mode": true, "Sec-Fetch-Site": true, "Sec-Fetch-User": true, "Upgrade-Insecure-Requests": true,
-	"User-Agent": true, "X-Requested-With": true,
+var usualNames = []string{
+	"Accept", "Accept-Encoding", "Accept-Language", "Cache-Control", "Connection", "Content-Length", "Content-Type",
+	"Cookie", "Dnt", "If-Modified-Since", "If-None-Match", "Origin", "Pragma", "Priority", "Range", "Referer",
+	"Sec-Ch-Ua", "Sec-Ch-Ua-Mobile", "Sec-Ch-Ua-Platform", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site",
+	"Sec-Fetch-User", "Upgrade-Insecure-Requests", "User-Agent", "X-Requested-With",
 }
+
+// usual has usualNames.
+var usual = func() map[string]bool {
+	set := map[string]bool{}
+	for _, name := range usualNames {
+		set[name] = true
+	}
+	return set
+}()
 
 // foldName returns a header's name in lower case and with a dash for every character that is neither a letter nor a
 // digit. CGI, WSGI and others make the same variable of all names that fold alike.
@@ -102,7 +109,7 @@ func IsReservedHeader(name string) bool {
 // IsRemovedHeader reports whether a client's header must not reach an upstream, unless its configuration names the
 // header: in some spelling, some server would believe who or where the client says it is.
 func IsRemovedHeader(name string) bool {
-	return !usualNames[name] && isRemoved(name)
+	return !usual[name] && isRemoved(name)
 }
 
 // isRemoved is IsRemovedHeader by the lists.

@@ -6,7 +6,7 @@ import (
 )
 
 func TestUsualHeadersAreNotRemoved(t *testing.T) {
-	for name := range usualNames {
+	for _, name := range usualNames {
 		if isRemoved(name) || name != http.CanonicalHeaderKey(name) {
 			t.Errorf("%s is removed by the lists, or is not canonical; want neither", name)
 		}
