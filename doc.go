@@ -23,6 +23,7 @@
 //	internal/signin    proves a user by password or a client by key
 //	internal/session   sessions of users
 //	internal/token     tokens: opaque, signed, personal
+//	internal/openid    claims of users and ID tokens (OpenID Connect)
 //	internal/ticket    one-time secrets for one purpose and a short time
 //	internal/keys      signing keys of this server
 //	internal/account   users

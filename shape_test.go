@@ -44,6 +44,7 @@ var layers = map[string]int{
 	"internal/keys":       3,
 	"internal/session":    4,
 	"internal/ticket":     4,
+	"internal/openid":     4,
 	"internal/token":      4,
 	"internal/signin":     5,
 	"internal/gate":       6,

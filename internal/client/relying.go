@@ -9,6 +9,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/naming"
+	"github.com/jeton-auth/jeton/internal/policy"
 )
 
 const (
@@ -82,6 +83,14 @@ func IDTokenAlg(p *jeton.RelyingParty) jose.Alg {
 		return jose.RS256
 	}
 	return jose.Alg(p.Algorithm)
+}
+
+// Allowed returns the users who may sign in at a relying party; nil: all.
+func Allowed(p *jeton.RelyingParty) *policy.Allow {
+	if p.Allow == nil {
+		return nil
+	}
+	return &policy.Allow{Users: p.Allow.Users, Groups: p.Allow.Groups}
 }
 
 // sortedOrNil returns a list sorted, each value once, so that equal lists are equal in the store.

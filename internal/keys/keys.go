@@ -39,11 +39,18 @@ type Kind string
 // Access is the kind of access tokens (RFC 9068).
 const Access Kind = "access"
 
+// ID is the kind of ID tokens (OpenID Connect Core 1.0, section 2).
+const ID Kind = "id"
+
 // typ returns the typ header of tokens of the kind (RFC 9068, section 2.1).
 func (k Kind) typ() string {
-	if k == Access {
+	switch k {
+	case Access:
 		return "at+jwt"
+	case ID:
+		return "JWT"
 	}
+
 	return ""
 }
 

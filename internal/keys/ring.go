@@ -103,6 +103,26 @@ func (r *Ring) Configure(ctx context.Context, n Needs) error {
 	return nil
 }
 
+// Ensure makes a key of a pair if there is none, which signs at once. It takes up to a second for RSA.
+func (r *Ring) Ensure(ctx context.Context, p Pair) error {
+	if _, err := r.Signer(p.Kind, p.Alg); err == nil {
+		return nil
+	}
+
+	n := *r.needs.Load()
+	n.Pairs = append(slices.Clone(n.Pairs), p)
+
+	_, err := r.change(ctx, n, "server", func(d *draft) error {
+		d.supply()
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("make signing key for %s: %w", p, err)
+	}
+
+	return nil
+}
+
 // Rotate makes the next key of every pair with the algorithm, "" for all, and returns those
 // keys. A next key is published at once and signs after PublishFor; then the current one
 // retires. With now it signs at once, also when it exists already. Without now, an existing

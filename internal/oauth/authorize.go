@@ -11,8 +11,8 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
-	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
@@ -36,6 +36,10 @@ const (
 	codeInvalid       = "invalid_request"
 	codeResponseType  = "unsupported_response_type"
 	codeLoginRequired = "login_required"
+	codeScope         = "invalid_scope"
+	codeRequest       = "request_not_supported"
+	codeRequestURI    = "request_uri_not_supported"
+	codeDenied        = "access_denied"
 )
 
 // challengeForm is a code_challenge of method S256: 256 bits in base64url (RFC 7636, section 4.2).
@@ -44,13 +48,18 @@ var challengeForm = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 // authorization is an authorization request whose client and redirect_uri are valid: its answer is a redirect.
 type authorization struct {
 	query    url.Values // each parameter once
-	service  RelyingService
+	party    party
 	redirect string
 }
 
 // authorize answers GET /oauth2/authorize (RFC 6749, section 4.1.1): it redirects back with a code if the browser has a
 // sign-in session, else to the sign-in page. A request whose client or redirect_uri is invalid leads nowhere.
 func (s *Server) authorize(w *web.Reply, r *http.Request) error {
+	// The cookie of the session does not come with a form of another site, but with the request that follows.
+	if r.Method == http.MethodPost {
+		return s.authorizeByPost(w, r)
+	}
+
 	// A code is for the page that the user loads, not for one that may never be shown.
 	visit := web.Navigation(r)
 	if r.Method != http.MethodGet || visit == web.Program || visit == web.Fragment {
@@ -73,20 +82,49 @@ func (s *Server) authorize(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	prompts := strings.Fields(a.query.Get("prompt"))
-	again := slices.Contains(prompts, "login") || slices.Contains(prompts, "select_account")
+	enough := live != nil
+	if enough {
+		enough, err = s.suffices(r.Context(), a, live, w.Start)
+		if err != nil {
+			return err
+		}
+	}
 
 	switch {
-	case live != nil && !again:
+	case enough:
 		return s.grantCode(w, r, a, live)
-	case slices.Contains(prompts, "none"):
+	case slices.Contains(a.prompts(), "none"):
 		s.answer(w, a, url.Values{"error": {codeLoginRequired}})
 	default:
+		a.query.Set(askedParam, s.asked(a, w.Start))
 		seeOther(w, pathSignIn+"?"+a.query.Encode())
 	}
 
 	return nil
 }
+
+// authorizeByPost answers POST /oauth2/authorize (OpenID Connect Core 1.0, section 3.1.2.1): the same request by GET.
+func (s *Server) authorizeByPost(w *web.Reply, r *http.Request) error {
+	b, err := web.Body(w, r, "the request", maxForm)
+	if err != nil {
+		return err
+	}
+	if !web.IsForm(r.Header) {
+		return jeton.WithDetail(jeton.ErrInvalid, "send application/x-www-form-urlencoded")
+	}
+
+	form, err := web.ParseForm(b)
+	if err != nil {
+		return err
+	}
+
+	seeOther(w, pathAuthorize+"?"+form.Encode())
+
+	return nil
+}
+
+// prompts returns the values of prompt.
+func (a authorization) prompts() []string { return strings.Fields(a.query.Get("prompt")) }
 
 // readAuthorization returns an authorization request, or jeton.ErrInvalid if its client or redirect_uri is invalid.
 func (s *Server) readAuthorization(r *http.Request) (authorization, error) {
@@ -105,20 +143,21 @@ func (s *Server) readAuthorization(r *http.Request) (authorization, error) {
 
 	a := authorization{query: query, redirect: query.Get("redirect_uri")}
 
-	i := slices.IndexFunc(s.relying, func(one RelyingService) bool { return one.Name == query.Get("client_id") })
-	if i < 0 {
-		return a, jeton.WithDetail(jeton.ErrInvalid, "client_id is not a service with login.sign_in")
-	}
-	a.service = s.relying[i]
-
-	// Exactly, and not by its begin: RFC 9700, section 4.1.3.
-	known := slices.ContainsFunc(a.service.Origins(), func(origin string) bool {
-		return a.redirect == origin+config.FinishPath
-	})
-	if !known {
+	found, ok, err := s.party(r.Context(), query.Get("client_id"))
+	switch {
+	case err != nil:
+		return a, err
+	case !ok:
+		const text = "client_id is neither a service with login.sign_in nor a client with redirect_uris"
+		return a, jeton.WithDetail(jeton.ErrInvalid, text)
+	case !found.redirects(a.redirect) && found.client != nil:
+		return a, jeton.WithDetail(jeton.ErrInvalid, "redirect_uri is not one of the redirect_uris of the client")
+	case !found.redirects(a.redirect):
 		const text = "redirect_uri is not an address of the service; see its keys url, host and hosts"
 		return a, jeton.WithDetail(jeton.ErrInvalid, text)
 	}
+
+	a.party = found
 
 	return a, nil
 }
@@ -126,20 +165,40 @@ func (s *Server) readAuthorization(r *http.Request) (authorization, error) {
 // fault returns the code for what is wrong with the rest of a request, or "".
 func (a authorization) fault() string {
 	q := a.query
-	prompt := strings.Fields(q.Get("prompt"))
+	prompt := a.prompts()
+	_, validAge := maxAge(q)
+	pkce := q.Get("code_challenge_method") == "S256" && challengeForm.MatchString(q.Get("code_challenge"))
 
 	switch {
+	// Not half-read: what is in them could be another request (OpenID Connect Core 1.0, section 6).
+	case q.Has("request"):
+		return codeRequest
+	case q.Has("request_uri"):
+		return codeRequestURI
 	case q.Get("response_type") != "code":
 		return codeResponseType
-	case q.Get("state") == "",
-		q.Get("code_challenge_method") != "S256",
-		!challengeForm.MatchString(q.Get("code_challenge")),
+	case !pkce && !a.withoutPKCE(),
+		!validAge,
+		q.Has("response_mode") && q.Get("response_mode") != "query",
 		slices.Contains(prompt, "none") && len(prompt) > 1:
 		return codeInvalid
+	case a.party.client == nil && q.Get("state") == "":
+		return codeInvalid
+	case a.party.client != nil && !slices.Contains(a.scopes(), openid.ScopeOpenID):
+		return codeScope
 	}
 
 	return ""
 }
+
+// withoutPKCE reports whether a request without PKCE is accepted: not one that names half of it.
+func (a authorization) withoutPKCE() bool {
+	none := !a.query.Has("code_challenge") && !a.query.Has("code_challenge_method")
+	return none && a.party.client != nil && a.party.client.OpenID.PKCEOptional
+}
+
+// scopes returns the known scopes of a request.
+func (a authorization) scopes() []string { return openid.Known(strings.Fields(a.query.Get("scope"))) }
 
 // signedIn returns the sign-in session of a browser and records its use. It returns nil if there is none.
 func (s *Server) signedIn(w *web.Reply, r *http.Request) (*session.Live, error) {
@@ -161,30 +220,42 @@ func (s *Server) signedIn(w *web.Reply, r *http.Request) (*session.Live, error) 
 // grantCode redirects back with a code, if the user may log in at the service.
 func (s *Server) grantCode(w *web.Reply, r *http.Request, a authorization, live *session.Live) error {
 	user := live.Principal()
-	if err := a.service.Allow.CheckLogin(user); err != nil {
+	if err := a.party.Allow.CheckLogin(user); err != nil {
 		s.audit.Record(jeton.Event{
 			Time:    w.Start,
 			Request: w.ID,
 			Actor:   gate.Actor(user),
 			Action:  audit.Login,
-			Service: a.service.Name,
+			Service: a.party.Name,
 			Outcome: jeton.Code(err),
 			Reason:  err.Error(),
 			Source:  web.AddressText(w.Source),
-			Checks:  []jeton.Check{{Name: "allowed users", Value: a.service.Allow.String(), Result: "fail"}},
+			Checks:  []jeton.Check{{Name: "allowed users", Value: a.party.Allow.String(), Result: "fail"}},
 		})
 		s.refuseUser(w, r, a, user, err)
 
 		return nil
 	}
 
-	code, err := s.logins.GrantCode(r.Context(), signin.CodeGrant{
+	grant := signin.CodeGrant{
 		User:      live.User,
 		Login:     live.Login,
-		Service:   a.service.Name,
+		Service:   a.party.Name,
 		Redirect:  a.redirect,
 		Challenge: a.query.Get("code_challenge"),
-	})
+	}
+	if a.party.client != nil {
+		grant.Client = a.party.Name
+		grant.Scopes = a.scopes()
+		grant.Nonce = a.query.Get("nonce")
+	}
+
+	code, err := s.logins.GrantCode(r.Context(), grant)
+	// The nonce is the only value of the caller that a code keeps.
+	if errors.Is(err, jeton.ErrTooLarge) {
+		s.answer(w, a, url.Values{"error": {codeInvalid}})
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("authorize: %w", err)
 	}
@@ -201,7 +272,13 @@ func (s *Server) answer(w *web.Reply, a authorization, values url.Values) {
 		values.Set("state", a.query.Get("state"))
 	}
 
-	seeOther(w, a.redirect+"?"+values.Encode())
+	// RFC 6749, section 3.1.2: a query of the address stays.
+	separator := "?"
+	if strings.Contains(a.redirect, "?") {
+		separator = "&"
+	}
+
+	seeOther(w, a.redirect+separator+values.Encode())
 }
 
 // seeOther redirects a browser, which does not send on where it comes from: the address has a code.
@@ -222,7 +299,7 @@ func (s *Server) refuseUser(w *web.Reply, r *http.Request, a authorization, user
 	p := web.Mark(w, err)
 	s.page(w, r, p.Status, web.Notice{
 		Kind:    web.NoticeRefused,
-		Service: a.service.Name,
+		Service: a.party.Name,
 		User:    user.Name,
 		Link:    pathSignIn + "?" + again.Encode(),
 		Problem: p,

@@ -2,8 +2,11 @@ package oauth
 
 import (
 	"net/http"
+	"slices"
 
+	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -23,10 +26,55 @@ type metadata struct {
 	RevocationAuth     []string `json:"revocation_endpoint_auth_methods_supported"`
 	RevocationAuthAlgs []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
 
+	*openIDMetadata
+
 	// Ours: where a client registers another key.
 	Keys string `json:"jeton_keys_endpoint"`
 	// Ours: revocations, for services that check tokens themselves.
 	Revocations string `json:"jeton_revocations_endpoint"`
+}
+
+// openIDMetadata are the members for relying parties (OpenID Connect Discovery 1.0, section 3).
+type openIDMetadata struct {
+	Authorization    string   `json:"authorization_endpoint"`
+	Userinfo         string   `json:"userinfo_endpoint"`
+	Scopes           []string `json:"scopes_supported"`
+	Claims           []string `json:"claims_supported"`
+	ResponseModes    []string `json:"response_modes_supported"`
+	SubjectTypes     []string `json:"subject_types_supported"`
+	IDTokenAlgs      []string `json:"id_token_signing_alg_values_supported"`
+	ChallengeMethods []string `json:"code_challenge_methods_supported"`
+	Prompts          []string `json:"prompt_values_supported"`
+	IssParameter     bool     `json:"authorization_response_iss_parameter_supported"`
+	// Their defaults are not all false.
+	ClaimsParameter bool `json:"claims_parameter_supported"`
+	Request         bool `json:"request_parameter_supported"`
+	RequestURI      bool `json:"request_uri_parameter_supported"`
+}
+
+// describeOpenID adds the members for relying parties.
+func (s *Server) describeOpenID(m *metadata) {
+	m.ResponseTypes = []string{"code"}
+	m.GrantTypes = append(m.GrantTypes, grantCode, grantRefresh)
+	m.AuthMethods = append(slices.Clone(m.AuthMethods), "none") // of public clients
+
+	var algs []string
+	for _, a := range client.IDTokenAlgs() {
+		algs = append(algs, string(a))
+	}
+
+	m.openIDMetadata = &openIDMetadata{
+		Authorization:    s.conf.URL + pathAuthorize,
+		Userinfo:         s.conf.URL + pathUserinfo,
+		Scopes:           openid.Scopes(),
+		Claims:           append(openid.ClaimNames(), openid.TokenClaims()...),
+		ResponseModes:    []string{"query"},
+		SubjectTypes:     []string{"public"},
+		IDTokenAlgs:      algs,
+		ChallengeMethods: []string{"S256"},
+		Prompts:          []string{"none", "login", "select_account"},
+		IssParameter:     true,
+	}
 }
 
 // describe returns the discovery document (RFC 8414, section 2).
@@ -38,12 +86,11 @@ func (s *Server) describe() metadata {
 	}
 
 	at := func(path string) string { return s.conf.URL + path }
-	return metadata{
+	m := metadata{
 		Issuer: s.conf.URL,
 		Token:  at(pathToken),
 		JWKS:   at(pathJWKS),
-		// Required, and empty: the authorization endpoint is for our own services alone, which do
-		// not read this (RFC 8414, section 2).
+		// Required, and empty without pages (RFC 8414, section 2).
 		ResponseTypes:      []string{},
 		GrantTypes:         []string{grantClient, grantAssertion},
 		AuthMethods:        methods,
@@ -57,9 +104,15 @@ func (s *Server) describe() metadata {
 		Keys:               at(pathKeys),
 		Revocations:        at(pathRevocations),
 	}
+	if s.conf.Pages {
+		s.describeOpenID(&m)
+	}
+
+	return m
 }
 
-// discover answers GET /.well-known/oauth-authorization-server.
+// discover answers GET /.well-known/oauth-authorization-server and /.well-known/openid-configuration, byte by byte the
+// same.
 func (s *Server) discover(w *web.Reply, r *http.Request) error {
 	return s.publish(w, r, "application/json", s.metadata, "")
 }

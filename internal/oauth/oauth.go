@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/config"
@@ -42,6 +43,8 @@ type Server struct {
 	sessions *session.Sessions
 	page     web.Notices
 	service  *gate.Service
+	accounts *account.Accounts
+	key      []byte // seals what comes back through the browser
 	metadata []byte // the discovery document, encoded once
 	maxAge   string // Cache-Control of published documents
 }
@@ -60,6 +63,10 @@ type Config struct {
 	// For services whose users sign in here.
 	Relying []RelyingService
 	Page    web.Notices
+
+	// For relying parties.
+	Accounts *account.Accounts
+	Key      []byte // that seals what comes back through the browser; the same on all nodes
 }
 
 // Name is the name of the authorization server in the route table and the audit log.
@@ -82,6 +89,8 @@ func New(c Config) (*Server, error) {
 		relying:  c.Relying,
 		sessions: c.Sessions,
 		page:     c.Page,
+		accounts: c.Accounts,
+		key:      c.Key,
 	}
 
 	// Not longer than a key is published before it signs: a verifier must see it in time.
@@ -116,6 +125,8 @@ const (
 	pathClientJWKS  = "/oauth2/clients/{client}/jwks.json"
 	pathJWKS        = "/.well-known/jwks.json"
 	pathMetadata    = "/.well-known/oauth-authorization-server"
+	pathOpenID      = "/.well-known/openid-configuration"
+	pathUserinfo    = "/oauth2/userinfo"
 )
 
 // Routes returns the routes. The token endpoint is open: it is where a client logs in.
@@ -149,13 +160,8 @@ func (s *Server) Routes() []web.Route {
 		{Pattern: "GET " + pathJWKS, Access: policy.Open, Handle: s.jwks},
 		{Pattern: "GET " + pathMetadata, Access: policy.Open, Handle: s.discover},
 	}
-	if len(s.relying) > 0 {
-		routes = append(routes, web.Route{
-			Pattern: "GET " + pathAuthorize,
-			Access:  policy.Open,
-			Handle:  s.authorize,
-			Refuse:  s.refuseAuthorization,
-		})
+	if s.conf.Pages {
+		routes = append(routes, s.signInRoutes()...)
 	}
 	if s.conf.PublishClientKeys {
 		routes = append(routes, web.Route{
@@ -176,11 +182,31 @@ func (s *Server) Routes() []web.Route {
 	return routes
 }
 
+// signInRoutes returns the routes of parties whose users sign in here.
+func (s *Server) signInRoutes() []web.Route {
+	var routes []web.Route
+	for _, method := range []string{"GET ", "POST "} {
+		routes = append(routes, web.Route{
+			Pattern: method + pathAuthorize,
+			Access:  policy.Open,
+			Handle:  s.authorize,
+			Refuse:  s.refuseAuthorization,
+		}, web.Route{
+			Pattern: method + pathUserinfo,
+			Access:  policy.Open,
+			Handle:  s.userinfo,
+			Refuse:  s.refuseUserinfo,
+		})
+	}
+
+	return append(routes, web.Route{Pattern: "GET " + pathOpenID, Access: policy.Open, Handle: s.discover})
+}
+
 // Owns reports whether a path belongs to the authorization server where it shares an address
 // with services.
 func (s *Server) Owns(path string) bool {
 	// A service on the same address must not take over these paths.
-	return strings.HasPrefix(path, "/oauth2/") || path == pathJWKS || path == pathMetadata ||
+	return strings.HasPrefix(path, "/oauth2/") || path == pathJWKS || path == pathMetadata || path == pathOpenID ||
 		s.conf.Keyserver != "" && path == s.conf.Keyserver
 }
 

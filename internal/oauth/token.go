@@ -21,6 +21,8 @@ import (
 const (
 	grantClient    = "client_credentials"
 	grantAssertion = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+	grantCode      = "authorization_code"
+	grantRefresh   = "refresh_token"
 )
 
 // errGrant is a request for an unsupported grant.
@@ -55,6 +57,12 @@ func (s *Server) token(w *web.Reply, r *http.Request) error {
 		if err != nil {
 			return err
 		}
+	case grantCode, grantRefresh:
+		if !s.conf.Pages {
+			return errGrant
+		}
+
+		return s.relyingToken(w, r, credential, form)
 	case "":
 		return jeton.WithDetail(jeton.ErrInvalid, "grant_type is missing")
 	default:

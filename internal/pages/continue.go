@@ -18,10 +18,11 @@ const (
 const authorizePath = "/oauth2/authorize"
 
 // authorizeParams are the parameters of an authorization request that are handed on (RFC 6749, section 4.1.1; RFC 7636,
-// section 4.3; OpenID Connect Core 1.0, section 3.1.2.1). Not prompt: this page was the answer to it.
+// section 4.3; OpenID Connect Core 1.0, section 3.1.2.1), with the time of that request, sealed. Not prompt without it:
+// this page was the answer to it.
 var authorizeParams = []string{
 	"response_type", "client_id", "redirect_uri", "scope", "state", "nonce", "response_mode", "code_challenge",
-	"code_challenge_method", "max_age", "ui_locales", "login_hint",
+	"code_challenge_method", "max_age", "ui_locales", "login_hint", "id_token_hint", "asked",
 }
 
 // carried returns the parameters that say where a sign-in leads.
@@ -32,6 +33,9 @@ func carried(query url.Values) url.Values {
 			if query.Has(name) {
 				out.Set(name, query.Get(name))
 			}
+		}
+		if query.Has("asked") && query.Has("prompt") {
+			out.Set("prompt", query.Get("prompt"))
 		}
 
 		return out

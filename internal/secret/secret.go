@@ -12,6 +12,7 @@
 //	jtn_p_ + 43 + 6 digits of base62      a personal access token
 //	jtn_c_ + 43 + 6 digits of base62      the secret of a client
 //	jtn_t_ + 43 + 6 digits of base62      a ticket, which is taken once
+//	jtn_r_ + 43 + 6 digits of base62      a refresh token
 //
 // Handles (ID) are public: s_ names a session and t_ a token. Mask and RedactPath, in mask.go, keep
 // secrets that callers misplace out of logs.
@@ -44,6 +45,7 @@ const (
 	Client   Kind = 'c' // what a client proves itself with
 	Personal Kind = 'p' // a personal access token
 	Ticket   Kind = 't' // a one-time secret
+	Refresh  Kind = 'r' // a refresh token
 )
 
 // Hash is the SHA-256 of a secret: what is stored, and what it is looked up by.
@@ -109,6 +111,27 @@ func Is(k Kind, text string) bool {
 	}
 
 	return text[Len-check:] == checksum(body)
+}
+
+// Bytes returns the 256 bits of a secret of a kind, or false if it does not have the form.
+func Bytes(k Kind, text string) (b [32]byte, ok bool) {
+	if !Is(k, text) {
+		return b, false
+	}
+
+	n := new(big.Int)
+	for _, c := range text[len(Prefix)+2 : Len-check] {
+		n.Mul(n, big.NewInt(int64(len(alphabet))))
+		n.Add(n, big.NewInt(int64(strings.IndexRune(alphabet, c))))
+	}
+
+	// 43 digits of base62 hold more than 256 bits.
+	if n.BitLen() > 8*len(b) {
+		return b, false
+	}
+	n.FillBytes(b[:])
+
+	return b, true
 }
 
 // idEncoding has no characters that are easily confused, and sorts as the bytes do.

@@ -13,10 +13,15 @@ import (
 // authorization returns a valid authorization request of the shop, with parameters changed: names and values in turn.
 // The value "" removes a parameter.
 func authorization(s *jetontest.Server, changes ...string) string {
+	return authorizationOf(s, "shop", s.URL("shop")+"/.jeton/finish", changes...)
+}
+
+// authorizationOf returns a valid authorization request of a service or a client, with parameters changed.
+func authorizationOf(s *jetontest.Server, client, redirect string, changes ...string) string {
 	query := url.Values{
 		"response_type":         {"code"},
-		"client_id":             {"shop"},
-		"redirect_uri":          {s.URL("shop") + "/.jeton/finish"},
+		"client_id":             {client},
+		"redirect_uri":          {redirect},
 		"state":                 {"xyz"},
 		"code_challenge":        {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}, // RFC 7636, appendix B
 		"code_challenge_method": {"S256"},

@@ -163,6 +163,8 @@ func (k *core) openTokens(ctx context.Context, c Config, conf *config.Config) (e
 		Log:     c.Log,
 		Cache:   conf.Cache.Sessions,
 		Clock:   sweep.NewClock(k.db),
+
+		RefreshKey: k.secret.Derive("refresh tokens"),
 	})
 
 	if err == nil {

@@ -42,6 +42,18 @@ func needs(conf *config.Config) keys.Needs {
 		}
 	}
 
+	// Before the first sign-in, so that the key set that a relying party caches has them. Those of clients that are
+	// added later are made when they are needed.
+	for _, c := range conf.Clients {
+		if c.OpenID == nil {
+			continue
+		}
+		pair := keys.Pair{Kind: keys.ID, Alg: jose.Alg(c.OpenID.IDTokenAlg)}
+		if !slices.Contains(n.Pairs, pair) {
+			n.Pairs = append(n.Pairs, pair)
+		}
+	}
+
 	return n
 }
 

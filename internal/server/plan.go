@@ -326,6 +326,8 @@ func (s *Server) issuerMux(conf *config.Config) (*mux, error) {
 		Audit:    s.core.audit,
 		Relying:  s.relying(conf),
 		Page:     page,
+		Accounts: s.core.accounts,
+		Key:      s.core.secret.Derive("authorization request"),
 	})
 	if err != nil {
 		return nil, err

@@ -31,18 +31,31 @@ type CodeGrant struct {
 	Login     int64  // of the sign-in session
 	Service   string // that may use the code
 	Redirect  string // redirect_uri of the authorization request
-	Challenge string // code_challenge, of method S256 (RFC 7636, section 4.2)
+	Challenge string // code_challenge, of method S256 (RFC 7636, section 4.2); "": none
+	// Client is the relying party that may use the code, in place of a service, for Scopes.
+	Client string
+	Scopes []string
+	Nonce  string
 }
+
+// serviceOf returns what stands for a relying party where a ticket names a service: no service has a colon in its name.
+func serviceOf(client string) string { return "client:" + client }
 
 // codeData is what the ticket of a code holds beside its own fields.
 type codeData struct {
-	Redirect  string `json:"redirect_uri"`
-	Challenge string `json:"code_challenge"`
+	Redirect  string   `json:"redirect_uri"`
+	Challenge string   `json:"code_challenge"`
+	Scopes    []string `json:"scopes,omitempty"`
+	Nonce     string   `json:"nonce,omitempty"`
 }
 
 // GrantCode issues an authorization code (RFC 6749, section 4.1.2). It ends with the sign-in session.
 func (l *Logins) GrantCode(ctx context.Context, g CodeGrant) (jeton.Secret, error) {
-	data, err := json.Marshal(codeData{g.Redirect, g.Challenge})
+	if g.Client != "" {
+		g.Service = serviceOf(g.Client)
+	}
+
+	data, err := json.Marshal(codeData{g.Redirect, g.Challenge, g.Scopes, g.Nonce})
 	if err != nil {
 		return jeton.Secret{}, err
 	}
@@ -175,17 +188,28 @@ func (l *Logins) stolen(ctx context.Context, code ticket.Ticket, text string, tr
 
 // checkCode checks what a code is bound to.
 func checkCode(code ticket.Ticket, req CodeRequest, trail *auditTrail) error {
+	_, err := boundCode(code, req.Service, req.Redirect, req.Verifier, trail)
+	return err
+}
+
+// boundCode checks what a code is bound to, and returns what it holds.
+func boundCode(code ticket.Ticket, service, redirect, verifier string, trail *auditTrail) (codeData, error) {
 	var data codeData
 	if err := json.Unmarshal(code.Data, &data); err != nil {
-		return fmt.Errorf("data of a code: %w", err)
+		return data, fmt.Errorf("data of a code: %w", err)
 	}
 
-	sum := sha256.Sum256([]byte(req.Verifier))
-	challenge := base64.RawURLEncoding.EncodeToString(sum[:])
+	challenge := ""
+	if verifier != "" {
+		sum := sha256.Sum256([]byte(verifier))
+		challenge = base64.RawURLEncoding.EncodeToString(sum[:])
+	}
 
-	return trail.require([]requirement{
-		{code.Service != req.Service, "service", clip(code.Service), OtherService},
-		{data.Redirect != req.Redirect, "redirect_uri", clip(req.Redirect), OtherRedirect},
+	// A verifier for a code without a challenge is refused, too: the challenge may have been removed on the way (RFC
+	// 9700, section 4.8.2).
+	return data, trail.require([]requirement{
+		{code.Service != service, "service", clip(code.Service), OtherService},
+		{data.Redirect != redirect, "redirect_uri", clip(redirect), OtherRedirect},
 		{
 			subtle.ConstantTimeCompare([]byte(challenge), []byte(data.Challenge)) != 1,
 			"code_verifier", "", WrongVerifier,

@@ -159,6 +159,7 @@ type Voided struct {
 // Store keeps tokens. Methods are safe for concurrent use, on many nodes.
 type Store interface {
 	change.Feed
+	GrantStore
 	// MintToken is one atomic step. It returns jeton.ErrBadCredential unless the owner
 	// exists, is enabled, its credential still has the version that was proved, and the named
 	// parent and session exist; the error of SignIn.Judge; jeton.ErrTokensFull when the user has

@@ -52,6 +52,8 @@ type Tokens struct {
 	checked *cache.Cache[verified] // verified signatures, by the SHA-256 of the text
 	clock   *sweep.Clock
 	uses    lastUses
+
+	refreshKey []byte
 }
 
 // Config is what New needs.
@@ -67,6 +69,8 @@ type Config struct {
 	Cache   int // tokens to cache
 
 	Clock *sweep.Clock // that expired tokens are deleted by; nil: Now
+
+	RefreshKey []byte // that refresh tokens are computed with; the same on all nodes
 }
 
 // New returns the tokens of a server. Run writes last uses and deletes expired tokens.
@@ -88,6 +92,8 @@ func New(ctx context.Context, c Config) (*Tokens, error) {
 		checked: cache.New[verified](c.Cache, nil),
 		clock:   c.Clock,
 		uses:    lastUses{pending: map[int64]int64{}},
+
+		refreshKey: c.RefreshKey,
 	}
 
 	t.issuer.Store(new(string))

@@ -383,7 +383,14 @@ SET until = CASE WHEN revoked.until > excluded.until THEN revoked.until ELSE exc
 	}
 
 	ended, err := endTokens(ctx, tx, s.Event, "client = $1 AND client <> 0", c.ID)
-	return append(ended, generation), err
+	if err != nil {
+		return nil, err
+	}
+
+	// What users granted to it, too: those tokens are theirs.
+	granted, err := endTokens(ctx, tx, s.Event, "number IN (SELECT number FROM grants WHERE client = $1)", c.ID)
+
+	return append(append(ended, granted...), generation), err
 }
 
 // RemoveClient implements client.Store.

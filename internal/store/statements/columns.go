@@ -16,6 +16,7 @@ const (
 		"allows, networks, max_uses, created, opens, expires, source, used"
 	ticketColumns = "hash, purpose, account, login, service, data, expires, used"
 	keyColumns    = "kid, kind, alg, public, sealed, created, opens, retires, closes, revoked"
+	grantColumns  = "code, number, client, login, session, offline, signed_in, methods, turn, turned"
 	endedColumns  = "hash, accessor, name, owner, at, actor, action"
 	auditColumns  = "at, request, actor, action, target, service, outcome, reason, source, checks"
 )

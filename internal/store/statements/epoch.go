@@ -71,6 +71,7 @@ func distrust(ctx context.Context, tx Conn, now time.Time, out *Renewed) error {
 		{"DELETE FROM uses", nil, new(int64)},
 		{"DELETE FROM sessions", nil, &out.Sessions},
 		{"DELETE FROM tokens", nil, &out.Tokens},
+		{"DELETE FROM grants", nil, new(int64)},
 		// As internal/keys revokes a key: it does not sign from now on, and is deleted when
 		// nothing that it signed can be valid.
 		{

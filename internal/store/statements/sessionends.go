@@ -22,12 +22,12 @@ func (db *Store) EndSessions(ctx context.Context, w session.Which, ev jeton.Even
 	where, args := chosen(w)
 	run := func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		ended, err := endSessions(ctx, tx, where, args...)
-		n = len(ended)
+		n = len(ended.sessions)
 		if err != nil || n == 0 {
 			return nothingLeft(), err
 		}
 
-		return sessionsEnded(ended), appendEvents(ctx, tx, ev)
+		return ended.changes(), appendEvents(ctx, tx, ev)
 	}
 
 	// One session is one row; a user or a service may have many.
@@ -82,11 +82,35 @@ func rootOf(where string) string {
 	return "COALESCE((SELECT CASE parent WHEN 0 THEN login ELSE parent END FROM sessions WHERE " + where + "), -1)"
 }
 
-// endSessions removes the sessions that where chooses, with their children and their counts, and
-// returns their hashes. A concurrent use finds no session and fails. A concurrent start of a child
+// endedFamilies is the hashes of sessions that ended, and of the tokens that ended with them.
+type endedFamilies struct{ sessions, tokens []secret.Hash }
+
+// add adds another end.
+func (e *endedFamilies) add(other endedFamilies) {
+	e.sessions = append(e.sessions, other.sessions...)
+	e.tokens = append(e.tokens, other.tokens...)
+}
+
+// changes returns what is invalid.
+func (e endedFamilies) changes() []change.Change {
+	list := sessionsEnded(e.sessions)
+	if len(e.tokens) > 0 {
+		list = append(list, tokensEnded(e.tokens)...)
+	}
+
+	return list
+}
+
+// endSessions removes the sessions that where chooses, with their children, their counts and the grants that do not
+// outlive them, and returns the hashes. A concurrent use finds no session and fails. A concurrent start of a child
 // is waited for, and the child is found when its turn comes.
-func endSessions(ctx context.Context, tx Conn, where string, args ...any) ([]secret.Hash, error) {
+func endSessions(ctx context.Context, tx Conn, where string, args ...any) (endedFamilies, error) {
 	all, err := removeSessions(ctx, tx, where, args...)
+	if err != nil {
+		return endedFamilies{}, err
+	}
+
+	granted, err := endGrants(ctx, tx, all.numbers)
 	parents := all.numbers
 	for err == nil && len(parents) > 0 {
 		n := min(together, len(parents))
@@ -97,7 +121,7 @@ func endSessions(ctx context.Context, tx Conn, where string, args ...any) ([]sec
 		parents = parents[n:]
 	}
 
-	return all.hashes, err
+	return endedFamilies{all.hashes, granted}, err
 }
 
 // removeSessions deletes the sessions that where chooses with their counts, and nothing else.

@@ -67,13 +67,13 @@ func (db *Store) StartSession(
 			return nil, jeton.ErrBadCredential
 		}
 
-		var ended []secret.Hash
+		var ended endedFamilies
 		for _, login := range evict {
-			hashes, err := endSessions(ctx, tx, "login = $1", login)
+			one, err := endSessions(ctx, tx, "login = $1", login)
 			if err != nil {
 				return nil, err
 			}
-			ended = append(ended, hashes...)
+			ended.add(one)
 		}
 
 		if err := insertSession(ctx, tx, s); err != nil {
@@ -83,8 +83,8 @@ func (db *Store) StartSession(
 			return nil, err
 		}
 
-		changes := sessionsEnded(ended)
-		if len(evict) > 0 && len(ended) == 0 {
+		changes := ended.changes()
+		if len(evict) > 0 && len(ended.sessions) == 0 {
 			// Another transaction ended them first. Its change may not have reached every node
 			// yet: see nothingLeft.
 			changes = nothingLeft()

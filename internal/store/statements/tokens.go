@@ -310,6 +310,10 @@ func removeTokens(ctx context.Context, tx Conn, ev jeton.Event, where string, ar
 		holders[i] = -n
 	}
 
+	if err := removeGrants(ctx, tx, list.numbers); err != nil {
+		return endedRows{}, err
+	}
+
 	return list, removeUses(ctx, tx, holders)
 }
 

@@ -58,6 +58,7 @@ func Run(t *testing.T, open Open) {
 		{"keeping sessions", Keeping},
 		{"sign-in sessions", Families},
 		{"tickets", Tickets},
+		{"grants", Grants},
 		{"uses", Uses},
 		{"accounts", Accounts},
 		{"admins and prefixes", Admins},

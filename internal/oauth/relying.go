@@ -1,0 +1,177 @@
+package oauth
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/openid"
+	"github.com/jeton-auth/jeton/internal/signin"
+	"github.com/jeton-auth/jeton/internal/token"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// relyingToken answers a token request of a relying party: with a code (RFC 6749, section 4.1.3) or a refresh token
+// (section 6).
+func (s *Server) relyingToken(w *web.Reply, r *http.Request, cred signin.ClientCredential, form url.Values) error {
+	req := signin.RelyingRequest{
+		Credential: cred,
+		Scopes:     scopes(form),
+		Source:     w.Source,
+		Request:    w.ID,
+	}
+
+	missing := ""
+	if form.Get("grant_type") == grantCode {
+		req.Code = form.Get("code")
+		req.Verifier = form.Get("code_verifier")
+		req.Redirect = form.Get("redirect_uri")
+		if req.Code == "" || req.Redirect == "" {
+			missing = "code and redirect_uri are required"
+		}
+	} else {
+		req.Refresh = form.Get("refresh_token")
+		if req.Refresh == "" {
+			missing = "refresh_token is missing"
+		}
+	}
+	if missing != "" {
+		return jeton.WithDetail(jeton.ErrInvalid, missing)
+	}
+
+	got, err := s.logins.Relying(r.Context(), req)
+	var refused *signin.GrantError
+	if errors.As(err, &refused) {
+		return &grantRefused{err}
+	}
+	if err != nil {
+		return err
+	}
+
+	return s.writeRelied(w, r, got)
+}
+
+// reliedAnswer is the answer of the token endpoint (OpenID Connect Core 1.0, section 3.1.3.3).
+type reliedAnswer struct {
+	Access  string `json:"access_token"`
+	Type    string `json:"token_type"`
+	Expires int64  `json:"expires_in"`
+	Scope   string `json:"scope"`
+	Refresh string `json:"refresh_token,omitempty"`
+	ID      string `json:"id_token"`
+}
+
+// writeRelied signs the ID token and writes the answer.
+func (s *Server) writeRelied(w *web.Reply, r *http.Request, got signin.Relied) error {
+	party := got.Client.OpenID
+
+	id := openid.IDToken{
+		Issuer:     s.conf.URL,
+		Audience:   got.Client.Name,
+		Issued:     w.Start.Unix(),
+		Expires:    w.Start.Add(openid.Lifetime).Unix(),
+		SignedIn:   got.SignedIn.Unix(),
+		Nonce:      got.Nonce,
+		AccessHash: openid.AccessHash(got.Access.Text),
+		Session:    got.Session,
+		Methods:    got.Methods,
+		Claims:     openid.Claims{Subject: got.User.UUID},
+	}
+	if party.IDTokenClaims {
+		id.Claims = openid.ClaimsOf(got.User, got.Access.Scopes)
+	}
+
+	text, err := id.Sign(r.Context(), s.ring, client.IDTokenAlg(party))
+	if err != nil {
+		return err
+	}
+
+	w.Header()["Cache-Control"] = noStore
+
+	return web.JSON(w, http.StatusOK, reliedAnswer{
+		Access:  got.Access.Text.Reveal(),
+		Type:    "Bearer",
+		Expires: int64(got.Access.Window.Closes.Sub(w.Start) / time.Second),
+		Scope:   strings.Join(got.Access.Scopes, " "),
+		Refresh: got.Refresh.Reveal(),
+		ID:      text,
+	})
+}
+
+// userinfo answers GET and POST /oauth2/userinfo (OpenID Connect Core 1.0, section 5.3) with the claims of the user of an
+// access token.
+func (s *Server) userinfo(w *web.Reply, r *http.Request) error {
+	text, found, err := web.Authorization(r.Header, "Bearer")
+	if err != nil || !found {
+		return jeton.ErrNoCredential
+	}
+
+	live, err := s.tokens.Find(r.Context(), text, s.conf.URL)
+	if err != nil {
+		return err
+	}
+	if err := live.Check(w.Start); err != nil {
+		return err
+	}
+
+	acct, err := s.relyingUser(r, live)
+	if err != nil {
+		return err
+	}
+
+	w.Header()["Cache-Control"] = noStore
+
+	return web.JSON(w, http.StatusOK, openid.ClaimsOf(acct, live.Scopes))
+}
+
+// refuseUserinfo writes a refusal (RFC 6750, section 3).
+func (s *Server) refuseUserinfo(w *web.Reply, r *http.Request, err error) {
+	status, challenge := 0, ""
+	switch jeton.Outcome(err) {
+	case jeton.ErrNoCredential:
+		status, challenge = http.StatusUnauthorized, `Bearer realm="issuer"`
+	case jeton.ErrBadCredential, jeton.ErrExpired, jeton.ErrTooEarly, jeton.ErrForbidden:
+		status, challenge = http.StatusUnauthorized, `Bearer realm="issuer", error="invalid_token"`
+	default:
+		web.Fail(w, r, err)
+		return
+	}
+
+	web.Mark(w, err)
+	w.Header().Set("WWW-Authenticate", challenge)
+	w.Header()["Content-Type"] = typeJSON
+	w.WriteHeader(status)
+
+	b, _ := json.Marshal(map[string]string{"error": "invalid_token"}) // has no way to fail
+	_, _ = w.Write(append(b, '\n'))
+}
+
+// relyingUser returns the user of an access token of a relying party, who may still sign in there.
+func (s *Server) relyingUser(r *http.Request, live *token.Live) (acct account.Account, err error) {
+	c, err := s.clients.FindForLogin(r.Context(), live.Name)
+	if err != nil {
+		return acct, err
+	}
+	if c.Disabled || c.OpenID == nil {
+		return acct, jeton.ErrBadCredential
+	}
+
+	acct, err = s.accounts.Find(r.Context(), live.Owner.Name)
+	if err != nil {
+		return acct, err
+	}
+	// By the current groups, not those of the sign-in.
+	who := live.Principal()
+	who.Groups = acct.Groups
+	if client.Allowed(c.OpenID).CheckLogin(who) != nil || acct.ID != live.Owner.ID {
+		return acct, jeton.ErrBadCredential
+	}
+
+	return acct, nil
+}

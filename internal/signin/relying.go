@@ -1,0 +1,292 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/openid"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/ticket"
+	"github.com/jeton-auth/jeton/internal/token"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// RelyingRequest is a relying party's request for tokens, with an authorization code or a refresh token.
+type RelyingRequest struct {
+	Credential ClientCredential
+	Code       string
+	Verifier   string // code_verifier (RFC 7636, section 4.1)
+	Redirect   string // redirect_uri
+	Refresh    string
+	Scopes     []string // of a refresh; none: all that were granted
+	Source     netip.Addr
+	Request    string // ID of the request
+}
+
+// Relied is the tokens of a relying party, and what its ID token says.
+type Relied struct {
+	token.Issued
+	Client   client.Client
+	User     account.Account
+	Session  string // public id of the sign-in session
+	SignedIn time.Time
+	Methods  []string
+	Nonce    string
+}
+
+// errNoRelying is a client that may not use the grants of users.
+var errNoRelying = jeton.WithDetail(jeton.ErrInvalid, "the client has no redirect_uris: it signs no users in")
+
+// Relying proves a client and answers its authorization code or refresh token. It returns jeton.ErrNoCredential or
+// jeton.ErrBadCredential for the client, as Client does; a *GrantError for the code or the token.
+func (l *Logins) Relying(ctx context.Context, req RelyingRequest) (Relied, error) {
+	trail := auditTrail{
+		action:  audit.TokenIssue,
+		actor:   "client:?",
+		service: "issuer",
+		source:  req.Source,
+		request: req.Request,
+	}
+
+	out, err := l.relying(ctx, req, &trail)
+	if err != nil {
+		l.audit.Record(trail.event(l.now(), err))
+		return Relied{}, fmt.Errorf("tokens for a relying party: %w", err)
+	}
+
+	return out, nil
+}
+
+// GrantError is a refusal of a code or a refresh token, and not of the client that shows it.
+type GrantError struct{ Err error }
+
+// Error returns the text of the refusal.
+func (g *GrantError) Error() string { return g.Err.Error() }
+
+// Unwrap returns why.
+func (g *GrantError) Unwrap() error { return g.Err }
+
+// relying proves the client, and takes the code or the refresh token.
+func (l *Logins) relying(ctx context.Context, req RelyingRequest, trail *auditTrail) (Relied, error) {
+	c, err := l.relyingClient(ctx, req.Credential, trail)
+	if err != nil {
+		return Relied{}, err
+	}
+	if c.OpenID == nil {
+		return Relied{}, trail.check("redirect_uris", "", errNoRelying)
+	}
+
+	var out Relied
+	if req.Refresh != "" {
+		out, err = l.refresh(ctx, c, req, trail)
+	} else {
+		out, err = l.redeem(ctx, c, req, trail)
+	}
+
+	out.Client = c
+	outcome := jeton.Outcome(err)
+	if outcome == jeton.ErrBadCredential || outcome == jeton.ErrForbidden {
+		err = &GrantError{err}
+	}
+
+	return out, err
+}
+
+// relyingClient proves the client. A public one shows nothing but its name (RFC 6749, section 2.3).
+func (l *Logins) relyingClient(ctx context.Context, cred ClientCredential, trail *auditTrail) (client.Client, error) {
+	if cred.Assertion != "" || !cred.Secret.IsZero() || cred.ClientID == "" {
+		proved, err := l.proveClient(ctx, cred, trail)
+		if err == nil {
+			err = l.useOnce(ctx, proved.once, trail)
+		}
+
+		return proved.client, err
+	}
+
+	c, err := l.clients.FindForLogin(ctx, cred.ClientID)
+	if err != nil {
+		return c, trail.check("store", "", err)
+	}
+
+	trail.setClient(c)
+
+	// A client that has a secret or a key must show it.
+	switch {
+	case c.ID == 0:
+		return c, trail.fail("client", "", UnknownClient)
+	case c.Disabled:
+		return c, trail.fail("client", "", Reason(client.Disabled))
+	case c.OpenID == nil || !c.OpenID.Public || c.Secret != nil:
+		return c, trail.check("given", "an assertion, or a client_id and a secret", jeton.ErrNoCredential)
+	}
+
+	trail.pass("public client", "no credential")
+
+	return c, nil
+}
+
+// redeem takes an authorization code. Its second use ends what came of the first (RFC 6749, section 4.1.2).
+func (l *Logins) redeem(
+	ctx context.Context,
+	c client.Client,
+	req RelyingRequest,
+	trail *auditTrail,
+) (Relied, error) {
+	hash := secret.HashOf(req.Code)
+
+	code, err := l.tickets.Take(ctx, ticket.Code, req.Code)
+	if errors.Is(err, jeton.ErrSpent) {
+		return Relied{}, l.burn(ctx, hash, trail)
+	}
+	if err := trail.check("code", "", err); err != nil {
+		return Relied{}, err
+	}
+
+	data, err := boundCode(code, serviceOf(c.Name), req.Redirect, req.Verifier, trail)
+	if err != nil {
+		return Relied{}, err
+	}
+
+	parent, acct, err := l.signedIn(ctx, code, "issuer", trail)
+	if err != nil {
+		return Relied{}, err
+	}
+	if err := l.mayUse(c, acct, trail); err != nil {
+		return Relied{}, err
+	}
+
+	out := Relied{
+		User:     acct,
+		Session:  parent.ID,
+		SignedIn: signedInAt(parent),
+		Methods:  parent.AMR,
+		Nonce:    data.Nonce,
+	}
+
+	trail.pass("client", c.Name)
+	out.Issued, err = l.tokens.Grant(ctx, token.GrantRequest{
+		Grant: token.Grant{
+			Record: token.Record{
+				Name:   c.Name,
+				Owner:  token.UserOwner(acct),
+				Scopes: data.Scopes,
+				Source: web.AddressText(req.Source),
+			},
+			Client:    c.ID,
+			Login:     code.Login,
+			SessionID: parent.ID,
+			Code:      hash,
+			Offline:   slices.Contains(data.Scopes, openid.ScopeOffline),
+			SignedIn:  out.SignedIn,
+			Methods:   strings.Join(parent.AMR, " "),
+		},
+		Lifetime: refreshLifetime(c.OpenID),
+		Ends:     parent.Expires,
+	}, trail.event(l.now(), nil))
+
+	return out, trail.check("grant", "", err)
+}
+
+// signedInAt returns when the user of a session was last proved (auth_time).
+func signedInAt(s jeton.Session) time.Time {
+	if s.Proved.After(s.Created) {
+		return s.Proved
+	}
+	return s.Created
+}
+
+// refreshLifetime returns how long refresh tokens of a client are valid after the sign-in.
+func refreshLifetime(p *jeton.RelyingParty) time.Duration {
+	if p.RefreshLifetime == 0 {
+		return client.DefaultRefresh
+	}
+	return time.Duration(p.RefreshLifetime) * time.Second
+}
+
+// burn ends what came of the first use of a code, and of one that is still running.
+func (l *Logins) burn(ctx context.Context, code secret.Hash, trail *auditTrail) error {
+	refusal := trail.fail("code", "", CodeUsed)
+
+	event := trail.event(l.now(), refusal)
+	event.Action, event.Outcome = audit.TokenRevoke, audit.OK
+	if err := l.tokens.BurnCode(ctx, code, event); err != nil {
+		return err
+	}
+
+	return refusal
+}
+
+// mayUse checks that the user may sign in at the client.
+func (l *Logins) mayUse(c client.Client, acct account.Account, trail *auditTrail) error {
+	allow := client.Allowed(c.OpenID)
+	if allow == nil {
+		return nil
+	}
+
+	return trail.check("allowed users", allow.String(), allow.CheckLogin(principal(acct, l.now())))
+}
+
+// refresh takes a refresh token. The user is judged by the current groups.
+func (l *Logins) refresh(
+	ctx context.Context,
+	c client.Client,
+	req RelyingRequest,
+	trail *auditTrail,
+) (Relied, error) {
+	var out Relied
+
+	may := func(g *token.Grant) error {
+		trail.actor = "user:" + g.Owner.Name
+		if g.Client != c.ID {
+			return trail.fail("client", clip(g.Name), OtherService)
+		}
+
+		acct, err := l.accounts.Find(ctx, g.Owner.Name)
+		if err != nil {
+			return trail.check("user", "", err)
+		}
+		if acct.ID != g.Owner.ID {
+			return trail.fail("user", "", UnknownUser)
+		}
+		if err := l.mayUse(c, acct, trail); err != nil {
+			return err
+		}
+
+		// RFC 6749, section 6: no more than what was granted, for these tokens alone.
+		if len(req.Scopes) > 0 {
+			if !containsAll(g.Scopes, req.Scopes) {
+				return trail.check("scopes", "", jeton.ErrScope)
+			}
+			g.Scopes = req.Scopes
+		}
+
+		g.Source = web.AddressText(req.Source)
+		out = Relied{
+			User:     acct,
+			Session:  g.SessionID,
+			SignedIn: g.SignedIn,
+			Methods:  strings.Fields(g.Methods),
+		}
+
+		return nil
+	}
+
+	issued, _, err := l.tokens.Refresh(ctx, req.Refresh, may, trail.event(l.now(), nil))
+	out.Issued = issued
+
+	return out, trail.check("refresh token", "", err)
+}
+
+// containsAll reports whether a list has all of the others.
+func containsAll(list, others []string) bool {
+	return !slices.ContainsFunc(others, func(s string) bool { return !slices.Contains(list, s) })
+}

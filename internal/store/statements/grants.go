@@ -1,0 +1,218 @@
+package statements
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
+	"github.com/jeton-auth/jeton/internal/token"
+)
+
+// AddGrant implements token.GrantStore.
+func (db *Store) AddGrant(ctx context.Context, g token.Grant, access token.Record, ev jeton.Event) error {
+	return db.do(ctx, func(ctx context.Context, tx Conn) error {
+		if err := permittedGrant(ctx, tx, g); err != nil {
+			return err
+		}
+		if err := insertToken(ctx, tx, g.Record); err != nil {
+			return err
+		}
+
+		var err error
+		g.Number, err = numberOf(ctx, tx, g.Hash)
+		if err != nil {
+			return err
+		}
+
+		_, err = tx.Exec(
+			ctx, insertInto("grants", grantColumns), g.Code[:], g.Number, g.Client, g.Login, g.SessionID, g.Offline,
+			milli(g.SignedIn), g.Methods, g.Turn, milli(g.Turned),
+		)
+		if err != nil {
+			return err
+		}
+
+		return addAccess(ctx, tx, g.Number, access, ev)
+	})
+}
+
+// permittedGrant checks that all that a grant depends on is still as it was when it was read, and holds it to the end
+// of the step: what ends one of them waits, and then finds the grant.
+func permittedGrant(ctx context.Context, tx Conn, g token.Grant) error {
+	// The owner comes first, as in every step that holds more than one of these.
+	if err := stands(ctx, tx, g.Owner); err != nil {
+		return err
+	}
+
+	for _, held := range []struct {
+		text string
+		lock string
+		args []any
+	}{
+		{"SELECT 1 FROM clients WHERE id = $1 AND NOT disabled", "FOR SHARE", []any{g.Client}},
+		{"SELECT 1 FROM sessions WHERE login = $1 AND account = $2", "FOR KEY SHARE", []any{g.Login, g.Owner.ID}},
+		// A code that was used twice is burnt: deleted.
+		{"SELECT 1 FROM tickets WHERE hash = $1 AND used IS NOT NULL", "FOR UPDATE", []any{g.Code[:]}},
+	} {
+		var one int
+		err := tx.QueryRow(ctx, held.text+tx.Lock(held.lock), held.args...).Scan(&one)
+		if errors.Is(err, sql.ErrNoRows) {
+			return jeton.ErrBadCredential
+		}
+		if err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// numberOf returns the number of a token that was stored in this step.
+func numberOf(ctx context.Context, tx Conn, h secret.Hash) (n int64, err error) {
+	err = tx.QueryRow(ctx, "SELECT number FROM tokens WHERE hash = $1", h[:]).Scan(&n)
+	return n, err
+}
+
+// addAccess stores an access token of a grant, with its event.
+func addAccess(ctx context.Context, tx Conn, grant int64, access token.Record, ev jeton.Event) error {
+	access.Parent = grant
+	if err := insertToken(ctx, tx, access); err != nil {
+		return err
+	}
+
+	return appendEvents(ctx, tx, ev)
+}
+
+// FindGrant implements token.GrantStore.
+func (db *Store) FindGrant(ctx context.Context, h secret.Hash) (token.Grant, error) {
+	g, err := findGrant(ctx, db.engine, h)
+	return g, Unavailable(missing(err))
+}
+
+func findGrant(ctx context.Context, q Queries, h secret.Hash) (token.Grant, error) {
+	r, err := scanToken(q.QueryRow(ctx, FindToken, h[:]))
+	if err != nil {
+		return token.Grant{}, err
+	}
+
+	g := token.Grant{Record: r}
+	var code []byte
+	var signedIn, turned int64
+
+	err = q.QueryRow(ctx, "SELECT "+grantColumns+" FROM grants WHERE number = $1", r.Number).Scan(
+		&code, &g.Number, &g.Client, &g.Login, &g.SessionID, &g.Offline, &signedIn, &g.Methods, &g.Turn, &turned,
+	)
+	if err != nil {
+		return token.Grant{}, err
+	}
+
+	g.SignedIn, g.Turned = known(signedIn), known(turned)
+	g.Code, err = hash(code)
+
+	return g, err
+}
+
+// TurnGrant implements token.GrantStore.
+func (db *Store) TurnGrant(
+	ctx context.Context,
+	g token.Grant,
+	advance bool,
+	access token.Record,
+	ev jeton.Event,
+) error {
+	return db.do(ctx, func(ctx context.Context, tx Conn) error {
+		if err := stands(ctx, tx, g.Owner); err != nil {
+			return err
+		}
+
+		// A step that ends the grant waits, and then finds the new token.
+		var one int
+		err := tx.QueryRow(
+			ctx, "SELECT 1 FROM tokens WHERE number = $1"+tx.Lock("FOR KEY SHARE"), g.Number,
+		).Scan(&one)
+		if errors.Is(err, sql.ErrNoRows) {
+			return jeton.ErrBadCredential
+		}
+		if err != nil {
+			return err
+		}
+
+		// The update is the check: of two that read the same turn, one changes no row.
+		turn, turned := g.Turn, milli(g.Turned)
+		if advance {
+			turn, turned = g.Turn+1, milli(access.Created)
+		}
+
+		n, err := tx.Exec(
+			ctx, "UPDATE grants SET turn = $3, turned = $4 WHERE number = $1 AND turn = $2",
+			g.Number, g.Turn, turn, turned,
+		)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return jeton.ErrConflict
+		}
+
+		return addAccess(ctx, tx, g.Number, access, ev)
+	})
+}
+
+// BurnCode implements token.GrantStore.
+func (db *Store) BurnCode(ctx context.Context, code secret.Hash, ev jeton.Event) error {
+	return db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {
+		// It waits for a grant that is being added, which holds the row.
+		if _, err := tx.Exec(ctx, "DELETE FROM tickets WHERE hash = $1 AND used IS NOT NULL", code[:]); err != nil {
+			return nil, err
+		}
+
+		ended, err := endTokens(ctx, tx, ev, "number IN (SELECT number FROM grants WHERE code = $1)", code[:])
+		if err != nil {
+			return nil, err
+		}
+		if err := appendEvents(ctx, tx, ev); err != nil || len(ended) == 0 {
+			return nothingLeft(), err
+		}
+
+		return tokensEnded(ended), nil
+	}})
+}
+
+// removeGrants deletes what belongs to grants among deleted tokens.
+func removeGrants(ctx context.Context, tx Conn, numbers []int64) error {
+	for len(numbers) > 0 {
+		n := min(together, len(numbers))
+		_, err := tx.Exec(ctx, "DELETE FROM grants WHERE number IN ("+places(n)+")", anys(numbers[:n])...)
+		if err != nil {
+			return err
+		}
+		numbers = numbers[n:]
+	}
+
+	return nil
+}
+
+// endGrants ends the grants that came of sign-in sessions and do not outlive them, and returns the hashes of their
+// tokens.
+func endGrants(ctx context.Context, tx Conn, logins []int64) ([]secret.Hash, error) {
+	var all []secret.Hash
+	for len(logins) > 0 {
+		n := min(together, len(logins))
+		ended, err := endTokens(
+			ctx, tx, jeton.Event{},
+			"number IN (SELECT number FROM grants WHERE login IN ("+places(n)+") AND NOT offline)",
+			anys(logins[:n])...,
+		)
+		if err != nil {
+			return nil, err
+		}
+
+		all = append(all, ended...)
+		logins = logins[n:]
+	}
+
+	return all, nil
+}
