@@ -104,8 +104,8 @@ func (s *Server) writeRelied(w *web.Reply, r *http.Request, got signin.Relied) e
 	})
 }
 
-// userinfo answers GET and POST /oauth2/userinfo (OpenID Connect Core 1.0, section 5.3) with the claims of the user of an
-// access token.
+// userinfo answers GET and POST /oauth2/userinfo (OpenID Connect Core 1.0, section 5.3) with the claims of the user of
+// an access token.
 func (s *Server) userinfo(w *web.Reply, r *http.Request) error {
 	text, found, err := web.Authorization(r.Header, "Bearer")
 	if err != nil || !found {
