@@ -43,6 +43,7 @@
 //	internal/cache     bounded cache that never revives what was invalidated
 //	internal/balance   chooses among the servers of an upstream, and checks their health
 //	internal/sweep     deletes expired rows in small batches
+//	internal/doctor    tests a proxy that asks for decisions
 //	internal/palette   colours of the pages, and their contrast
 //
 //	internal/store/statements  SQL shared by both engines

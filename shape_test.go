@@ -30,6 +30,7 @@ var layers = map[string]int{
 	"internal/palette":    1,
 	"examples":            1,
 	"internal/cache":      2, // by secret.Hash
+	"internal/doctor":     1,
 	"internal/naming":     2, // no name begins as a secret does
 	"wallet":              2, // it signs assertions
 	"guard":               2, // it checks signatures

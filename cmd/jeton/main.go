@@ -200,6 +200,7 @@ One program is the server, the gateway in front of services, and the caller's wa
 			auditCommand(),
 			explainCommand(),
 			checkRequest(),
+			doctorCommand(),
 			statusCommand(),
 			backupCommand(),
 			restoreCommand(),

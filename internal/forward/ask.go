@@ -49,6 +49,9 @@ func (f *Forward) ask(c contract, r *http.Request) (asked, error) {
 	if err := f.trusts(r); err != nil {
 		return a, err
 	}
+	if r.ContentLength != 0 {
+		return a, jeton.WithDetail(jeton.ErrInvalid, "the proxy sends the body of the request, which is not for Jeton")
+	}
 	if err := exactly(r.Header, c.headers, c.optional...); err != nil {
 		return a, err
 	}

@@ -139,8 +139,8 @@ var programs = map[string][]string{
 	"haproxy": {"haproxy", "/usr/sbin/haproxy"},
 }
 
-// startProxy starts a proxy with the configuration that Jeton prints.
-func startProxy(t *testing.T, program, kind string, described forward.Proxied) {
+// startProxy starts a proxy with the configuration that Jeton prints, after each edit of it.
+func startProxy(t *testing.T, program, kind string, described forward.Proxied, edits ...func(string) string) {
 	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, kind+".conf")
@@ -160,7 +160,11 @@ func startProxy(t *testing.T, program, kind string, described forward.Proxied) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(name, []byte(framed(printed, text)), 0o600); err != nil {
+		text = framed(printed, text)
+		for _, edit := range edits {
+			text = edit(text)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -3,7 +3,7 @@ package forward_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"net/http"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -373,9 +373,9 @@ func (f front) checkClean(t *testing.T, text string, got head) {
 func waitFor(t *testing.T, kind, port string) {
 	t.Helper()
 	e2e.Wait(t, kind+" to answer", func() bool {
-		resp, err := http.Get("http://127.0.0.1:" + port + "/")
+		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
 		if err == nil {
-			_ = resp.Body.Close()
+			_ = conn.Close()
 		}
 		return err == nil
 	})
