@@ -12,7 +12,7 @@ import (
 )
 
 // TestWhatIsWrongWithAPasswordIsSaidInEveryLanguage takes the details from package password, so that no rule is
-// phrased anew there without a message here.
+// phrased differently there without a message here.
 func TestWhatIsWrongWithAPasswordIsSaidInEveryLanguage(t *testing.T) {
 	p := newPages(t)
 	policy := password.Policy{MinLength: 9}
