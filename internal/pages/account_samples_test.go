@@ -100,7 +100,8 @@ func sampleSessions() []ownSession {
 
 func sessionSamples() []any {
 	full := newSessions(sampleSessions(), noon)
-	full.Full, full.Idle = true, time.Hour
+	full.Idle = time.Hour
+	full.Pager = Pager{First: "/account/sessions", Next: "/account/sessions?cursor=c1"}
 
 	one := newSessions(sampleSessions()[4:5], noon)
 	one.Idle = time.Hour

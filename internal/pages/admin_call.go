@@ -26,12 +26,16 @@ func (p *Pages) list(
 	shown string,
 	out any,
 ) (next string, err error) {
-	query := with(kept, "limit", strconv.Itoa(adminPageSize))
+	return p.listOf(w, r, pathWith(apiPath+path, with(kept, "limit", strconv.Itoa(adminPageSize))), shown, out)
+}
+
+// listOf is list for a target of the API, with its filters and the size of a page.
+func (p *Pages) listOf(w *web.Reply, r *http.Request, target, shown string, out any) (next string, err error) {
 	if shown != "" {
-		query.Set("cursor", shown)
+		target += "&cursor=" + url.QueryEscape(shown)
 	}
 
-	target, err := p.API.Page(w, r, pathWith(apiPath+path, query), out)
+	target, err = p.API.Page(w, r, target, out)
 	if err != nil || target == "" {
 		return "", err
 	}

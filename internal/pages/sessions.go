@@ -24,7 +24,10 @@ func (p *Pages) sessionRoutes() []web.Route {
 	}
 }
 
-// maxOwn is how many sessions or tokens of a user a page shows.
+// ownPageSize is how many sessions or tokens of a user a page of their list has.
+const ownPageSize = 100
+
+// maxOwn is how many sessions or tokens of a user a page reads that counts them.
 const maxOwn = 500
 
 // ownSession is a session as the API shows it to its user.
@@ -38,7 +41,7 @@ type sessionsView struct {
 	SignIns  []sessionRow // sessions here, with those at services that follow from them
 	Services []sessionRow // sessions that began at a service
 	Others   bool         // there is a session that does not belong to this browser
-	Full     bool         // there may be more than are shown
+	Pager    Pager
 	Idle     time.Duration
 }
 
@@ -59,12 +62,15 @@ type sessionRow struct {
 
 // sessions answers GET /account/sessions.
 func (p *Pages) sessions(w *web.Reply, r *http.Request) error {
-	list, err := p.ownSessions(w, r)
+	var list []ownSession
+	shown := r.URL.Query().Get("cursor")
+	next, err := p.listOf(w, r, ownAPI+"/sessions?limit="+strconv.Itoa(ownPageSize), shown, &list)
 	if err != nil {
 		return err
 	}
 
 	v := newSessions(list, w.Start)
+	v.Pager = pagerOf("/account/sessions", nil, shown, next, "cursor")
 	v.Idle = p.Issuer.Session.IdleTimeout.Std()
 
 	return p.show(w, r, http.StatusOK, "account/sessions", v)
@@ -80,7 +86,7 @@ func (p *Pages) ownSessions(w *web.Reply, r *http.Request) ([]ownSession, error)
 
 // newSessions orders sessions: those at services below the sign-in that they follow from, and this browser first.
 func newSessions(list []ownSession, now time.Time) sessionsView {
-	v := sessionsView{Full: len(list) >= maxOwn}
+	v := sessionsView{}
 	at := map[string]int{} // index in SignIns by id
 	current := ""
 

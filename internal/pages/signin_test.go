@@ -2,8 +2,10 @@ package pages_test
 
 import (
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -523,5 +525,44 @@ func TestSignOutNamesTheServicesThatEnded(t *testing.T) {
 	a = b.s.Send(b.client, http.MethodGet, s.URL("reports")+"/me", "")
 	if a.Status != http.StatusUnauthorized {
 		t.Errorf("the service answers %d after the sign-out, want 401", a.Status)
+	}
+}
+
+// TestAListOfAnAccountHasPages makes one token more than a page shows. All are found by the links of the pages.
+func TestAListOfAnAccountHasPages(t *testing.T) {
+	s := start(t, strings.Replace(yaml, "services:", "personal_tokens: {max_per_user: 101}\nservices:", 1)+"    tokens: {}\n")
+	for i := range 100 + 1 {
+		token := map[string]any{
+			"user":       "diane",
+			"name":       fmt.Sprintf("job %03d", i),
+			"services":   []string{"reports"},
+			"expires_at": time.Now().Add(time.Hour),
+		}
+		s.MustControl("POST", "/api/v1/tokens", token, nil)
+	}
+
+	b := newBrowser(t, s)
+	b.mustSignIn("diane")
+	next := regexp.MustCompile(`href="(/account/tokens\?cursor=[^"]+)" rel="next"`)
+	name := regexp.MustCompile(`job \d{3}</a>`)
+
+	first := b.get("/account/tokens").Body
+	link := next.FindStringSubmatch(first)
+	if len(link) != 2 {
+		t.Fatalf("the first page has no link to the next one: %s", words(first))
+	}
+	second := b.get(html.UnescapeString(link[1])).Body
+
+	for i, page := range []string{first, second} {
+		found := map[string]bool{}
+		for _, m := range name.FindAllString(page, -1) {
+			found[m] = true
+		}
+		if want := []int{100, 1}[i]; len(found) != want {
+			t.Errorf("page %d has %d tokens, want %d", i+1, len(found), want)
+		}
+	}
+	if next.MatchString(second) || !strings.Contains(second, "job 000") {
+		t.Errorf("the last page leads on, or lacks the oldest token: %s", words(second))
 	}
 }

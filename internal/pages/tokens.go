@@ -28,7 +28,7 @@ func (p *Pages) tokenRoutes() []web.Route {
 // tokensView is the view of account/tokens.
 type tokensView struct {
 	Tokens []tokenRow
-	Full   bool // there may be more than are shown
+	Pager  Pager
 	Empty  Empty
 }
 
@@ -53,12 +53,17 @@ type tokenRow struct {
 
 // tokens answers GET /account/tokens.
 func (p *Pages) tokens(w *web.Reply, r *http.Request) error {
-	list, err := p.ownTokens(w, r, url.Values{})
+	var list []jeton.Token
+	shown := r.URL.Query().Get("cursor")
+	next, err := p.listOf(w, r, ownAPI+"/tokens?limit="+strconv.Itoa(ownPageSize), shown, &list)
 	if err != nil {
 		return err
 	}
 
-	return p.show(w, r, http.StatusOK, "account/tokens", newTokens(list, w.Start))
+	v := newTokens(list, w.Start)
+	v.Pager = pagerOf("/account/tokens", nil, shown, next, "cursor")
+
+	return p.show(w, r, http.StatusOK, "account/tokens", v)
 }
 
 // ownTokens returns tokens of the user, newest first.
@@ -74,7 +79,6 @@ func (p *Pages) ownTokens(w *web.Reply, r *http.Request, query url.Values) ([]je
 // newTokens orders tokens: those that derive from a token below it.
 func newTokens(list []jeton.Token, now time.Time) tokensView {
 	v := tokensView{
-		Full: len(list) >= maxOwn,
 		Empty: Empty{
 			Text:   text("tokens.empty"),
 			Action: &Link{Text: text("tokens.new"), URL: "/account/tokens/new"},
