@@ -282,7 +282,7 @@ func TestAnErrorKeepsTheNavigation(t *testing.T) {
 		{"an administrator at the account", diane, "/account/no-such-page", true, false},
 		{"another user below /admin", eric, "/admin/users", true, false},
 		{"another user, no such page", eric, "/admin/no-such-page", true, false},
-		{"without a user, no such page", newBrowser(t, s), "/admin/no-such-page", false, false},
+		{"nobody, no such page", newBrowser(t, s), "/admin/no-such-page", false, false},
 		{"a page of no section", diane, "/no-such-page", false, false},
 	} {
 		a := tc.browser.get(tc.path)
@@ -530,7 +530,8 @@ func TestSignOutNamesTheServicesThatEnded(t *testing.T) {
 
 // TestAListOfAnAccountHasPages makes one token more than a page shows. All are found by the links of the pages.
 func TestAListOfAnAccountHasPages(t *testing.T) {
-	s := start(t, strings.Replace(yaml, "services:", "personal_tokens: {max_per_user: 101}\nservices:", 1)+"    tokens: {}\n")
+	more := strings.Replace(yaml, "services:", "personal_tokens: {max_per_user: 101}\nservices:", 1)
+	s := start(t, more+"    tokens: {}\n")
 	for i := range 100 + 1 {
 		token := map[string]any{
 			"user":       "diane",
