@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -95,9 +96,22 @@ type source struct {
 	ast  *ast.File
 }
 
-// sources parses every Go file of the project that is not a test.
+// sources returns every Go file of the project that is not a test.
 func sources(t *testing.T) []source {
 	t.Helper()
+	list, err := parsedSources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) < 40 {
+		t.Fatalf("only %d files found: the test looks in the wrong place", len(list))
+	}
+
+	return list
+}
+
+// parsedSources parses the files once for all tests, which only read them.
+var parsedSources = sync.OnceValues(func() ([]source, error) {
 	var list []source
 
 	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
@@ -127,15 +141,9 @@ func sources(t *testing.T) []source {
 
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(list) < 40 {
-		t.Fatalf("only %d files found: the test looks in the wrong place", len(list))
-	}
 
-	return list
-}
+	return list, err
+})
 
 func TestPackagesImportOnlySmallerNumbers(t *testing.T) {
 	for _, s := range sources(t) {

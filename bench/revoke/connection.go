@@ -20,8 +20,8 @@ import (
 
 const (
 	maxBody        = 1 << 20
-	requestTimeout = 30 * time.Second
-	dialTimeout    = 10 * time.Second
+	requestTimeout = time.Minute
+	dialTimeout    = time.Minute
 )
 
 // connection is a connection to a node. It writes requests itself, because net/http does

@@ -69,20 +69,29 @@ func BenchProgram(tb testing.TB) string {
 	return path
 }
 
-// buildBench builds the benchmark program, which is a module of its own in bench/.
+// buildBench builds the benchmark program, which is a module of its own in bench/: in a workspace, so that what it
+// shares with the first module is not compiled again.
 func buildBench() (string, error) {
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the module: %w", err)
 	}
 
-	path := filepath.Join(binDir(), "bench")
-	cmd := exec.Command("go", "build", "-o", path, ".")
-	cmd.Dir = filepath.Join(strings.TrimSpace(string(root)), "bench")
-
-	out, err := cmd.CombinedOutput()
+	err = os.MkdirAll(binDir(), 0o700)
 	if err != nil {
-		return "", fmt.Errorf("build the benchmark program: %w\n%s", err, out)
+		return "", err
+	}
+
+	path := filepath.Join(binDir(), "bench")
+	for _, args := range [][]string{{"work", "init", ".", "./bench"}, {"build", "-o", path, "./bench"}} {
+		cmd := exec.Command("go", args...)
+		cmd.Dir = strings.TrimSpace(string(root))
+		cmd.Env = append(os.Environ(), "GOWORK="+filepath.Join(binDir(), "go.work"))
+
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return "", fmt.Errorf("build the benchmark program: go %s: %w\n%s", args[0], err, out)
+		}
 	}
 
 	return path, nil
