@@ -3,7 +3,9 @@ package pages
 import (
 	"html/template"
 	"net/http"
+	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/web"
@@ -67,7 +69,11 @@ const maxLanguages = 200
 // language returns the language of a page: the one that the request asks for, else the one that the user has chosen
 // before, else the one that the browser prefers.
 func (p *Pages) language(r *http.Request) *language {
-	query := r.URL.Query()
+	var query url.Values
+	if r.URL.RawQuery != "" {
+		query = r.URL.Query()
+	}
+
 	chosen, _ := web.FindCookie(r.Header, languageCookie)
 
 	for _, list := range []string{
@@ -85,12 +91,41 @@ func (p *Pages) language(r *http.Request) *language {
 	return p.languages[0]
 }
 
-// match returns the language of ours that suits a list (RFC 9110, section 12.5.4), or nil.
+// maxMatched bounds the lists whose language is remembered. Browsers of one country send a few dozen.
+const maxMatched = 256
+
+// match returns the language of ours that suits a list (RFC 9110, section 12.5.4), or nil. It reads most lists once.
 func (p *Pages) match(list string) *language {
 	if list == "" || len(list) > maxLanguages {
 		return nil
 	}
 
+	p.matched.mu.RLock()
+	l, ok := p.matched.lists[list]
+	p.matched.mu.RUnlock()
+	if ok {
+		return l
+	}
+
+	l = p.read(list)
+
+	p.matched.mu.Lock()
+	defer p.matched.mu.Unlock()
+	if len(p.matched.lists) < maxMatched {
+		p.matched.lists[strings.Clone(list)] = l
+	}
+
+	return l
+}
+
+// matched is the languages of lists that were read before; nil: none of ours.
+type matched struct {
+	mu    sync.RWMutex
+	lists map[string]*language
+}
+
+// read is match for a list that was not read before.
+func (p *Pages) read(list string) *language {
 	tags, _, err := textlanguage.ParseAcceptLanguage(list)
 	if err != nil {
 		return nil

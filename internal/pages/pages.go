@@ -92,6 +92,7 @@ type Pages struct {
 	issuer     *gate.Service // reads the cookie
 
 	prerendered prerendered
+	matched     matched
 }
 
 // New returns the pages for a configuration that has been checked.
@@ -104,6 +105,7 @@ func New(c Config) (*Pages, error) {
 		Config:     c,
 		cookie:     c.Issuer.SessionCookie(),
 		langCookie: web.Cookie{Name: languageCookie, PlainHTTP: c.Issuer.PlainHTTP},
+		matched:    matched{lists: map[string]*language{}},
 	}
 
 	p.issuer = &gate.Service{
@@ -178,6 +180,12 @@ func see(w *web.Reply, path string) error {
 // live returns the session that a request shows if it can be used now, or nil. It records nothing, and does not keep an
 // idle session alive.
 func (p *Pages) live(w *web.Reply, r *http.Request) (*session.Live, error) {
+	// Most of those who ask for a page before an account show none.
+	_, shown := p.cookie.Find(r.Header)
+	if shown == 0 {
+		return nil, nil
+	}
+
 	live, err := gate.ShownSession(w, r, p.issuer)
 	if live != nil && live.Check(w.Start) == nil {
 		return live, nil

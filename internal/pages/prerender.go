@@ -1,8 +1,10 @@
 package pages
 
 import (
+	"bytes"
 	"html/template"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -14,6 +16,14 @@ import (
 type prerendered struct {
 	mu    sync.Mutex
 	pages map[prerenderedKey][]string // what stands around the addresses of the page
+	plain map[string]plainSignIn      // the page without a query, by language
+}
+
+// plainSignIn is the sign-in page for an address without a query, with the headers that depend on the language.
+type plainSignIn struct {
+	body     []byte
+	language []string // Content-Language
+	length   []string // Content-Length
 }
 
 // prerenderedKey is what the page depends on beside its addresses.
@@ -45,20 +55,76 @@ func (p *Pages) showEmptySignIn(w *web.Reply, r *http.Request, v signInView) err
 		return nil
 	}
 
-	var b strings.Builder
+	_, _ = w.Write(between(parts, v.Action, links))
+
+	return nil
+}
+
+// between returns the page with its addresses between its parts.
+func between(parts []string, action string, links []languageLink) []byte {
+	var b bytes.Buffer
 	for i, part := range parts {
 		switch {
 		case i == 0:
 		case i == 1:
-			b.WriteString(template.HTMLEscapeString(v.Action))
+			b.WriteString(template.HTMLEscapeString(action))
 		default:
 			b.WriteString(template.HTMLEscapeString(links[i-2].URL))
 		}
 		b.WriteString(part)
 	}
-	_, _ = w.Write([]byte(b.String()))
+
+	return b.Bytes()
+}
+
+// showPlainSignIn is showEmptySignIn for an address without a query: only the language is left to find out.
+func (p *Pages) showPlainSignIn(w *web.Reply, r *http.Request) error {
+	l := p.language(r)
+	page, err := p.plainSignIn(r, l)
+	if err != nil {
+		return err
+	}
+
+	h := w.Header()
+	setHeaders(h)
+	h["Content-Language"] = page.language
+	h["Content-Length"] = page.length
+	w.WriteHeader(http.StatusOK)
+
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(page.body)
+	}
 
 	return nil
+}
+
+// plainSignIn returns the page for an address without a query, in a language.
+func (p *Pages) plainSignIn(r *http.Request, l *language) (plainSignIn, error) {
+	p.prerendered.mu.Lock()
+	page, ok := p.prerendered.plain[l.code]
+	p.prerendered.mu.Unlock()
+	if ok {
+		return page, nil
+	}
+
+	v := p.signInForm(nil, "")
+	parts, err := p.emptySignIn(l, v)
+	if err != nil {
+		return plainSignIn{}, err
+	}
+
+	page.body = between(parts, v.Action, p.languageLinks(r, l))
+	page.language = []string{l.code}
+	page.length = []string{strconv.Itoa(len(page.body))}
+
+	p.prerendered.mu.Lock()
+	defer p.prerendered.mu.Unlock()
+	if p.prerendered.plain == nil {
+		p.prerendered.plain = map[string]plainSignIn{}
+	}
+	p.prerendered.plain[l.code] = page
+
+	return page, nil
 }
 
 // emptySignIn returns the parts of the page around its addresses: that of the form, then those of other languages.

@@ -36,6 +36,18 @@ func TestThePrerenderedSignInIsThatOfTheTemplate(t *testing.T) {
 				if got.Body.String() != want.Body.String() {
 					t.Errorf("%s, %s: got\n%s\nwant\n%s", target, lang, got.Body, want.Body)
 				}
+
+				if r.URL.RawQuery == "" {
+					w, plain := newReply()
+					if err := p.showPlainSignIn(w, r); err != nil {
+						t.Fatal(err)
+					}
+					if plain.Body.String() != want.Body.String() {
+						t.Errorf("plain, %s: got\n%s\nwant\n%s", lang, plain.Body, want.Body)
+					}
+					got = plain
+				}
+
 				for name := range want.Header() {
 					if got.Header().Get(name) != want.Header().Get(name) {
 						t.Errorf("%s: %s is %q, want %q", target, name, got.Header().Get(name), want.Header().Get(name))

@@ -61,6 +61,10 @@ func (p *Pages) signInPage(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
+	if live == nil && r.URL.RawQuery == "" {
+		return p.showPlainSignIn(w, r)
+	}
+
 	query := r.URL.Query()
 	name := query.Get("login_hint")
 	prompts := strings.Fields(query.Get("prompt"))
