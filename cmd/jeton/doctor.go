@@ -106,28 +106,24 @@ func (x *examined) run(ctx context.Context, ctl *control, address string) ([]doc
 		return nil, err
 	}
 
-	var v api.TestedToken
-	check := api.Check{User: x.as, Method: http.MethodGet, URL: address}
-	if err := ctl.call(ctx, http.MethodPost, "/api/v1/check", check, &v); err != nil {
+	// Whoever sends it: the answer names the service.
+	v, err := checked(ctx, ctl, api.Check{URL: address})
+	if err != nil {
 		return nil, err
-	}
-	if !v.Allowed || v.Left != nil {
-		const want = "Jeton must accept it, and not count it; see 'jeton check --as %s GET %s'"
-		return nil, fmt.Errorf("%s cannot be tested with: "+want, address, x.as, address)
 	}
 
 	echo, err := net.Listen("tcp", x.echo)
 	if err != nil {
 		return nil, fmt.Errorf("--listen: %w; stop the application meanwhile", err)
 	}
+	defer func() { _ = echo.Close() }()
 
 	made, err := x.token(ctx, ctl, v.Service)
 	if err != nil {
-		_ = echo.Close()
 		return nil, err
 	}
 
-	findings, err := doctor.Run(ctx, doctor.Config{
+	findings, err := x.probe(ctx, ctl, made, doctor.Config{
 		URL:   u,
 		Token: jeton.NewSecret(made.Secret),
 		Echo:  echo,
@@ -139,6 +135,36 @@ func (x *examined) run(ctx context.Context, ctl *control, address string) ([]doc
 	revoked := ctl.call(context.WithoutCancel(ctx), http.MethodDelete, revoke, nil, nil)
 
 	return findings, errors.Join(err, revoked)
+}
+
+// checked returns what a GET request would get that is not sent.
+func checked(ctx context.Context, ctl *control, in api.Check) (v api.TestedToken, err error) {
+	in.Method = http.MethodGet
+	err = ctl.call(ctx, http.MethodPost, "/api/v1/check", in, &v)
+	if err == nil && v.Service == "" {
+		err = fmt.Errorf("%w: no service has a route for %s", jeton.ErrNotFound, in.URL)
+	}
+
+	return v, err
+}
+
+// probe tests the proxy, once Jeton would accept the token.
+func (x *examined) probe(
+	ctx context.Context,
+	ctl *control,
+	made api.MadeToken,
+	c doctor.Config,
+) ([]doctor.Finding, error) {
+	v, err := checked(ctx, ctl, api.Check{Token: made.Accessor, URL: c.URL.String()})
+	if err != nil {
+		return nil, err
+	}
+	if !v.Allowed || v.Left != nil {
+		const text = "%s: Jeton refuses a token of %s (%s), or counts its uses; name another path or user"
+		return nil, fmt.Errorf(text, c.URL, x.as, v.Code)
+	}
+
+	return doctor.Run(ctx, c)
 }
 
 // token makes the token that the probes show.

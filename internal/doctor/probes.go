@@ -215,6 +215,10 @@ func (e *examination) signIn(ctx context.Context) error {
 		return err
 	}
 
+	if len(got) == 0 && resp.StatusCode == http.StatusNotFound {
+		return nil // Jeton has no such page: the service has no sign-in
+	}
+
 	to, err := url.Parse(resp.Header.Get("Location"))
 	leads := err == nil && to.Path != start && to.Path != ""
 	if len(got) > 0 || resp.StatusCode != http.StatusSeeOther || !leads {
