@@ -12,7 +12,9 @@
 //     token gets 503 with Retry-After ([jeton.ErrUnavailable]). None is accepted, and none
 //     is called invalid;
 //   - a token with N uses is accepted at most N times, by any number of guards. Each use is
-//     taken at the issuer, and such a request is never repeated.
+//     taken at the issuer, and such a request is never repeated;
+//   - behind a proxy that asks Jeton, [Guard.RequireAssertion] accepts only requests that Jeton
+//     has admitted, with the method and the path that it has judged.
 //
 // The server issues and revokes tokens. Handlers decide what a subject may do beyond the
 // scopes of its token. The gateway authenticates users by cookies.

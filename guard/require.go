@@ -126,6 +126,7 @@ var outcomes = []struct {
 	{jeton.ErrBadCredential, http.StatusUnauthorized, "The credential is not valid", "invalid_token"},
 	{jeton.ErrExpired, http.StatusUnauthorized, "The credential has expired", "invalid_token"},
 	{jeton.ErrTooEarly, http.StatusUnauthorized, "The credential is not valid yet", "invalid_token"},
+	{jeton.ErrForbidden, http.StatusForbidden, "Not allowed", ""},
 	{jeton.ErrScope, http.StatusForbidden, "The scopes of the token are not enough", "insufficient_scope"},
 	{jeton.ErrAmbiguous, http.StatusBadRequest, "More than one credential", "invalid_request"},
 	{jeton.ErrBusy, http.StatusServiceUnavailable, "Busy", ""},
@@ -139,6 +140,8 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, err error, scopes
 
 	h := w.Header()
 	switch {
+	// No credential of the client helps a request that Jeton has not admitted.
+	case errors.Is(err, jeton.ErrForbidden):
 	// Also on a 403, whose challenge names the scope that is missing (RFC 6750, section 3.1).
 	case p.Status < 500:
 		// As RFC 9110, section 11.6.1, spells it: Set would send "Www-Authenticate".

@@ -53,6 +53,7 @@ func TestCaddyKeepsStrangersOut(t *testing.T) {
 			}
 			for _, r := range seen {
 				checkIdentity(t, r.Header)
+				p.checkAssertion(t, r)
 			}
 		})
 	}

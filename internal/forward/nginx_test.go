@@ -17,7 +17,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/jeton-auth/jeton/guard"
 	"github.com/jeton-auth/jeton/internal/forward"
 	"github.com/jeton-auth/jeton/internal/test/e2e"
 	"github.com/jeton-auth/jeton/internal/test/need"
@@ -93,6 +95,7 @@ type proxied struct {
 	t       *testing.T
 	port    string // of the proxy
 	backend *backend
+	guard   *guard.Guard // of the backend
 }
 
 // startBehind starts a server, and a proxy with the configuration that Jeton prints.
@@ -129,7 +132,7 @@ func startBehind(t *testing.T, kind string) *proxied {
 		return err == nil
 	})
 
-	return &proxied{s, t, port, b}
+	return &proxied{s, t, port, b, guardOf(t, s, time.Now)}
 }
 
 // programs are the proxies that the tests start, by the names of their programs.
@@ -375,8 +378,18 @@ func TestNginxKeepsStrangersOut(t *testing.T) {
 			}
 			for _, r := range seen {
 				checkIdentity(t, r.Header)
+				p.checkAssertion(t, r)
 			}
 		})
+	}
+}
+
+// checkAssertion checks that a request proves to the service that Jeton has admitted it, with this method and path.
+func (p *proxied) checkAssertion(t *testing.T, r *http.Request) {
+	t.Helper()
+	c, err := p.guard.CheckAssertion(r)
+	if err != nil || c.Principal.Name != r.Header.Get("Remote-User") {
+		t.Errorf("the backend got an assertion of %+v, %v, want one of %q", c, err, r.Header.Get("Remote-User"))
 	}
 }
 

@@ -212,6 +212,12 @@ func TestAnEndpointRefusesWhatItsProxyDoesNotSend(t *testing.T) {
 				}
 			}
 
+			// A request that was admitted proves it to the service, also on an open route.
+			assertions := a.Header.Values("Jeton-Assertion")
+			if len(assertions) != 1 || (assertions[0] != "") != (a.Status == http.StatusOK) {
+				t.Errorf("Jeton-Assertion = %q, want it once, and empty in a refusal", assertions)
+			}
+
 			reasons := reasonsOf(s, a.Request())
 			if tc.reason == "" && len(reasons) > 0 || tc.reason != "" &&
 				(len(reasons) != 1 || !strings.Contains(strings.ToLower(reasons[0]), strings.ToLower(tc.reason))) {

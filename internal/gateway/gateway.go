@@ -39,6 +39,7 @@ type Gateway struct {
 	routes     []web.Route
 	pools      map[string]*balance.Pool // of upstreams, by what makes them different
 	buffers    *buffers
+	assertions *token.Assertions // nil: the service gets none
 	log        *slog.Logger
 }
 
@@ -56,6 +57,9 @@ type Config struct {
 	Log      *slog.Logger
 
 	SignIn SignIn // for login.sign_in
+
+	// Assertions prove to the service whose requests it gets; nil: it gets none.
+	Assertions *token.Assertions
 
 	// CookieNames are the names of the cookies of all services. Browsers send them to every port of a host.
 	CookieNames []string
@@ -89,6 +93,8 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		pools:    map[string]*balance.Pool{},
 		buffers:  &buffers{},
 		log:      c.Log,
+
+		assertions: c.Assertions,
 	}
 
 	var err error

@@ -24,6 +24,12 @@ func (g *Gateway) pass(w *web.Reply, r *http.Request) error {
 	dropCookies(in, g.ours)
 	h.Set(web.HeaderCookie, in.Get("Cookie"))
 
+	assertion, err := g.assert(r.Context(), who, contact, r.Method, web.RawPath(r.URL))
+	if err != nil {
+		return err
+	}
+	h.Set(web.HeaderAssertion, assertion)
+
 	h["Cache-Control"] = noStore
 	w.Passes = true
 	w.WriteHeader(http.StatusOK)

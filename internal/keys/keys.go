@@ -36,19 +36,22 @@ import (
 // can be used as another (RFC 8725, section 2.8).
 type Kind string
 
-// Access is the kind of access tokens (RFC 9068).
-const Access Kind = "access"
+// The kinds of tokens.
+const (
+	Access    Kind = "access"    // access tokens (RFC 9068)
+	ID        Kind = "id"        // ID tokens (OpenID Connect Core 1.0, section 2)
+	Assertion Kind = "assertion" // what proves to a service that a request was admitted, and whose it is
+)
 
-// ID is the kind of ID tokens (OpenID Connect Core 1.0, section 2).
-const ID Kind = "id"
-
-// typ returns the typ header of tokens of the kind (RFC 9068, section 2.1).
+// typ returns the typ header of tokens of the kind (RFC 9068, section 2.1; RFC 8725, section 3.11).
 func (k Kind) typ() string {
 	switch k {
 	case Access:
 		return "at+jwt"
 	case ID:
 		return "JWT"
+	case Assertion:
+		return "jeton-assertion+jwt"
 	}
 
 	return ""

@@ -44,6 +44,7 @@ type core struct {
 	counts       *count.Counts
 	keys         *keys.Ring
 	tokens       *token.Tokens
+	assertions   *token.Assertions
 	tickets      *ticket.Tickets
 	audit        *audit.Log
 	gate         *gate.Gate
@@ -152,6 +153,8 @@ func (k *core) openTokens(ctx context.Context, c Config, conf *config.Config) (e
 	if err != nil {
 		return err
 	}
+
+	k.assertions = token.NewAssertions(k.keys, c.Now)
 
 	k.tokens, err = token.New(ctx, token.Config{
 		Store:   k.db,

@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/signin"
+	"github.com/jeton-auth/jeton/internal/token"
 )
 
 // needs returns the signing keys that a configuration needs.
@@ -54,7 +55,22 @@ func needs(conf *config.Config) keys.Needs {
 		}
 	}
 
+	if slices.ContainsFunc(conf.Services, func(s config.Service) bool { return asserted(conf, s) }) {
+		n.Pairs = append(n.Pairs, keys.Pair{Kind: keys.Assertion, Alg: jose.Alg(conf.Issuer.Keys.Algorithm)})
+	}
+
 	return n
+}
+
+// asserted reports whether a service gets assertions: without an issuer, no keys are published to verify them with.
+func asserted(conf *config.Config, s config.Service) bool { return conf.Issuer != nil && s.Forwarded() }
+
+// assertionsFor returns the assertions of a service, or nil.
+func (s *Server) assertionsFor(conf *config.Config, service config.Service) *token.Assertions {
+	if !asserted(conf, service) {
+		return nil
+	}
+	return s.core.assertions.Of(conf.Issuer.URL, jose.Alg(conf.Issuer.Keys.Algorithm))
 }
 
 // targets are the services that tokens can be for.

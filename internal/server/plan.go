@@ -290,6 +290,7 @@ func (s *Server) serviceRoutes(
 		SignIn:   s.signInOf(service, page),
 
 		CookieNames: conf.CookieNames(),
+		Assertions:  s.assertionsFor(conf, service),
 	}))
 	if err != nil {
 		return mux{}, nil, err
