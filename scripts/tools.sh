@@ -27,6 +27,7 @@ need git git
 need bash bash
 need initdb postgresql
 need nginx nginx
+need php php-cli
 need caddy caddy
 need haproxy haproxy
 need ip iproute2
