@@ -1,6 +1,9 @@
 package forward_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -353,8 +356,15 @@ func (f front) checkClean(t *testing.T, text string, got head) {
 		t.Errorf("%q: the backend got %q without a user", text, got.target)
 	}
 
+	if f.asked != nil {
+		checkProof(t, text, got)
+	}
+
 	for _, line := range got.header {
 		name := strings.ReplaceAll(strings.ToLower(line.name), "_", "-")
+		if name == "jeton-assertion" {
+			continue // checkProof has read it
+		}
 		isOurs := slices.ContainsFunc(ours, func(p string) bool { return strings.HasPrefix(name, p) })
 		forged := strings.Contains(strings.ToLower(line.value), "eve") || strings.Contains(line.value, "{")
 		if isOurs && forged || name == "authorization" || name == "connection" && strings.Contains(line.value, "-") &&
@@ -379,4 +389,33 @@ func waitFor(t *testing.T, kind, port string) {
 		}
 		return err == nil
 	})
+}
+
+// checkProof checks that the backend got one assertion, for the request that it got.
+func checkProof(t *testing.T, text string, got head) {
+	t.Helper()
+	var claims struct {
+		Subject string `json:"sub"`
+		Request string `json:"req"`
+	}
+
+	lines := got.get("Jeton-Assertion")
+	parts := strings.Split(strings.Join(lines, "|"), ".")
+	if len(parts) != 3 {
+		t.Errorf("%q: the backend got the assertions %q, want one", text, lines)
+		return
+	}
+
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err == nil {
+		err = json.Unmarshal(payload, &claims)
+	}
+
+	path, _, _ := strings.Cut(got.target, "?")
+	sum := sha256.Sum256([]byte(got.method + " " + path))
+	want := base64.RawURLEncoding.EncodeToString(sum[:])
+	user := strings.Join(got.get("Remote-User"), "|")
+	if err != nil || claims.Request != want || claims.Subject != user {
+		t.Errorf("%q: the backend got an assertion of %s, %v, want one of %q for %s", text, payload, err, user, want)
+	}
 }
