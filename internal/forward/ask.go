@@ -55,6 +55,9 @@ func (f *Forward) ask(c contract, r *http.Request) (asked, error) {
 	if err := exactly(r.Header, c.headers, c.optional...); err != nil {
 		return a, err
 	}
+	if c.id != "" && !web.ValidID(r.Header.Get(c.id)) {
+		return a, jeton.WithDetail(jeton.ErrInvalid, c.id+" is not 8 to 64 letters, digits and - _ .")
+	}
 	if err := c.read(r, &a); err != nil {
 		return a, err
 	}
@@ -90,6 +93,17 @@ func (f *Forward) ask(c contract, r *http.Request) (asked, error) {
 	}
 
 	return a, pinned(c.query, r.URL.RawQuery, a.service.Name)
+}
+
+// repeat returns what is the same for a request and its repetitions by one proxy, or "" for a proxy that gives requests
+// no id.
+func (a *asked) repeat(c contract, r *http.Request) string {
+	if c.id == "" {
+		return ""
+	}
+
+	// None of the first three has a space.
+	return strings.Join([]string{peer(r).String(), r.Header.Get(c.id), a.method, a.origin.String(), a.target}, " ")
 }
 
 // checkRequest makes the checks that a request passes before a service is chosen for it.

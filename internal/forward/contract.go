@@ -2,6 +2,7 @@ package forward
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/jeton-auth/jeton"
@@ -13,6 +14,7 @@ type contract struct {
 	path     string   // every path below it, if it ends in a slash
 	headers  []string // the deciding headers that the proxy sends, each once
 	optional []string // those that it sends if it is configured to
+	id       string   // of headers, the one with the proxy's own id of the request; "": it has none
 	query    query
 	read     func(r *http.Request, a *asked) error
 	answer   func(w, inner *web.Reply, v *verdict)
@@ -30,17 +32,22 @@ const (
 // forwardedHeaders are what most proxies send.
 var forwardedHeaders = []string{headerMethod, headerProto, headerHost, headerURI, headerFor}
 
+// identifiedHeaders are what those of them send that give each request an id, in place of the client's.
+var identifiedHeaders = append(slices.Clone(forwardedHeaders), jeton.HeaderRequestID)
+
 // contracts are the kinds of proxies.
 var contracts = []contract{
 	{
 		path:    Prefix + "nginx",
-		headers: []string{headerOriginalURL, headerOriginalMethod, headerFor},
+		headers: []string{headerOriginalURL, headerOriginalMethod, headerFor, jeton.HeaderRequestID},
+		id:      jeton.HeaderRequestID,
 		read:    readNginx,
 		answer:  answerNginx,
 	},
 	{
 		path:    Prefix + "caddy",
-		headers: forwardedHeaders,
+		headers: identifiedHeaders,
+		id:      jeton.HeaderRequestID,
 		// Caddy appends the query of the client where its configuration has none.
 		query:  mustPin,
 		read:   readForwarded,
@@ -49,13 +56,15 @@ var contracts = []contract{
 	{
 		path:    Prefix + "traefik",
 		headers: forwardedHeaders,
-		read:    readForwarded,
-		answer:  answerWhole,
+		// It passes the id of the client on, with which one use would pay for many requests.
+		read:   readForwarded,
+		answer: answerWhole,
 	},
 	{
 		// What the Lua action of its configuration sends.
 		path:    Prefix + "haproxy",
-		headers: forwardedHeaders,
+		headers: identifiedHeaders,
+		id:      jeton.HeaderRequestID,
 		read:    readForwarded,
 		answer:  answerWhole,
 	},

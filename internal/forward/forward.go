@@ -102,6 +102,7 @@ func (f *Forward) ServeHTTP(w *web.Reply, r *http.Request) (judged *http.Request
 	inner.Reset(v, w.ID, w.Start, a.source)
 	inner.Origin = a.origin
 	inner.Client = w.Client
+	inner.Repeat = a.repeat(c, r)
 
 	a.service.Judge(inner, a.request)
 

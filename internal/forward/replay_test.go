@@ -2,12 +2,14 @@ package forward_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jeton-auth/jeton/jetontest"
@@ -75,8 +77,15 @@ services:
 // identityNames are the headers that every answer has.
 var identityNames = []string{"Remote-User", "Remote-Groups", "Remote-Name", "Remote-Email", "Jeton-Cookie"}
 
-// askAt asks for a decision.
+// lastID numbers the ids of requests.
+var lastID atomic.Int64
+
+// askAt asks for a decision about a request with an id of its own, unless the header has one.
 func askAt(s *jetontest.Server, path string, header row) jetontest.Answer {
+	if !slices.Contains(header, "X-Request-Id") {
+		header = header.with("X-Request-Id", fmt.Sprintf("replayed-%d", lastID.Add(1)))
+	}
+
 	return s.Send(s.Client(), http.MethodGet, "http://"+s.Forward()+"/authz/"+path, "", header...)
 }
 
@@ -112,6 +121,8 @@ func TestAnEndpointRefusesWhatItsProxyDoesNotSend(t *testing.T) {
 		},
 		{"no method", "nginx", nginxRow.with("X-Original-Method"), 403, "X-Original-Method is sent 0 times"},
 		{"no client", "nginx", nginxRow.with("X-Forwarded-For"), 403, "X-Forwarded-For is sent 0 times"},
+		{"an id that is none", "nginx", nginxRow.with("X-Request-Id", "a b"), 403, "X-Request-Id is not 8 to"},
+		{"two ids", "nginx", nginxRow.with("X-Request-Id", "replayed-1", "replayed-2"), 403, "Id is sent 2 times"},
 		{"a header of Caddy", "nginx", nginxRow.with("X-Forwarded-Uri", "/open/a"), 403, "not of this proxy"},
 		{"an underscore", "nginx", nginxRow.with("X-Original_url", "/open/a"), 403, "in another spelling"},
 		{"the user with an underscore", "nginx", nginxRow.with("Remote_user", "eve"), 403, "in another spelling"},
@@ -356,7 +367,7 @@ func TestProxiesMayAskAtASocket(t *testing.T) {
 			return d.DialContext(ctx, "unix", path)
 		},
 	}}
-	a := s.Send(c, http.MethodGet, "http://jeton/authz/nginx", "", nginxRow...)
+	a := s.Send(c, http.MethodGet, "http://jeton/authz/nginx", "", nginxRow.with("X-Request-Id", "at-a-socket")...)
 	if a.Status != http.StatusOK {
 		t.Errorf("got %d %s, want 200", a.Status, a.Body)
 	}

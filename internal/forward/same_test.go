@@ -184,7 +184,8 @@ func decide(t *testing.T, s *jetontest.Server, proxy, method, target string, hea
 	t.Helper()
 	const host = "behind.example"
 
-	header = append([]string{"X-Forwarded-For: 192.0.2.9"}, header...)
+	id := fmt.Sprintf("X-Request-Id: same-request-%d", lastID.Add(1))
+	header = append([]string{"X-Forwarded-For: 192.0.2.9", id}, header...)
 	switch proxy {
 	case "envoy":
 		return status(t, s.Forward(), method, "/authz/envoy"+target, append(header, "Host: "+host))

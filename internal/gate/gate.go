@@ -40,6 +40,7 @@ type Gate struct {
 	audit    *audit.Log
 	now      func() time.Time
 	recent   recentDecisions
+	repeats  repeats
 }
 
 // New returns a gate. It spends uses in counts, records refusals in log, and updates the
@@ -323,6 +324,10 @@ func (g *Gate) spend(ctx context.Context, req *Request, d *Decision) (err error)
 		d.left = fresh.left(budgets)
 	case d.free || req.looking:
 		d.left, err = g.counts.Left(ctx, key, budgets)
+	case req.Repeat != "":
+		d.left, err = g.repeats.spend(ctx, repeatKey(req, key.Holder()), g.now, func() (int64, error) {
+			return g.counts.Spend(ctx, key, budgets)
+		})
 	default:
 		d.left, err = g.counts.Spend(ctx, key, budgets)
 	}

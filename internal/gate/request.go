@@ -26,6 +26,10 @@ type Request struct {
 	RequestID string
 	Now       time.Time // when it arrived; Admit sets it to when the credential was judged
 
+	// Repeat is the same for a request of another proxy and its repetitions, which take one use within ten seconds;
+	// "": it takes its own.
+	Repeat string
+
 	looking bool // no use is taken: see Try
 }
 
@@ -54,6 +58,7 @@ func NewRequest(w *web.Reply, r *http.Request, service *Service, access policy.A
 		Source:    w.Source,
 		RequestID: w.ID,
 		Now:       w.Start,
+		Repeat:    w.Repeat,
 	}
 	if service.ReadBody {
 		// Several readers may look into the body, and it can be read from the connection once.

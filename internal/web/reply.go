@@ -26,6 +26,7 @@ type Reply struct {
 	Upstream string   // host and port of the server that the request was sent to last, for the log; "": none
 	Trusted  bool     // a trusted proxy sent the request
 	Passes   bool     // the proxy that asked may pass the request on; see package forward
+	Repeat   string   // the same for a request and its repetitions by a proxy; see package gate
 
 	status  int         // 0 before there is one
 	bytes   int64       // of the body, written so far; UntilGone reads it, too
