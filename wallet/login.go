@@ -18,7 +18,7 @@ import (
 
 const (
 	// loginWait bounds one exchange with a server for a login or logout.
-	loginWait = 30 * time.Second
+	loginWait = time.Minute
 	// holdWait is how long a refused login is not repeated if the server names no time.
 	holdWait = time.Minute
 	// commandWait bounds a password command, which may ask the user.
