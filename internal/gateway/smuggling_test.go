@@ -72,7 +72,8 @@ func framings() (list []string) {
 
 	for _, cl := range []string{
 		"0", "+{CL}", "-{CL}", "0{CL}", "0x{CL}", "{CL},{CL}", "{CL}, 0", "{CL} 0", "{CL}.0", "{CL}e0", "1",
-		"99999999999999999999", "{CL}\r\nContent-Length: 0", "0\r\nContent-Length: {CL}", "{CL}\r\nContent-Length: {CL}",
+		"99999999999999999999", "{CL}\r\nContent-Length: 0", "0\r\nContent-Length: {CL}",
+		"{CL}\r\nContent-Length: {CL}",
 		"{CL}\r\n 0", "", "{CL};", "\t{CL}", "0\r\nContent_Length: {CL}",
 	} {
 		list = append(list, "Content-Length: "+cl)
