@@ -112,6 +112,9 @@ func TestTheFirstAdministratorIsAddedByALink(t *testing.T) {
 
 		p := open(t)
 		p.Open(w.SetupLink())
+		if p.Browser() == "chromium" {
+			w.inspect(p, "setup")
+		}
 		p.Fill("input[name=username]", "ada")
 		p.Fill("input[name=password]", passphrase)
 		p.Press("Enter")

@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -257,6 +258,8 @@ func TestEveryPageBeforeAnAccount(t *testing.T) {
 	w.signIn(p, "diane")
 	p.Arrive(w.shop + "/orders/7")
 
+	p.Open(w.issuer + "/prove?to=%2Faccount%2Fsecurity")
+	w.inspect(p, "prove")
 	p.Open(w.issuer + "/sign-in")
 	w.inspect(p, "sign-in-choice")
 	p.Open(w.issuer + "/sign-out")
@@ -264,6 +267,11 @@ func TestEveryPageBeforeAnAccount(t *testing.T) {
 	p.Click("main form button")
 	p.Reach(w.issuer + "/signed-out")
 	w.inspect(p, "signed-out")
+
+	var link struct{ URL string }
+	w.MustControl(http.MethodPost, "/api/v1/users/diane/sign-in-link", nil, &link)
+	p.Open(w.issuer + strings.TrimPrefix(link.URL, w.issuer))
+	w.inspect(p, "link")
 
 	p.Open(w.issuer + "/no-such-page")
 	w.inspect(p, "not-found")

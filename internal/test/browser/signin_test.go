@@ -114,3 +114,33 @@ func TestSignInNeedsNoScript(t *testing.T) {
 	w.signIn(p, "diane")
 	p.Arrive(w.shop + "/orders/7")
 }
+
+// TestAccountAndAdministrationNeedNoScript makes a token, revokes it and adds a user with the scripts of pages off.
+func TestAccountAndAdministrationNeedNoScript(t *testing.T) {
+	w := newWorld(t)
+	p := Chromium(t)
+	p.NoScript()
+	w.account(p, "root")
+
+	p.Open(w.issuer + "/account/tokens/new")
+	p.Fill("#name", "laptop")
+	if !p.Has("input[name=service][value=shop]:checked") {
+		p.Click("input[name=service][value=shop]")
+	}
+	p.Click("main form .actions button")
+	p.Wait("document.getElementById('secret')")
+
+	p.Open(w.issuer + "/admin/tokens?user=root")
+	p.Click("a[href$='/revoke']")
+	p.Wait("location.pathname.endsWith('/revoke') && document.readyState === 'complete'")
+	p.Click("main form .actions button")
+	p.Wait("location.pathname === '/admin/tokens' && document.querySelector('.note.good')")
+
+	p.Open(w.issuer + "/admin/users/new")
+	p.Fill("input[name=name]", "carl")
+	p.Click("main form .actions button")
+	p.Wait("location.pathname !== '/admin/users/new' && document.readyState === 'complete'")
+	if !strings.Contains(p.Text(), "carl") {
+		t.Errorf("after a user is added, %s shows %q, want carl", p.URL(), p.Text())
+	}
+}
