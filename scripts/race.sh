@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 packages="
 	./guard ./wallet
-	./internal/account ./internal/audit ./internal/cache ./internal/client ./internal/count
+	./internal/account ./internal/audit ./internal/balance ./internal/cache ./internal/client ./internal/count
 	./internal/gate ./internal/gateway ./internal/keys ./internal/limit
 	./internal/password ./internal/server ./internal/session ./internal/signin
 	./internal/store/postgres ./internal/store/sqlite ./internal/sweep ./internal/token ./internal/web
