@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -92,7 +93,12 @@ func serve(ctx context.Context, p *place, out io.Writer) error {
 	// Before the server runs: a SIGHUP that is not handled ends the process.
 	reloadOnHangup(ctx, s, log)
 
-	return s.Run(ctx)
+	err = s.Run(ctx)
+	if errors.Is(err, server.ErrInUse) {
+		return fmt.Errorf("%w; a second server needs a directory of its own: --data-dir", err)
+	}
+
+	return err
 }
 
 // hasher is the command of the process that hashes passwords: this program, and on Linux this
