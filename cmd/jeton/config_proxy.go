@@ -18,6 +18,7 @@ import (
 type proxyFlags struct {
 	place
 	backend string
+	names   string
 }
 
 // configProxy implements 'jeton config proxy'.
@@ -45,11 +46,19 @@ change of either.`,
 
 	c.Flags().StringVar(&f.backend, "backend", "127.0.0.1:8080", "address and port of the service itself")
 
+	c.Flags().StringVar(&f.names, "names", "", "also send the identity under the header names of another product: "+
+		strings.Join(forward.Products(), ", "))
+
 	return withFlags(c, &f.place)
 }
 
 // print returns the configuration of a proxy for a service.
 func (f *proxyFlags) print(kind, name string) (string, error) {
+	aliases, err := forward.AliasesOf(f.names)
+	if err != nil {
+		return "", usage{fmt.Errorf("--names: %w", err)}
+	}
+
 	conf, dir, err := f.open()
 	if err != nil {
 		return "", err
@@ -72,6 +81,7 @@ func (f *proxyFlags) print(kind, name string) (string, error) {
 		Listen:  map[string]string{"http": "80", "https": "443"}[u.Scheme],
 		Jeton:   decides(conf.Forward.Listen, dir),
 		Backend: f.backend,
+		Aliases: aliases,
 	}
 	if u.Port() != "" && u.Port() != p.Listen {
 		p.Port = ":" + u.Port()

@@ -106,7 +106,7 @@ func (x *examined) run(ctx context.Context, ctl *control, address string) ([]doc
 		return nil, err
 	}
 
-	// Whoever sends it: the answer names the service.
+	// The answer names the service, also where it is a refusal.
 	v, err := checked(ctx, ctl, api.Check{URL: address})
 	if err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ type Proxied struct {
 	Jeton   string   // where Jeton decides: address and port, or unix: and the path of a socket
 	Backend string   // address and port of the service itself
 	Own     []string // paths of Jeton at the service, beside those below /.jeton/
+	Aliases []Alias  // further headers that the service gets
 }
 
 //go:embed proxies/*

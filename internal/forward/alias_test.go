@@ -1,0 +1,72 @@
+package forward_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/jeton-auth/jeton/internal/forward"
+	"github.com/jeton-auth/jeton/internal/test/need"
+	"github.com/jeton-auth/jeton/jetontest"
+)
+
+// TestServicesGetTheNamesOfOtherProducts sends a client's own headers of those names with each request.
+func TestServicesGetTheNamesOfOtherProducts(t *testing.T) {
+	port, err := jetontest.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := jetontest.Start(t, behind, jetontest.Env("PROXY_PORT", port))
+	s.AddUser("diane", right)
+	token := s.AddToken(jetontest.NewToken{Name: "job", User: "diane", Services: []string{"app"}}).Secret
+
+	for _, product := range forward.Products() {
+		aliases, err := forward.AliasesOf(product)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		for kind, names := range programs {
+			t.Run(kind+" as "+product, func(t *testing.T) {
+				backend := rawBackend(t)
+				startProxy(t, need.Program(t, names...), kind, forward.Proxied{
+					Service: "app",
+					Scheme:  "http",
+					Host:    "app.example",
+					Port:    ":" + port,
+					Listen:  port,
+					Jeton:   s.Forward(),
+					Backend: backend.address,
+					Aliases: aliases,
+				})
+				waitFor(t, kind, port)
+
+				text := "GET /a HTTP/1.1\r\nHost: app.example:" + port + "\r\nAuthorization: Bearer " + token + "\r\n"
+				removed := forward.Alias{Name: "X-Forwarded-User"}
+				sent := append([]forward.Alias{removed}, aliases...)
+				for _, a := range sent {
+					text += a.Name + ": eve\r\n"
+				}
+				resp := exchange(t, "127.0.0.1:"+port, text+"\r\n")
+				seen := backend.heads()
+				if len(seen) != 1 {
+					t.Fatalf("got %v and %d requests at the backend, want one", resp, len(seen))
+				}
+
+				want := map[string]string{"user": "diane"}
+				for _, a := range append(sent, forward.Alias{Name: "Remote-User", Of: "user"}) {
+					if a == removed && product == "oauth2-proxy" {
+						continue // set there
+					}
+					got := strings.Join(seen[0].get(a.Name), "|")
+					if got != want[a.Of] {
+						t.Errorf("%s = %q, want %q", a.Name, got, want[a.Of])
+					}
+				}
+			})
+		}
+	}
+
+	if _, err := forward.AliasesOf("squid"); err == nil {
+		t.Error("an unknown product has aliases, want an error")
+	}
+}
