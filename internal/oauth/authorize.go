@@ -96,7 +96,9 @@ func (s *Server) authorize(w *web.Reply, r *http.Request) error {
 	case slices.Contains(a.prompts(), "none"):
 		s.answer(w, a, url.Values{"error": {codeLoginRequired}})
 	default:
-		a.query.Set(askedParam, s.asked(a, w.Start))
+		if a.query.Has("prompt") || a.query.Has("max_age") {
+			a.query.Set(askedParam, s.asked(a, w.Start))
+		}
 		seeOther(w, pathSignIn+"?"+a.query.Encode())
 	}
 
