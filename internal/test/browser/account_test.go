@@ -47,7 +47,7 @@ func TestATokenIsShownOnceAndWorks(t *testing.T) {
 func TestASessionThatIsEndedIsRefused(t *testing.T) {
 	w := newWorld(t)
 
-	each(t, func(t *testing.T, open func(testing.TB) *Page) {
+	eachForm(t, func(t *testing.T, open func(testing.TB) *Page) {
 		other := open(t)
 		w.account(other, "diane")
 		p := open(t)
@@ -70,7 +70,7 @@ func TestAnAdministratorFindsAUserAndAReason(t *testing.T) {
 	w := newWorld(t)
 	refused := w.Ask(http.MethodGet, "shop", "/orders/1", "Authorization", "Bearer wrong", "Host", "shop.example")
 
-	each(t, func(t *testing.T, open func(testing.TB) *Page) {
+	eachForm(t, func(t *testing.T, open func(testing.TB) *Page) {
 		p := open(t)
 		w.account(p, "root")
 		p.Open(w.issuer + "/admin/users")
@@ -106,7 +106,7 @@ func TestAUserWithoutTheGroupSeesNoAdministration(t *testing.T) {
 }
 
 func TestTheFirstAdministratorIsAddedByALink(t *testing.T) {
-	each(t, func(t *testing.T, open func(testing.TB) *Page) {
+	eachForm(t, func(t *testing.T, open func(testing.TB) *Page) {
 		port := freePort(t)
 		w := newNode(t, "", newUpstream(t), jetontest.Env("ISSUER_PORT", port), jetontest.Env("LISTEN_PORT", port))
 

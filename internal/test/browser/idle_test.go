@@ -7,7 +7,7 @@ import "testing"
 func TestTheIdleEndIsAnnounced(t *testing.T) {
 	w := newWorld(t)
 
-	each(t, func(t *testing.T, open func(testing.TB) *Page) {
+	eachForm(t, func(t *testing.T, open func(testing.TB) *Page) {
 		p := open(t)
 		w.account(p, "diane")
 		p.Open(w.issuer + "/account/security")

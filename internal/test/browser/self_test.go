@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/jeton-auth/jeton/internal/test/need"
 )
 
 func TestMain(m *testing.M) {
@@ -35,6 +37,19 @@ func each(t *testing.T, test func(t *testing.T, open func(testing.TB) *Page)) {
 	} {
 		t.Run(b.name, func(t *testing.T) { test(t, b.open) })
 	}
+}
+
+// eachForm is each for pages that a browser only shows and fills in. Firefox does that in 'make soak'; in 'make test' it
+// has the pages where browsers differ: in what they keep, send across sites, and send again.
+func eachForm(t *testing.T, test func(t *testing.T, open func(testing.TB) *Page)) {
+	t.Helper()
+
+	if need.Soaking() {
+		each(t, test)
+		return
+	}
+
+	t.Run("chromium", func(t *testing.T) { test(t, Chromium) })
 }
 
 // sound is a page without a fault.

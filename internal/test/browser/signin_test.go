@@ -69,7 +69,7 @@ func TestAUserWhoMayNotUseTheServiceIsTold(t *testing.T) {
 func TestAWrongPasswordKeepsTheName(t *testing.T) {
 	w := newWorld(t)
 
-	each(t, func(t *testing.T, open func(testing.TB) *Page) {
+	eachForm(t, func(t *testing.T, open func(testing.TB) *Page) {
 		p := open(t)
 		p.Open(w.shop + "/orders/7")
 		p.Wait("location.pathname === '/sign-in'")
