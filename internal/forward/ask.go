@@ -36,6 +36,7 @@ type asked struct {
 	scheme string
 	host   string
 	target string // path and query, as the client sent them
+	id     string // of the request, given by the proxy; "": none that no client can choose
 
 	service Service
 	origin  web.Origin
@@ -55,8 +56,11 @@ func (f *Forward) ask(c contract, r *http.Request) (asked, error) {
 	if err := exactly(r.Header, c.headers, c.optional...); err != nil {
 		return a, err
 	}
-	if c.id != "" && !web.ValidID(r.Header.Get(c.id)) {
-		return a, jeton.WithDetail(jeton.ErrInvalid, c.id+" is not 8 to 64 letters, digits and - _ .")
+	if c.id != "" {
+		a.id = r.Header.Get(c.id)
+		if !web.ValidID(a.id) {
+			return a, jeton.WithDetail(jeton.ErrInvalid, c.id+" is not 8 to 64 letters, digits and - _ .")
+		}
 	}
 	if err := c.read(r, &a); err != nil {
 		return a, err
@@ -97,13 +101,13 @@ func (f *Forward) ask(c contract, r *http.Request) (asked, error) {
 
 // repeat returns what is the same for a request and its repetitions by one proxy, or "" for a proxy that gives requests
 // no id.
-func (a *asked) repeat(c contract, r *http.Request) string {
-	if c.id == "" {
+func (a *asked) repeat(r *http.Request) string {
+	if a.id == "" {
 		return ""
 	}
 
 	// None of the first three has a space.
-	return strings.Join([]string{peer(r).String(), r.Header.Get(c.id), a.method, a.origin.String(), a.target}, " ")
+	return strings.Join([]string{peer(r).String(), a.id, a.method, a.origin.String(), a.target}, " ")
 }
 
 // checkRequest makes the checks that a request passes before a service is chosen for it.
@@ -149,7 +153,9 @@ func (f *Forward) place(r *http.Request, a *asked) error {
 
 	a.service = found
 
-	a.source = f.proxies.Nearest(r.Header[headerFor])
+	if !a.source.IsValid() {
+		a.source = f.proxies.Nearest(r.Header[headerFor])
+	}
 	if !a.source.IsValid() {
 		a.source = policy.UnknownSource // the zero address would be that of a client on this machine
 	}

@@ -79,16 +79,23 @@ func Paths() []string {
 	for _, c := range contracts {
 		list = append(list, c.path)
 	}
-	return list
+	return append(list, checkPath)
 }
 
 // ServeHTTP answers a proxy. It returns the request that was judged, and the name of its service or Name, for the log.
 func (f *Forward) ServeHTTP(w *web.Reply, r *http.Request) (judged *http.Request, service string) {
-	if !strings.HasPrefix(r.URL.Path, Prefix) {
+	switch {
+	case isCheck(r):
+		return f.serveCheck(w, r)
+	case !strings.HasPrefix(r.URL.Path, Prefix):
 		return f.serveOwn(w, r)
 	}
 
-	c := contractAt(r.URL.Path)
+	return f.decide(contractAt(r.URL.Path), w, r)
+}
+
+// decide answers a proxy that asks by a contract.
+func (f *Forward) decide(c contract, w *web.Reply, r *http.Request) (judged *http.Request, service string) {
 	a, err := f.ask(c, r)
 	if err != nil {
 		f.refuse(w, r, a, err)
@@ -102,7 +109,7 @@ func (f *Forward) ServeHTTP(w *web.Reply, r *http.Request) (judged *http.Request
 	inner.Reset(v, w.ID, w.Start, a.source)
 	inner.Origin = a.origin
 	inner.Client = w.Client
-	inner.Repeat = a.repeat(c, r)
+	inner.Repeat = a.repeat(r)
 
 	a.service.Judge(inner, a.request)
 

@@ -62,15 +62,15 @@ func (r *repeats) spend(
 
 // take takes the use of an entry.
 func (r *repeats) take(key secret.Hash, t *taken, now func() time.Time, take func() (int64, error)) (int64, error) {
-	defer close(t.done)
+	defer close(t.done) // also after a panic, which leaves ok false: then the next caller takes the use
 	left, err := take()
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	t.left, t.ok, t.at = left, err == nil, now()
+	t.left, t.ok = left, err == nil
+	t.at = now()
 	if err != nil {
-		// Also if take panics, which leaves ok false: then entry replaces it.
 		delete(r.newer, key)
 		delete(r.older, key)
 	}

@@ -78,6 +78,13 @@ func newListener(listen string, n net.Listener, p *planned, draining *atomic.Boo
 		},
 	}
 
+	// Envoy asks over gRPC, which is HTTP/2 also without TLS.
+	if p.front.forward != nil {
+		l.http.Protocols = &http.Protocols{}
+		l.http.Protocols.SetHTTP1(true)
+		l.http.Protocols.SetUnencryptedHTTP2(true)
+	}
+
 	return l
 }
 
