@@ -69,7 +69,8 @@ func (e *examination) identity(ctx context.Context) error {
 			e.found(nameIdentity, name+" has a placeholder in it, not a value")
 		}
 	}
-	if user := got[0].get("Remote-User"); len(user) != 1 || user[0] == "" {
+	user := got[0].get("Remote-User")
+	if len(user) != 1 || user[0] == "" {
 		e.found(nameIdentity, fmt.Sprintf("the application gets the user %q, not one", user))
 	}
 	if len(got[0].get("Authorization")) > 0 {

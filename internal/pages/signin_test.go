@@ -282,7 +282,7 @@ func TestAnErrorKeepsTheNavigation(t *testing.T) {
 		{"an administrator at the account", diane, "/account/no-such-page", true, false},
 		{"another user below /admin", eric, "/admin/users", true, false},
 		{"another user, no such page", eric, "/admin/no-such-page", true, false},
-		{"nobody, no such page", newBrowser(t, s), "/admin/no-such-page", false, false},
+		{"without a user, no such page", newBrowser(t, s), "/admin/no-such-page", false, false},
 		{"a page of no section", diane, "/no-such-page", false, false},
 	} {
 		a := tc.browser.get(tc.path)

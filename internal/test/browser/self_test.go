@@ -39,8 +39,8 @@ func each(t *testing.T, test func(t *testing.T, open func(testing.TB) *Page)) {
 	}
 }
 
-// eachForm is each for pages that a browser only shows and fills in. Firefox does that in 'make soak'; in 'make test' it
-// has the pages where browsers differ: in what they keep, send across sites, and send again.
+// eachForm is each for pages that a browser only shows and fills in. Firefox does that in 'make soak'; in 'make test'
+// it has the pages where browsers differ: in what they keep, send across sites, and send again.
 func eachForm(t *testing.T, test func(t *testing.T, open func(testing.TB) *Page)) {
 	t.Helper()
 
