@@ -69,6 +69,18 @@ func answerWhole(w, inner *web.Reply, v *verdict) {
 	v.write(w, inner.Passes)
 }
 
+// answerTraefik answers forwardAuth of Traefik, which cannot pass a header on under another name: Cookie has what
+// Jeton-Cookie has.
+func answerTraefik(w, inner *web.Reply, v *verdict) {
+	refuse(inner, v)
+	cookie := v.header.Get(web.HeaderCookie)
+	if inner.Passes && cookie != "" {
+		v.header.Set(headerCookie, cookie)
+	}
+
+	v.write(w, inner.Passes)
+}
+
 // refuse makes an answer that is no admission one that no proxy takes for it.
 func refuse(inner *web.Reply, v *verdict) {
 	if inner.Passes && v.status == http.StatusOK {

@@ -58,7 +58,7 @@ var contracts = []contract{
 		headers: forwardedHeaders,
 		// It passes the id of the client on, with which one use would pay for many requests.
 		read:   readForwarded,
-		answer: answerWhole,
+		answer: answerTraefik,
 	},
 	{
 		// What the Lua action of its configuration sends.

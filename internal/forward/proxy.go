@@ -3,6 +3,7 @@ package forward
 import (
 	"bytes"
 	"embed"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -23,6 +24,19 @@ type Proxied struct {
 	Aliases []Alias  // further headers that the service gets
 }
 
+// ClientHeaders returns the headers of a client that Traefik must remove, in the spellings that servers read as the
+// same.
+func (Proxied) ClientHeaders() []string {
+	return []string{
+		"Remote-User", "Remote_User", "Remote-Groups", "Remote_Groups", "Remote-Name", "Remote_Name", "Remote-Email",
+		"Remote_Email", "Jeton-Assertion", "Jeton_Assertion", "Jeton-Cookie", "Jeton_Cookie", "Forwarded",
+		"X-Original-URL", "X_Original_URL", "X-Original-Method", "X_Original_Method", "X-Rewrite-URL", "X_Rewrite_URL",
+		"X-Forwarded-Uri", "X_Forwarded_Uri", "X-Forwarded-Method", "X_Forwarded_Method", "X-Forwarded-User",
+		"X_Forwarded_User", "X-Forwarded-Prefix", "X_Forwarded_Prefix", "X_Forwarded_For", "X_Forwarded_Proto",
+		"X_Forwarded_Host", "X_Forwarded_Port", "X-HTTP-Method-Override", "X_HTTP_Method_Override",
+	}
+}
+
 //go:embed proxies/*
 var proxies embed.FS
 
@@ -30,7 +44,7 @@ var proxies embed.FS
 var safe = regexp.MustCompile(`^[A-Za-z0-9._~/:-]+$`)
 
 // Kinds returns the proxies that Configuration knows.
-func Kinds() []string { return []string{"nginx", "caddy", "haproxy", "haproxy-lua"} }
+func Kinds() []string { return []string{"nginx", "caddy", "haproxy", "haproxy-lua", "traefik"} }
 
 // Configuration returns the complete configuration of a kind of proxy for a service.
 func Configuration(kind string, p Proxied) (string, error) {
@@ -53,6 +67,8 @@ func Configuration(kind string, p Proxied) (string, error) {
 			p.Jeton = "unix/" + path
 		case "haproxy":
 			p.Jeton = "unix@" + path
+		case "traefik":
+			return "", errors.New("Traefik asks over TCP alone: set forward.listen to an address and a port")
 		}
 	}
 
