@@ -307,7 +307,7 @@ func TestThePasswordChanges(t *testing.T) {
 	}{
 		{"another current password", 403, "wrong", next, next, "This is not your current password."},
 		{"two new passwords", 400, right, next, "x", "The two new passwords differ."},
-		{"a short new password", 400, right, "short", "short", "Choose another password."},
+		{"a short new password", 400, right, "short", "short", "Use at least 15 characters"},
 		{"no new password", 400, right, "", "", "Enter a new password."},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

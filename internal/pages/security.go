@@ -136,7 +136,7 @@ func (p *Pages) passwordRefused(w *web.Reply, r *http.Request, v securityView, e
 	case jeton.ErrInvalid:
 		f.refuse(&v.New, text("security.new.refused"))
 		v.Note = p.noteOf(w, err)
-		v.Note.Text, v.Note.More = text("security.new.refused"), Text{}
+		v.Note.Text, v.Note.More = text("security.new.refused"), detailText(jeton.Detail(err))
 		v.Note.Focus = false
 	case jeton.ErrTooMany, jeton.ErrBusy, jeton.ErrDeclared:
 		v.Note = p.noteOf(w, err)

@@ -170,7 +170,7 @@ func (p *Pages) setupAgain(w *web.Reply, r *http.Request, t ticket.Ticket, name 
 	v := p.setupForm(secret.Reveal(), name)
 	v.Note = p.noteOf(w, err)
 	if jeton.Outcome(err) == jeton.ErrInvalid {
-		v.Note.Text, v.Note.More = text("setup.refused"), Text{}
+		v.Note.Text, v.Note.More = text("setup.refused"), detailText(jeton.Detail(err))
 	}
 	v.Note.Focus = false
 	v.Password.NoteBelongs = true
