@@ -119,11 +119,11 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 	k.counts = count.New(k.db)
 	k.gate = gate.New(k.sessions, k.counts, k.audit, c.Now)
 
-	if err := k.openTokens(ctx, c, conf); err != nil {
+	if err := patiently(ctx, c.Log, func() error { return k.openTokens(ctx, c, conf) }); err != nil {
 		return err
 	}
 
-	return k.openLogins(ctx, c, conf)
+	return patiently(ctx, c.Log, func() error { return k.openLogins(ctx, c, conf) })
 }
 
 // openTokens opens the signing keys, the tokens and the tickets.

@@ -8,6 +8,7 @@
 // # Files
 //
 //	core.go, store.go, datadir.go    what is open: the data directory, the store, all that uses it
+//	patience.go                      a start while the database is slow
 //	plan.go, issuer.go, users_api.go from a configuration to routes, by listener
 //	signin.go                        the addresses that browsers use for the services
 //	listen.go, front.go              from a connection to a handler
@@ -201,7 +202,8 @@ func (s *Server) open(ctx context.Context) error {
 	if err := s.openControl(); err != nil {
 		return err
 	}
-	if err := s.apply(ctx, s.conf); err != nil {
+	err := patiently(ctx, s.c.Log, func() error { return s.apply(ctx, s.conf) })
+	if err != nil {
 		return err
 	}
 
