@@ -21,7 +21,8 @@ func TestAStartWaitsForASlowDatabase(t *testing.T) {
 	}
 
 	url := shared.Database(t)
-	conf := "keys_secret_file: " + secret + "\ndatabase: {url: '${DATABASE}', statement_timeout: 100ms}\n" + easy + shop()
+	conf := "keys_secret_file: " + secret + "\ndatabase: {url: '${DATABASE}', statement_timeout: 100ms}\n" +
+		easy + shop()
 	jetontest.Start(t, conf, jetontest.Env("DATABASE", url)).Stop() // which makes the tables
 
 	conn, err := pgx.Connect(t.Context(), url)
