@@ -143,7 +143,7 @@ func TestTheHandlerGetsTheCaller(t *testing.T) {
 
 	w = httptest.NewRecorder()
 	h.ServeHTTP(w, asserted(""))
-	if w.Code != http.StatusForbidden || len(w.Header()["WWW-Authenticate"]) > 0 {
+	if w.Code != http.StatusForbidden || len(challenges(w.Header())) > 0 {
 		t.Errorf("without one: got %d with %q, want 403 without a challenge", w.Code, w.Header())
 	}
 }

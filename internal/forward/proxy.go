@@ -68,7 +68,7 @@ func Configuration(kind string, p Proxied) (string, error) {
 		case "haproxy":
 			p.Jeton = "unix@" + path
 		case "traefik":
-			return "", errors.New("Traefik asks over TCP alone: set forward.listen to an address and a port")
+			return "", errors.New("the proxy traefik asks over TCP alone: set forward.listen to an address and a port")
 		}
 	}
 
