@@ -61,7 +61,7 @@ func (b Basic) Read(ctx context.Context, req *Request) (Credential, error) {
 		return nil, err
 	}
 
-	return passwordCredential{Verified: v}, nil
+	return passwordCredential{Verified: v, logins: b.Logins}, nil
 }
 
 // readToken reads a token in one half of Basic.
@@ -89,6 +89,17 @@ func isToken(text string) bool {
 type passwordCredential struct {
 	PerRequest
 	*signin.Verified
+	logins *signin.Logins
+}
+
+// again returns the credential as it is now.
+func (c passwordCredential) again(ctx context.Context, service string) (Credential, error) {
+	v, err := c.logins.Again(ctx, c.Verified, service)
+	if err != nil {
+		return nil, err
+	}
+
+	return passwordCredential{Verified: v, logins: c.logins}, nil
 }
 
 // Origin implements Credential.

@@ -21,20 +21,29 @@ func (g *Gate) Recheck(
 	req := NewRequest(w, r, service, access)
 	req.Now = g.now()
 
-	c := From(w).credential
-	// A body has been read: the credential in it is known, and only the end of its time is seen.
-	if !service.ReadBody || c == nil {
-		found, err := findCredential(ctx, &req)
-		if err != nil {
-			return err
-		}
-		c = found
+	c, err := g.again(ctx, &req, From(w).credential)
+	if err != nil {
+		return err
 	}
 
-	err := c.Check(req.Now)
+	err = c.Check(req.Now)
 	if err != nil {
 		return err
 	}
 
 	return permits(&req, c)
+}
+
+// again returns the credential of a request in progress as it is now.
+func (g *Gate) again(ctx context.Context, req *Request, c Credential) (Credential, error) {
+	password, ok := c.(passwordCredential)
+	switch {
+	case ok:
+		return password.again(ctx, req.Service.Name)
+	// A body has been read: the credential in it is known, and only the end of its time is seen.
+	case req.Service.ReadBody && c != nil:
+		return c, nil
+	}
+
+	return findCredential(ctx, req)
 }

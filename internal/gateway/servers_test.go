@@ -147,7 +147,7 @@ func TestAServerThatTakesNoConnectionsRests(t *testing.T) {
 	if got := statuses(s, 2, "GET", "/open/x", ""); got != "200 200" {
 		t.Errorf("two GETs are answered %s, want 200 200", got)
 	}
-	if line := log.await(t, "rests"); !strings.Contains(line, "127.0.0.1:1") {
+	if line := log.await(t, "could be opened"); !strings.Contains(line, "127.0.0.1:1") {
 		t.Errorf("the log has %s, want the address of the server", line)
 	}
 

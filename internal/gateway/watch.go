@@ -74,7 +74,6 @@ func (a *watched) check() {
 	err := u.gate.Recheck(a.ctx, a.reply, a.request, u.service, u.access)
 	switch {
 	case a.ctx.Err() != nil:
-	// The queue of the hasher is full: the password is checked later.
 	case err == nil, errors.Is(err, jeton.ErrBusy):
 		time.AfterFunc(watchEvery, a.check)
 	default:

@@ -17,21 +17,28 @@ services:
     listen: localhost:0
     login: {paths: [/login]}
     logout: /logout
+    accept: [session, basic]
     routes:
       - {match: '/do/{rest...}', upstream: {url: '${DO}', strip_prefix: /do}}
-      - {match: '/last/{rest...}', max_uses: 1, upstream: {url: '${DO}', strip_prefix: /last}}
+      - {match: '/last/{rest...}', max_uses: 1, accept: [session], upstream: {url: '${DO}', strip_prefix: /last}}
       - {match: '/staff/{rest...}', allow: {users: [diane]}, upstream: {url: '${DO}', strip_prefix: /staff}}
 `
 
 // begin sends a request and reads the first part of the response, which the backend does not end.
 func begin(t *testing.T, s *jetontest.Server, client *http.Client, path, cookie string) *http.Response {
 	t.Helper()
+	return beginWith(t, s, client, path, "Cookie", cookie)
+}
+
+// beginWith is begin with any credential.
+func beginWith(t *testing.T, s *jetontest.Server, client *http.Client, path, name, value string) *http.Response {
+	t.Helper()
 
 	r, err := http.NewRequestWithContext(t.Context(), "GET", s.URL("app")+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Cookie", cookie)
+	r.Header.Set(name, value)
 
 	resp, err := client.Do(r)
 	if err != nil {
@@ -84,6 +91,24 @@ func TestRequestsEndWithTheirSession(t *testing.T) {
 			})
 		}
 	}
+
+	t.Run("a password that is changed", func(t *testing.T) {
+		s.AddUser("clara", right)
+		stream := beginWith(t, s, s.Client(), "/do/stream", "Authorization", basic("clara", right))
+		before := len(s.Events())
+		s.MustControl("PUT", "/api/v1/users/clara/password", api.NewPassword{Password: "another battery staple"}, nil)
+
+		rest, err := io.ReadAll(stream.Body)
+		if err == nil {
+			t.Errorf("the stream ends like a complete one, after %q", rest)
+		}
+		// What is asked again and again must not count as attempts with a wrong password.
+		for _, e := range s.Events()[before:] {
+			if e.Action == "login" {
+				t.Errorf("the audit log has %+v, want no login of a request in progress", e)
+			}
+		}
+	})
 
 	t.Run("a WebSocket", func(t *testing.T) {
 		cookie := s.Enter("app", "diane", right)
