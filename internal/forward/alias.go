@@ -52,7 +52,18 @@ func AliasesOf(product string) ([]Alias, error) {
 	return list, nil
 }
 
-// Removes reports whether the proxy only removes a header, and sets none of that name.
-func (p Proxied) Removes(name string) bool {
-	return !slices.ContainsFunc(p.Aliases, func(a Alias) bool { return a.Name == name })
+// Foreign returns the headers in which other products name the caller, and this service gets none: applications that
+// were behind such a product may still believe them.
+func (p Proxied) Foreign() []string {
+	var list []string
+	for _, product := range Products() {
+		for _, a := range products[product] {
+			mine := func(own Alias) bool { return own.Name == a.Name }
+			if !slices.ContainsFunc(p.Aliases, mine) {
+				list = append(list, a.Name)
+			}
+		}
+	}
+
+	return list
 }

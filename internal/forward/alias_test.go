@@ -1,6 +1,7 @@
 package forward_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,14 +10,14 @@ import (
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
-// TestServicesGetTheNamesOfOtherProducts sends a client's own headers of those names with each request.
+// TestServicesGetTheNamesOfOtherProducts sends a client's own headers of all such names with each request.
 func TestServicesGetTheNamesOfOtherProducts(t *testing.T) {
 	port, err := jetontest.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := jetontest.Start(t, behind, jetontest.Env("PROXY_PORT", port))
-	s.AddUser("diane", right)
+	s.AddUser("diane", right, "ops", "staff")
 	token := s.AddToken(jetontest.NewToken{Name: "job", User: "diane", Services: []string{"app"}}).Secret
 
 	for _, product := range forward.Products() {
@@ -24,6 +25,7 @@ func TestServicesGetTheNamesOfOtherProducts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		foreign := forward.Proxied{Aliases: aliases}.Foreign()
 
 		for kind, names := range programs {
 			t.Run(kind+" as "+product, func(t *testing.T) {
@@ -41,10 +43,11 @@ func TestServicesGetTheNamesOfOtherProducts(t *testing.T) {
 				waitFor(t, kind, port)
 
 				text := "GET /a HTTP/1.1\r\nHost: app.example:" + port + "\r\nAuthorization: Bearer " + token + "\r\n"
-				removed := forward.Alias{Name: "X-Forwarded-User"}
-				sent := append([]forward.Alias{removed}, aliases...)
-				for _, a := range sent {
+				for _, a := range aliases {
 					text += a.Name + ": eve\r\n"
+				}
+				for _, name := range foreign {
+					text += name + ": eve\r\n"
 				}
 				resp := exchange(t, "127.0.0.1:"+port, text+"\r\n")
 				seen := backend.heads()
@@ -52,11 +55,12 @@ func TestServicesGetTheNamesOfOtherProducts(t *testing.T) {
 					t.Fatalf("got %v and %d requests at the backend, want one", resp, len(seen))
 				}
 
-				want := map[string]string{"user": "diane"}
-				for _, a := range append(sent, forward.Alias{Name: "Remote-User", Of: "user"}) {
-					if a == removed && product == "oauth2-proxy" {
-						continue // set there
-					}
+				want := map[string]string{"user": "diane", "groups": "ops,staff"}
+				expected := append(slices.Clone(aliases), forward.Alias{Name: "Remote-User", Of: "user"})
+				for _, name := range foreign {
+					expected = append(expected, forward.Alias{Name: name})
+				}
+				for _, a := range expected {
 					got := strings.Join(seen[0].get(a.Name), "|")
 					if got != want[a.Of] {
 						t.Errorf("%s = %q, want %q", a.Name, got, want[a.Of])

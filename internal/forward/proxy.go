@@ -26,8 +26,8 @@ type Proxied struct {
 
 // ClientHeaders returns the headers of a client that Traefik must remove, in the spellings that servers read as the
 // same.
-func (Proxied) ClientHeaders() []string {
-	return []string{
+func (p Proxied) ClientHeaders() []string {
+	list := []string{
 		"Remote-User", "Remote_User", "Remote-Groups", "Remote_Groups", "Remote-Name", "Remote_Name", "Remote-Email",
 		"Remote_Email", "Jeton-Assertion", "Jeton_Assertion", "Jeton-Cookie", "Jeton_Cookie", "Forwarded",
 		"X-Original-URL", "X_Original_URL", "X-Original-Method", "X_Original_Method", "X-Rewrite-URL", "X_Rewrite_URL",
@@ -35,6 +35,13 @@ func (Proxied) ClientHeaders() []string {
 		"X_Forwarded_User", "X-Forwarded-Prefix", "X_Forwarded_Prefix", "X_Forwarded_For", "X_Forwarded_Proto",
 		"X_Forwarded_Host", "X_Forwarded_Port", "X-HTTP-Method-Override", "X_HTTP_Method_Override",
 	}
+	for _, name := range p.Foreign() {
+		if !slices.Contains(list, name) {
+			list = append(list, name, strings.ReplaceAll(name, "-", "_"))
+		}
+	}
+
+	return list
 }
 
 //go:embed proxies/*
@@ -58,6 +65,10 @@ func Configuration(kind string, p Proxied) (string, error) {
 			const want = "letters, digits and ._~/:-"
 			return "", fmt.Errorf("%.100q cannot be in the configuration of a proxy: want %s", text, want)
 		}
+	}
+
+	if kind == "traefik" && len(p.Aliases) > 0 {
+		return "", errors.New("traefik cannot send a header under another name: have the application read Remote-User")
 	}
 
 	// Some separate the path of a socket in another way.
