@@ -1,10 +1,13 @@
 package forward
 
 import (
+	"errors"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -161,6 +164,10 @@ func (m *checked) addHeader(b []byte) error {
 		return err
 	}
 
+	// What is answered with it has to be valid protobuf.
+	if !utf8.ValidString(name) || !utf8.ValidString(value) {
+		return errors.New("a header is not UTF-8")
+	}
 	if strings.HasPrefix(name, ":") {
 		m.pseudo[name] = value
 		return nil
@@ -202,7 +209,9 @@ func (m *checked) read(a *asked) error {
 	}
 
 	a.source = m.source
-	if web.ValidID(m.id) {
+	// Envoy has an id of its own for each request. A program that repeats the header of the client would let the client
+	// have many requests for one use.
+	if web.ValidID(m.id) && !slices.Contains(m.header["X-Request-Id"], m.id) {
 		a.id = m.id
 	}
 

@@ -201,6 +201,18 @@ func TestEnvoyGetsTheDecisionOverGRPC(t *testing.T) {
 			"more than once",
 		},
 		{
+			"a cookie that no text can have",
+			with(asks("/page", bearer[:2]...), func(h *auth.AttributeContext_HttpRequest) {
+				h.HeaderMap = &core.HeaderMap{Headers: []*core.HeaderValue{
+					{Key: "cookie", RawValue: []byte("a=\xff")},
+				}}
+			}),
+			400,
+			nil,
+			"",
+			"",
+		},
+		{
 			"CONNECT",
 			with(asks("/open/a", ":method", "CONNECT"), func(h *auth.AttributeContext_HttpRequest) {
 				h.Method = "CONNECT"
@@ -243,15 +255,17 @@ func TestOneRequestInEnvoyTakesOneUse(t *testing.T) {
 	mine := s.AddToken(jetontest.NewToken{Name: "mine", User: "diane", Services: []string{"app"}})
 
 	for i, tc := range []struct {
-		id   string
-		want int
+		id, header string
+		want       int
 	}{
-		{"first-request", 0},
-		{"first-request", 0},
-		{"second-request", 0},
-		{"third-request", 403},
+		{"first-request", "", 0},
+		{"first-request", "chosen-by-the-client", 0},
+		{"chosen-by-the-client", "chosen-by-the-client", 0},
+		{"chosen-by-the-client", "chosen-by-the-client", 403},
+		{"third-request", "", 403},
 	} {
-		r := with(asks("/twice", "authorization", "Bearer "+mine.Secret), func(h *auth.AttributeContext_HttpRequest) {
+		r := asks("/twice", "authorization", "Bearer "+mine.Secret, "x-request-id", tc.header)
+		r = with(r, func(h *auth.AttributeContext_HttpRequest) {
 			h.Id = tc.id
 		})
 		if o := check(t, conn, r); o.status != tc.want {
