@@ -106,14 +106,20 @@ func (c checker) issuerPort(s *Issuer) {
 	)))
 }
 
-// audiences checks that no two services accept each other's tokens.
+// audiences checks that no two services accept each other's tokens or assertions, and none those for the issuer.
 func (c checker) audiences() {
 	// A token for one service would be valid at the other.
 	taken := make(map[string]*string)
+	if c.conf.Issuer != nil {
+		taken[c.conf.Issuer.URL] = &c.conf.Issuer.URL
+	}
+
 	for i := range c.conf.Services {
-		t := c.conf.Services[i].Tokens
-		if t != nil {
-			c.unique(taken, t.Audience, &t.Audience)
+		s := &c.conf.Services[i]
+		if s.Tokens != nil {
+			c.unique(taken, s.Tokens.Audience, &s.Tokens.Audience)
+		} else {
+			c.unique(taken, s.Name, &s.Name) // of its assertions
 		}
 	}
 }
