@@ -27,6 +27,13 @@ func (s *Server) openRequestFile(conf *config.Config) (*os.File, error) {
 	}
 
 	path := s.core.dir.file(conf.Log.File)
+
+	// To open a pipe waits for its reader, and a full one would stop all requests.
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("log.requests_file: %s is not a regular file", path)
+	}
+
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = os.OpenFile(path, os.O_APPEND|os.O_WRONLY|os.O_CREATE|os.O_EXCL, requestFileMode)

@@ -73,9 +73,14 @@ func fileMode(t *testing.T, name string) os.FileMode {
 func TestAReloadNeedsTheFileOfRequests(t *testing.T) {
 	s := jetontest.Start(t, easy+shop())
 
-	err := s.Reload(easy + "log: {requests: all, requests_file: absent/requests.log}\n" + shop())
-	if err == nil || !strings.Contains(err.Error(), "log.requests_file: ") {
-		t.Errorf("Reload = %v, want log.requests_file", err)
+	for file, want := range map[string]string{
+		"absent/requests.log": "log.requests_file: ",
+		"/dev/null":           "log.requests_file: /dev/null is not a regular file", // a pipe would stop all requests
+	} {
+		err := s.Reload(easy + "log: {requests: all, requests_file: " + file + "}\n" + shop())
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: Reload = %v, want %s", file, err, want)
+		}
 	}
 	if a := s.Ask("GET", "shop", "/me"); a.Status != 401 {
 		t.Errorf("the service answers %d after it, want 401 as before", a.Status)
