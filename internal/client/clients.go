@@ -171,6 +171,11 @@ func (cs *Clients) Add(ctx context.Context, actor string, n NewClient) (jeton.Cl
 		return jeton.Client{}, jeton.Secret{}, err
 	}
 
+	if c.OpenID != nil && c.OpenID.Public && (n.Secret || len(n.Keys) > 0) {
+		return jeton.Client{}, jeton.Secret{}, jeton.WithDetail(jeton.ErrInvalid,
+			"a public client has no secret and no key: leave them out, or public")
+	}
+
 	for _, newKey := range n.Keys {
 		key, err := newKey.key(now)
 		if err == nil {

@@ -1,9 +1,10 @@
 // Package oauth is the authorization server: clients authenticate here and get tokens,
 // services introspect tokens, verifiers fetch our keys, and browsers come here to sign in at a
-// service.
+// service or at a relying party.
 //
-// It speaks RFC 6749 (client credentials, and authorization codes for our own services) and RFC 7523
-// with the rules of RFC 10070 (client assertions and the JWT bearer grant). It speaks RFC 7662 (introspection), RFC
+// It speaks RFC 6749 (client credentials, authorization codes, refresh tokens) and, with package
+// openid, OpenID Connect Core 1.0. Client assertions and the JWT bearer grant are those of RFC 7523
+// with the rules of RFC 10070. It speaks RFC 7662 (introspection), RFC
 // 7009 (revocation), RFC 8414 (discovery) and RFC 7517 (our keys and those of clients), and
 // it has a plain keyserver for teaching clients. A refused caller gets the code of the
 // standard and no more. Packages signin and token decide; this one reads requests and

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -29,7 +30,10 @@ func (s *Server) refuseToken(w *web.Reply, r *http.Request, err error) {
 	// In this grant the assertion is the grant as well as the proof of the client, so a refused
 	// one is invalid_grant, 400, and not invalid_client (RFC 7521, section 4.1.1).
 	bad := errors.Is(err, jeton.ErrBadCredential) || errors.Is(err, jeton.ErrNoCredential)
-	if bad && errors.As(err, &grant) {
+
+	// A user who may not sign in at a relying party any more has no valid grant there.
+	var relied *signin.GrantError
+	if bad && errors.As(err, &grant) || errors.As(err, &relied) {
 		refuse(w, err, http.StatusBadRequest, "invalid_grant")
 		return
 	}

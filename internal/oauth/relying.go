@@ -11,6 +11,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/token"
@@ -154,6 +155,11 @@ func (s *Server) refuseUserinfo(w *web.Reply, r *http.Request, err error) {
 
 // relyingUser returns the user of an access token of a relying party, who may still sign in there.
 func (s *Server) relyingUser(r *http.Request, live *token.Live) (acct account.Account, err error) {
+	// Only the tokens of grants are made for this: they have a parent.
+	if live.Kind != token.Access || live.Parent == 0 {
+		return acct, jeton.ErrBadCredential
+	}
+
 	c, err := s.clients.FindForLogin(r.Context(), live.Name)
 	if err != nil {
 		return acct, err
@@ -169,7 +175,7 @@ func (s *Server) relyingUser(r *http.Request, live *token.Live) (acct account.Ac
 	// By the current groups, not those of the sign-in.
 	who := live.Principal()
 	who.Groups = acct.Groups
-	if client.Allowed(c.OpenID).CheckLogin(who) != nil || acct.ID != live.Owner.ID {
+	if client.Allowed(c.OpenID).CheckLogin(who) != nil || acct.ID != live.Owner.ID || !acct.ValidAt(config.IssuerName) {
 		return acct, jeton.ErrBadCredential
 	}
 

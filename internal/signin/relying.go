@@ -125,7 +125,7 @@ func (l *Logins) relyingClient(ctx context.Context, cred ClientCredential, trail
 		return c, trail.fail("client", "", UnknownClient)
 	case c.Disabled:
 		return c, trail.fail("client", "", Reason(client.Disabled))
-	case c.OpenID == nil || !c.OpenID.Public || c.Secret != nil:
+	case c.OpenID == nil || !c.OpenID.Public || c.Secret != nil || len(c.Keys) > 0 || c.Source != nil:
 		return c, trail.check("given", "an assertion, or a client_id and a secret", jeton.ErrNoCredential)
 	}
 
@@ -251,10 +251,10 @@ func (l *Logins) refresh(
 		}
 
 		acct, err := l.accounts.Find(ctx, g.Owner.Name)
-		if err != nil {
+		if err != nil && !errors.Is(err, jeton.ErrNotFound) {
 			return trail.check("user", "", err)
 		}
-		if acct.ID != g.Owner.ID {
+		if err != nil || acct.ID != g.Owner.ID || !acct.ValidAt("issuer") {
 			return trail.fail("user", "", UnknownUser)
 		}
 		if err := l.mayUse(c, acct, trail); err != nil {

@@ -1,0 +1,70 @@
+package server_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"net/http"
+	"testing"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
+)
+
+// TestAUserWhoLeavesTheGroupHasNoTokensThere judges by the current groups, not those of the sign-in.
+func TestAUserWhoLeavesTheGroupHasNoTokensThere(t *testing.T) {
+	s := startRelying(t)
+	b := newBrowser(t, s)
+	b.signIn("diane")
+
+	const done = "https://old.example/done"
+	asks := wikiAsks(s, "client_id", "old", "redirect_uri", done, "scope", "openid offline_access")
+	got := redeem(t, s, b.codeFor(asks), "client_id", "old", "redirect_uri", done)
+	if got.Refresh == "" {
+		t.Fatalf("got %d %q, want a refresh token", got.Status, got.Error)
+	}
+
+	s.MustControl("PUT", "/api/v1/users/diane/groups", map[string][]string{"groups": {}}, nil)
+	if again := refresh(t, s, got.Refresh, "client_id", "old"); again.Error != "invalid_grant" {
+		t.Errorf("refresh: got %d %q, want invalid_grant", again.Status, again.Error)
+	}
+	if _, a := userinfo(s, http.MethodGet, got.Access); a.Status != http.StatusUnauthorized {
+		t.Errorf("userinfo = %d, want 401", a.Status)
+	}
+}
+
+// TestAPublicClientWithAKeyMustShowIt adds a key to a client that was public.
+func TestAPublicClientWithAKeyMustShowIt(t *testing.T) {
+	s := startRelying(t)
+	public := &jeton.RelyingParty{RedirectURIs: []string{wikiDone}, Public: true}
+	key := api.NewClientKey{Key: publicKey(t)}
+
+	both := api.NewClient{Name: "both", OpenID: public, Keys: []api.NewClientKey{key}}
+	if err := s.Control("POST", "/api/v1/clients", both, nil); !errors.Is(err, jeton.ErrInvalid) {
+		t.Errorf("add a public client with a key = %v, want jeton.ErrInvalid", err)
+	}
+
+	s.MustControl("POST", "/api/v1/clients", api.NewClient{Name: "app", OpenID: public}, nil)
+	s.MustControl("POST", "/api/v1/clients/app/keys", key, nil)
+	got := redeem(t, s, "x", "client_id", "app", "client_secret", "")
+	if got.Status != http.StatusUnauthorized || got.Error != "invalid_client" {
+		t.Errorf("without a proof: got %d %q, want 401 invalid_client", got.Status, got.Error)
+	}
+}
+
+func publicKey(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+}
