@@ -113,9 +113,9 @@ func (f *clientFlags) flags(c *cobra.Command) {
 	)
 	c.Flags().StringArrayVar(
 		&o.PostLogoutRedirectURIs, "post-logout-redirect-uri", nil,
-		"address that browsers may go to after a sign-out (may be repeated)",
+		"address for browsers after a sign-out by the client; not used yet (may be repeated)",
 	)
-	c.Flags().BoolVar(&o.Public, "public", false, "it keeps no secret: only PKCE protects its sign-ins")
+	c.Flags().BoolVar(&o.Public, "public", false, "the client has no secret; PKCE protects its sign-ins")
 }
 
 // run reads the keys before it opens the data directory, so that the directory is not locked

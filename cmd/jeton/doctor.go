@@ -53,7 +53,7 @@ of the application, which must be stopped meanwhile, and sends through the proxy
 headers that claim an identity or an address, other methods, paths and hosts. It compares what arrives
 with what may, and names for each mistake the line of the configuration to change.
 
-URL is an address of the service that --as may open, and that is refused without a credential. The user gets a
+URL is an address of a service with tokens that --as may open, and that is refused without a credential. The user gets a
 token for it, which is revoked at the end. The exit code is 1 if there are findings.`,
 		Example: `  jeton doctor proxy https://app.example/orders --as diane --listen 127.0.0.1:3000`,
 	}

@@ -31,7 +31,7 @@ Without a configuration file one service listens on https://127.0.0.1:8443, with
 self-signed certificate. SIGHUP reloads the configuration and the certificates; an invalid
 file is refused, and the running configuration stays.
 
-With --port, a second server without a file finds place on the machine: its admin listener
+With --port, a second server without a file can run on the machine: its admin listener
 has the next port. It needs a data directory of its own.`,
 		Example: `  jeton serve
   jeton serve --port 8543 --data-dir second

@@ -112,6 +112,7 @@ func (p *Pool) Failed(s *Server, err error) {
 	now := p.Now()
 	rested := s.rest.Swap(now.Add(resting).UnixNano()) <= now.UnixNano()
 	if rested {
-		p.Log.Warn("an upstream takes no connections and rests", "upstream", s.URL.Host, "error", err.Error())
+		p.Log.Warn("no connection to an upstream could be opened; it gets no requests for 10 seconds",
+			"upstream", s.URL.Host, "error", err.Error())
 	}
 }

@@ -74,7 +74,7 @@ func TestTheSnippetsOfTheGuideVerifyAssertions(t *testing.T) {
 				t.Fatalf("the page has no block of %s", kind)
 			}
 			for _, change := range [][2]string{
-				{"https://localhost:8446", s.Issuer()},
+				{"https://localhost:8443", s.Issuer()},
 				{"reports'", "app'"},
 				{`reports"`, `app"`},
 				{"/var/lib/reports/", dir + "/"},

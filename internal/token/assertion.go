@@ -36,7 +36,7 @@ type Asserted struct {
 	Email    string
 }
 
-// Assertions signs the JWT with which a proxy or the gateway proves to a service that a request was admitted. It keeps
+// Assertions signs the JWT that proves to a service behind another proxy that a request was admitted. It keeps
 // them for a while, so that a request that repeats costs no signature. It is safe for concurrent use.
 type Assertions struct {
 	ring   *keys.Ring
