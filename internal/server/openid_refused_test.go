@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"net/http"
+	"net/url"
 	"testing"
 
 	"github.com/jeton-auth/jeton"
@@ -33,6 +34,48 @@ func TestAUserWhoLeavesTheGroupHasNoTokensThere(t *testing.T) {
 	}
 	if _, a := userinfo(s, http.MethodGet, got.Access); a.Status != http.StatusUnauthorized {
 		t.Errorf("userinfo = %d, want 401", a.Status)
+	}
+}
+
+// TestARelyingPartyRevokesItsTokensAlone uses RFC 7009.
+func TestARelyingPartyRevokesItsTokensAlone(t *testing.T) {
+	s := startRelying(t)
+	b := newBrowser(t, s)
+	b.signIn("diane")
+
+	revoke := func(name, token string) {
+		t.Helper()
+		form := url.Values{"client_id": {name}, "client_secret": {"s3cret"}, "token": {token}}
+		a := s.Send(s.Client(), http.MethodPost, s.Issuer()+"/oauth2/revoke", form.Encode(),
+			"Content-Type", "application/x-www-form-urlencoded")
+		if a.Status != http.StatusOK {
+			t.Fatalf("revoke = %d %s, want 200", a.Status, a.Body)
+		}
+	}
+
+	got := redeem(t, s, b.codeFor(wikiAsks(s, "scope", "openid offline_access")))
+	revoke("old", got.Access)
+	revoke("old", got.Refresh)
+	if _, a := userinfo(s, http.MethodGet, got.Access); a.Status != http.StatusOK {
+		t.Errorf("userinfo after another client revoked the tokens = %d, want 200", a.Status)
+	}
+
+	revoke("wiki", got.Access)
+	if _, a := userinfo(s, http.MethodGet, got.Access); a.Status != http.StatusUnauthorized {
+		t.Errorf("userinfo after the client revoked the token = %d, want 401", a.Status)
+	}
+
+	got = refresh(t, s, got.Refresh)
+	if got.Status != http.StatusOK {
+		t.Fatalf("refresh after an access token was revoked: got %d %q, want 200", got.Status, got.Error)
+	}
+
+	revoke("wiki", got.Refresh)
+	if again := refresh(t, s, got.Refresh); again.Error != "invalid_grant" {
+		t.Errorf("refresh after the client revoked the token: got %d %q, want invalid_grant", again.Status, again.Error)
+	}
+	if _, a := userinfo(s, http.MethodGet, got.Access); a.Status != http.StatusUnauthorized {
+		t.Errorf("userinfo after the refresh token was revoked = %d, want 401", a.Status)
 	}
 }
 

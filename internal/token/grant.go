@@ -253,6 +253,33 @@ func (t *Tokens) refresh(
 	return out, g, err
 }
 
+// revokeGrant ends the grant of a refresh token, the current one or the one before it, if it is the client's.
+func (t *Tokens) revokeGrant(ctx context.Context, family [16]byte, text string, of Owner, ev jeton.Event) error {
+	g, err := t.store.FindGrant(ctx, familyHash(family))
+	if errors.Is(err, jeton.ErrNotFound) {
+		return t.store.Settle(ctx) // as for any token that is not known
+	}
+	if err != nil {
+		return fmt.Errorf("find grant: %w", err)
+	}
+	if of.Kind != jeton.KindClient || g.Client != of.ID {
+		return nil
+	}
+
+	for back := int64(0); back <= min(1, g.Turn); back++ {
+		own, err := t.refreshToken(family, g.Turn-back)
+		if err != nil {
+			return err
+		}
+		if hmac.Equal([]byte(own.Reveal()), []byte(text)) {
+			ev.Target = "token:" + g.Accessor
+			return t.store.EndTokens(ctx, Which{Accessor: g.Accessor}, nil, ev)
+		}
+	}
+
+	return nil
+}
+
 // turnOf reports whether a refresh token is the current one, and not the one before it. Any other one ends the grant.
 func (t *Tokens) turnOf(
 	ctx context.Context,
