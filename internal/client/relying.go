@@ -69,6 +69,14 @@ func CheckRelying(in *jeton.RelyingParty) (*jeton.RelyingParty, error) {
 	return &out, nil
 }
 
+// RefreshLifetime returns how long refresh tokens of a relying party are valid after the sign-in.
+func RefreshLifetime(p *jeton.RelyingParty) time.Duration {
+	if p.RefreshLifetime == 0 {
+		return DefaultRefresh
+	}
+	return time.Duration(p.RefreshLifetime) * time.Second
+}
+
 // invalidRelying returns jeton.ErrInvalid with a text.
 func invalidRelying(format string, args ...any) error {
 	return jeton.WithDetail(jeton.ErrInvalid, "openid."+fmt.Sprintf(format, args...))

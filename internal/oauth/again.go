@@ -3,24 +3,65 @@ package oauth
 import (
 	"context"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"time"
 
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// askedParam says when an authorization request sent the browser to the sign-in page, sealed: a sign-in after that time
-// satisfies prompt=login and max_age. Without it, a request whose prompt was removed on the way would do.
+// askedParam says when an authorization request sent the browser to the sign-in page, sealed: that page was the answer
+// to prompt and max_age. Without it, a request whose prompt was removed on the way would do.
 const askedParam = "asked"
 
-// askedFor is how long such a time counts.
-const askedFor = time.Hour
+const (
+	// askedFor is how long the sign-in page may stay open.
+	askedFor = time.Hour
+	// answeredFor is how long its answer counts, from the sign-in, or from when a user was asked who only chose.
+	answeredFor = 5 * time.Minute
+)
+
+// codeValid is as long as an authorization code is valid, at most.
+const codeValid = time.Minute
+
+// browserCookie returns the cookie of a browser that was sent to the sign-in page. It has a value of its own, for a
+// session may not have started yet, and another one may follow it.
+func browserCookie(session web.Cookie) web.Cookie {
+	// No service has a dot in its name, so none has a session cookie of this name.
+	return web.Cookie{Name: session.Name + ".asked", PlainHTTP: session.PlainHTTP}
+}
+
+// browserOf returns the value of the cookie of a browser, or "".
+func (s *Server) browserOf(h http.Header) string {
+	value, n := s.browser.Find(h)
+	if n != 1 {
+		return ""
+	}
+	return value
+}
+
+// mark adds askedParam to a request, bound to the browser: what the browser of another user was given does not count.
+func (s *Server) mark(w *web.Reply, r *http.Request, a authorization) {
+	browser := s.browserOf(r.Header)
+	if browser == "" {
+		browser = rand.Text()
+	}
+	// One for all tabs, so that each can finish its own request.
+	s.browser.Set(w, browser, askedFor)
+
+	a.query.Set(askedParam, s.asked(a, browser, w.Start))
+}
 
 // sealedParams are the parameters that the time is sealed with: those that differ between any two requests, and those
 // that say where an answer goes.
@@ -28,15 +69,15 @@ var sealedParams = []string{
 	"client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge", "prompt", "max_age",
 }
 
-// asked returns the value of askedParam for a request.
-func (s *Server) asked(a authorization, now time.Time) string {
+// asked returns the value of askedParam for a request of a browser.
+func (s *Server) asked(a authorization, browser string, now time.Time) string {
 	b := binary.BigEndian.AppendUint64(nil, uint64(now.UnixMilli()))
-	return base64.RawURLEncoding.EncodeToString(append(b, s.seal(a, b)...))
+	return base64.RawURLEncoding.EncodeToString(append(b, s.seal(a, browser, b)...))
 }
 
-// seal returns the code that authenticates a time of a request.
-func (s *Server) seal(a authorization, at []byte) []byte {
-	sealed := url.Values{}
+// seal returns the code that authenticates a time of a request of a browser.
+func (s *Server) seal(a authorization, browser string, at []byte) []byte {
+	sealed := url.Values{"browser": {browser}}
 	for _, name := range sealedParams {
 		sealed[name] = a.query[name]
 	}
@@ -48,10 +89,10 @@ func (s *Server) seal(a authorization, at []byte) []byte {
 	return m.Sum(nil)
 }
 
-// askedAt returns when a request sent the browser to the sign-in page, or the zero time.
-func (s *Server) askedAt(a authorization, now time.Time) time.Time {
+// askedAt returns when a request sent this browser to the sign-in page, or the zero time.
+func (s *Server) askedAt(a authorization, browser string, now time.Time) time.Time {
 	b, err := base64.RawURLEncoding.DecodeString(a.query.Get(askedParam))
-	if err != nil || len(b) != 8+sha256.Size || !hmac.Equal(b[8:], s.seal(a, b[:8])) {
+	if err != nil || browser == "" || len(b) != 8+sha256.Size || !hmac.Equal(b[8:], s.seal(a, browser, b[:8])) {
 		return time.Time{}
 	}
 
@@ -76,37 +117,80 @@ func maxAge(q url.Values) (age time.Duration, ok bool) {
 	return time.Duration(min(n, longest)) * time.Second, err == nil && n >= 0
 }
 
-// suffices reports whether a sign-in session answers a request without the sign-in page.
-func (s *Server) suffices(
+// oldest returns how long ago the user may have been proved, -1 for any time.
+func (a authorization) oldest() time.Duration {
+	age, _ := maxAge(a.query)
+	if a.party.client == nil || !slices.Contains(a.scopes(), openid.ScopeOffline) {
+		return age
+	}
+
+	// Refresh tokens are valid from the sign-in on: those of an older one would be expired once the code is used.
+	limit := max(0, client.RefreshLifetime(a.party.client.OpenID)-codeValid)
+	if age < 0 {
+		return limit
+	}
+
+	return min(age, limit)
+}
+
+// chooses reports whether the user must choose the account. The address of a public client may be any port of the
+// user's computer, where any program can wait for the code of a session that is there (RFC 8252, section 8.6).
+func (a authorization) chooses() bool {
+	public := a.party.client != nil && a.party.client.OpenID.Public
+	return public || slices.Contains(a.prompts(), "select_account")
+}
+
+// lack is what a sign-in session lacks for a request.
+type lack struct {
+	code  string // that answers a request with prompt=none; "": nothing
+	final bool   // the user was asked already, and the sign-in page would not help
+}
+
+// lacks returns what a sign-in session, nil for none, lacks to answer a request without the sign-in page. asked is when
+// the request sent the browser there, or the zero time.
+func (s *Server) lacks(
 	ctx context.Context,
 	a authorization,
 	live *session.Live,
-	now time.Time,
-) (bool, error) {
-	asked := s.askedAt(a, now)
-	prompts := a.prompts()
-
-	// The page was shown, and the user chose.
-	if slices.Contains(prompts, "select_account") && asked.IsZero() {
-		return false, nil
+	asked, now time.Time,
+) (lack, error) {
+	if live == nil {
+		return lack{code: codeLoginRequired}, nil
 	}
 
-	age, _ := maxAge(a.query)
-	login := slices.Contains(prompts, "login")
-	if login || age >= 0 {
+	age, login := a.oldest(), slices.Contains(a.prompts(), "login")
+	answered := false
+	if login || age >= 0 || !asked.IsZero() {
 		proved, err := s.provedAt(ctx, live)
 		if err != nil {
-			return false, err
+			return lack{}, err
 		}
 
-		// A sign-in that this request has caused is recent enough, however long the way back took.
+		// A sign-in that this request has caused is recent enough.
 		caused := !asked.IsZero() && !proved.Before(asked)
-		if !caused && (login || now.Sub(proved) > age) {
-			return false, nil
+		from := asked
+		if caused {
+			from = proved
+		}
+		answered = !asked.IsZero() && now.Sub(from) <= answeredFor
+
+		recent := caused && answered || !login && (age < 0 || now.Sub(proved) <= age)
+		if !recent {
+			return lack{code: codeLoginRequired}, nil
 		}
 	}
 
-	return s.hinted(ctx, a, live)
+	ok, err := s.hinted(ctx, a, live)
+	switch {
+	case err != nil:
+		return lack{}, err
+	case !ok:
+		return lack{code: codeLoginRequired, final: answered}, nil
+	case a.chooses() && !answered:
+		return lack{code: codeInteraction}, nil
+	}
+
+	return lack{}, nil
 }
 
 // provedAt returns when the user of a session was last proved.
@@ -120,7 +204,7 @@ func (s *Server) provedAt(ctx context.Context, live *session.Live) (time.Time, e
 }
 
 // hinted reports whether the user of a session is the one of id_token_hint, if a request has one (OpenID Connect Core
-// 1.0, section 3.1.2.1). A hint that is none of ours names no user of ours.
+// 1.0, section 3.1.2.1). A hint that is none of ours names no user of ours: it counts only where no page is shown.
 func (s *Server) hinted(ctx context.Context, a authorization, live *session.Live) (bool, error) {
 	hint := a.query.Get("id_token_hint")
 	if hint == "" || a.party.client == nil {
@@ -128,8 +212,11 @@ func (s *Server) hinted(ctx context.Context, a authorization, live *session.Live
 	}
 
 	t, err := openid.ReadHint(ctx, s.ring, s.conf.URL, hint)
-	if err != nil {
-		return false, nil
+	switch {
+	case errors.Is(err, jeton.ErrInvalid):
+		return !a.silent(), nil
+	case err != nil:
+		return false, err
 	}
 
 	acct, err := s.accounts.Find(ctx, live.Name)

@@ -36,10 +36,12 @@ const (
 	codeInvalid       = "invalid_request"
 	codeResponseType  = "unsupported_response_type"
 	codeLoginRequired = "login_required"
+	codeInteraction   = "interaction_required"
 	codeScope         = "invalid_scope"
 	codeRequest       = "request_not_supported"
 	codeRequestURI    = "request_uri_not_supported"
 	codeDenied        = "access_denied"
+	codeServer        = "server_error"
 )
 
 // challengeForm is a code_challenge of method S256: 256 bits in base64url (RFC 7636, section 4.2).
@@ -77,28 +79,32 @@ func (s *Server) authorize(w *web.Reply, r *http.Request) error {
 		return nil
 	}
 
+	err = s.proceed(w, r, a)
+	if err != nil && a.silent() {
+		web.Mark(w, err)
+		s.answer(w, a, url.Values{"error": {codeServer}}) // the error goes to the log
+	}
+
+	return err
+}
+
+// proceed answers a valid authorization request: with a code, the sign-in page, or what the session lacks.
+func (s *Server) proceed(w *web.Reply, r *http.Request, a authorization) error {
 	live, err := s.signedIn(w, r)
 	if err != nil {
 		return err
 	}
 
-	enough := live != nil
-	if enough {
-		enough, err = s.suffices(r.Context(), a, live, w.Start)
-		if err != nil {
-			return err
-		}
-	}
-
+	lack, err := s.lacks(r.Context(), a, live, s.askedAt(a, s.browserOf(r.Header), w.Start), w.Start)
 	switch {
-	case enough:
+	case err != nil:
+		return err
+	case lack.code == "":
 		return s.grantCode(w, r, a, live)
-	case slices.Contains(a.prompts(), "none"):
-		s.answer(w, a, url.Values{"error": {codeLoginRequired}})
+	case lack.final, a.silent():
+		s.answer(w, a, url.Values{"error": {lack.code}})
 	default:
-		if a.query.Has("prompt") || a.query.Has("max_age") {
-			a.query.Set(askedParam, s.asked(a, w.Start))
-		}
+		s.mark(w, r, a)
 		seeOther(w, pathSignIn+"?"+a.query.Encode())
 	}
 
@@ -127,6 +133,9 @@ func (s *Server) authorizeByPost(w *web.Reply, r *http.Request) error {
 
 // prompts returns the values of prompt.
 func (a authorization) prompts() []string { return strings.Fields(a.query.Get("prompt")) }
+
+// silent reports whether the user must see no page: the answer is always a redirect.
+func (a authorization) silent() bool { return slices.Contains(a.prompts(), "none") }
 
 // readAuthorization returns an authorization request, or jeton.ErrInvalid if its client or redirect_uri is invalid.
 func (s *Server) readAuthorization(r *http.Request) (authorization, error) {
@@ -234,7 +243,13 @@ func (s *Server) grantCode(w *web.Reply, r *http.Request, a authorization, live 
 			Source:  web.AddressText(w.Source),
 			Checks:  []jeton.Check{{Name: "allowed users", Value: a.party.Allow.String(), Result: "fail"}},
 		})
-		s.refuseUser(w, r, a, user, err)
+
+		if a.silent() {
+			web.Mark(w, err)
+			s.answer(w, a, url.Values{"error": {codeDenied}})
+		} else {
+			s.refuseUser(w, r, a, user, err)
+		}
 
 		return nil
 	}
@@ -297,6 +312,7 @@ func (s *Server) refuseUser(w *web.Reply, r *http.Request, a authorization, user
 	again := a.query
 	again.Set("prompt", "select_account")
 	again.Set("other", "1") // the sign-in page offers no choice that leads here again
+	s.mark(w, r, a)
 
 	p := web.Mark(w, err)
 	s.page(w, r, p.Status, web.Notice{

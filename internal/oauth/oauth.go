@@ -46,6 +46,7 @@ type Server struct {
 	service  *gate.Service
 	accounts *account.Accounts
 	key      []byte // seals what comes back through the browser
+	browser  web.Cookie
 	metadata []byte // the discovery document, encoded once
 	maxAge   string // Cache-Control of published documents
 }
@@ -92,6 +93,7 @@ func New(c Config) (*Server, error) {
 		page:     c.Page,
 		accounts: c.Accounts,
 		key:      c.Key,
+		browser:  browserCookie(c.Issuer.SessionCookie()),
 	}
 
 	// Not longer than a key is published before it signs: a verifier must see it in time.
