@@ -174,7 +174,7 @@ func (x *examined) token(ctx context.Context, ctl *control, service string) (api
 		User:     x.as,
 		Name:     "jeton doctor",
 		Services: []string{service},
-		Expires:  time.Now().Add(time.Hour),
+		Expires:  time.Now().Add(10 * time.Minute),
 	}, &made)
 
 	return made, err

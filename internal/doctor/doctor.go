@@ -116,6 +116,8 @@ func (e *examination) send(ctx context.Context, p probe) (*http.Response, []arri
 		return nil, nil, fmt.Errorf("connect to the proxy: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
+	// A proxy that hangs must not hold up who interrupts the test.
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 
 	e.echo.taken()
 	resp, err := exchange(conn, either(p.method, "GET"), strings.Join(lines, "\r\n")+"\r\n\r\n"+p.body)
