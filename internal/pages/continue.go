@@ -101,7 +101,7 @@ func (p *Pages) goOn(w *web.Reply, r *http.Request) error {
 	// The service that follows needs not know this address, which has a state in it.
 	h.Set("Referrer-Policy", "no-referrer")
 
-	return p.show(w, r, http.StatusOK, "sign-in/continue", goOnView{URL: to, Service: p.from(query)})
+	return p.show(w, r, http.StatusOK, "sign-in/continue", goOnView{URL: to, Service: p.from(r.Context(), query)})
 }
 
 // signInPath returns the sign-in page that leads back to a page of ours.

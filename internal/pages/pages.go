@@ -35,6 +35,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/policy"
@@ -69,6 +70,7 @@ type Config struct {
 	Logins   *signin.Logins
 	Sessions *session.Sessions
 	Accounts *account.Accounts
+	Clients  *client.Clients
 	Tickets  *ticket.Tickets
 	API      Caller
 	Now      func() time.Time

@@ -60,6 +60,12 @@ func (p *Pages) showEmptySignIn(w *web.Reply, r *http.Request, v signInView) err
 	return nil
 }
 
+// isPrerendered reports whether the empty page of a view is kept: those for clients are not, which any number may be.
+func (p *Pages) isPrerendered(v signInView) bool {
+	_, ok := p.service(string(v.Service))
+	return ok || v.Service == ""
+}
+
 // between returns the page with its addresses between its parts.
 func between(parts []string, action string, links []languageLink) []byte {
 	var b bytes.Buffer
@@ -107,7 +113,7 @@ func (p *Pages) plainSignIn(r *http.Request, l *language) (plainSignIn, error) {
 		return page, nil
 	}
 
-	v := p.signInForm(nil, "")
+	v := p.signInForm(r.Context(), nil, "")
 	parts, err := p.emptySignIn(l, v)
 	if err != nil {
 		return plainSignIn{}, err

@@ -21,7 +21,7 @@ func TestThePrerenderedSignInIsThatOfTheTemplate(t *testing.T) {
 			// Twice: the second time it is there.
 			for range 2 {
 				r := get(target, lang)
-				v := p.signInForm(r.URL.Query(), "")
+				v := p.signInForm(r.Context(), r.URL.Query(), "")
 
 				w, want := newReply()
 				if err := p.show(w, r, http.StatusOK, "sign-in/sign-in", v); err != nil {

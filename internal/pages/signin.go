@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -77,11 +78,11 @@ func (p *Pages) signInPage(w *web.Reply, r *http.Request) error {
 			name = live.Principal().Name
 		}
 	case !query.Has(otherParam) && (name == "" || name == live.Principal().Name):
-		return p.show(w, r, http.StatusOK, "sign-in/choose", p.choose(query, live.Principal()))
+		return p.show(w, r, http.StatusOK, "sign-in/choose", p.choose(r.Context(), query, live.Principal()))
 	}
 
-	v := p.signInForm(query, name)
-	if v.Name.Value == "" && !query.Has("done") {
+	v := p.signInForm(r.Context(), query, name)
+	if v.Name.Value == "" && !query.Has("done") && p.isPrerendered(v) {
 		return p.showEmptySignIn(w, r, v)
 	}
 
@@ -92,14 +93,14 @@ func (p *Pages) signInPage(w *web.Reply, r *http.Request) error {
 const maxHint = 256
 
 // signInForm returns the empty form.
-func (p *Pages) signInForm(query url.Values, name string) signInView {
+func (p *Pages) signInForm(ctx context.Context, query url.Values, name string) signInView {
 	if len(name) > maxHint {
 		name = ""
 	}
 
 	v := signInView{
 		Action:  pathWith("/sign-in", carried(query)),
-		Service: p.from(query),
+		Service: p.from(ctx, query),
 		Name: Field{
 			Name:         "username",
 			Label:        text("sign-in.name"),
@@ -125,7 +126,7 @@ func (p *Pages) signInForm(query url.Values, name string) signInView {
 }
 
 // choose returns the choice between the account of a session and another one.
-func (p *Pages) choose(query url.Values, who jeton.Principal) chooseView {
+func (p *Pages) choose(ctx context.Context, query url.Values, who jeton.Principal) chooseView {
 	other := carried(query)
 	other.Set(otherParam, "1")
 
@@ -136,7 +137,7 @@ func (p *Pages) choose(query url.Values, who jeton.Principal) chooseView {
 	}
 
 	return chooseView{
-		Service:  p.from(query),
+		Service:  p.from(ctx, query),
 		Name:     who.Name,
 		Initial:  initial,
 		Continue: goOnPath(query),
@@ -144,10 +145,23 @@ func (p *Pages) choose(query url.Values, who jeton.Principal) chooseView {
 	}
 }
 
-// from returns the service that a request came from, or "". Only a name of the configuration is shown.
-func (p *Pages) from(query url.Values) Strong {
-	s, _ := p.service(query.Get("client_id"))
-	return Strong(s.Name)
+// from returns the service or the relying party that a request came from, or "". Only a name that an operator chose is
+// shown.
+func (p *Pages) from(ctx context.Context, query url.Values) Strong {
+	name := query.Get("client_id")
+	if name == "" {
+		return ""
+	}
+	if s, ok := p.service(name); ok {
+		return Strong(s.Name)
+	}
+
+	c, err := p.Clients.FindForLogin(ctx, name)
+	if err != nil || c.OpenID == nil || c.Disabled {
+		return "" // the page works without the name, also while the database is away
+	}
+
+	return Strong(c.Name)
 }
 
 // signIn answers POST /sign-in. A wrong name and a wrong password are answered with the same bytes.
@@ -178,7 +192,7 @@ func (p *Pages) signIn(w *web.Reply, r *http.Request) error {
 		Replaces: previous,
 	})
 	if err != nil {
-		return p.again(w, r, "sign-in/sign-in", p.refused(w, r.URL.Query(), fields["username"], err), err)
+		return p.again(w, r, "sign-in/sign-in", p.refused(w, r, fields["username"], err), err)
 	}
 
 	p.keep(w, started)
@@ -187,8 +201,8 @@ func (p *Pages) signIn(w *web.Reply, r *http.Request) error {
 }
 
 // refused returns the form with why the sign-in was refused. The name is kept, the password is not.
-func (p *Pages) refused(w *web.Reply, query url.Values, name string, err error) signInView {
-	v := p.signInForm(query, name)
+func (p *Pages) refused(w *web.Reply, r *http.Request, name string, err error) signInView {
+	v := p.signInForm(r.Context(), r.URL.Query(), name)
 	v.Note = p.noteOf(w, err)
 	v.Note.Focus = false // the field in which the user goes on is described by it
 	v.Password.NoteBelongs = true

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/jeton-auth/jeton"
@@ -110,4 +111,26 @@ func publicKey(t *testing.T) string {
 	}
 
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+}
+
+// TestThePageNamesTheRelyingParty lets users see which application they sign in to. Other names are a stranger's text.
+func TestThePageNamesTheRelyingParty(t *testing.T) {
+	s := startRelying(t)
+	s.MustControl("POST", "/api/v1/clients", api.NewClient{Name: "robot"}, nil)
+	signedIn, stranger := newBrowser(t, s), newBrowser(t, s)
+	signedIn.signIn("diane")
+
+	for name, want := range map[string]bool{
+		"wiki":  true,
+		"cli":   true,
+		"robot": false, // signs no users in
+		"evil":  false,
+	} {
+		for _, b := range []*browser{signedIn, stranger} {
+			a := s.Send(b.client, http.MethodGet, s.Issuer()+"/sign-in?lang=en&client_id="+name, "")
+			if got := strings.Contains(a.Body, "to continue to <strong>"+name+"</strong>"); got != want {
+				t.Errorf("the page for %s names it: %t, want %t (%d)", name, got, want, a.Status)
+			}
+		}
+	}
 }

@@ -42,6 +42,7 @@ func (s *Server) pages(conf *config.Config) (*pages.Pages, error) {
 		Logins:   s.core.logins,
 		Sessions: s.core.sessions,
 		Accounts: s.core.accounts,
+		Clients:  s.core.clients,
 		Tickets:  s.core.tickets,
 		API:      api,
 		Now:      s.c.Now,

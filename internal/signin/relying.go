@@ -189,7 +189,7 @@ func (l *Logins) redeem(
 			SignedIn:  out.SignedIn,
 			Methods:   strings.Join(parent.AMR, " "),
 		},
-		Lifetime: refreshLifetime(c.OpenID),
+		Lifetime: client.RefreshLifetime(c.OpenID),
 		Ends:     parent.Expires,
 	}, trail.event(l.now(), nil))
 
@@ -202,14 +202,6 @@ func signedInAt(s jeton.Session) time.Time {
 		return s.Proved
 	}
 	return s.Created
-}
-
-// refreshLifetime returns how long refresh tokens of a client are valid after the sign-in.
-func refreshLifetime(p *jeton.RelyingParty) time.Duration {
-	if p.RefreshLifetime == 0 {
-		return client.DefaultRefresh
-	}
-	return time.Duration(p.RefreshLifetime) * time.Second
 }
 
 // burn ends what came of the first use of a code, and of one that is still running.
