@@ -70,7 +70,7 @@ type Config struct {
 	Logins   *signin.Logins
 	Sessions *session.Sessions
 	Accounts *account.Accounts
-	Clients  *client.Clients
+	Clients  *client.Clients // nil: no page names a relying party
 	Tickets  *ticket.Tickets
 	API      Caller
 	Now      func() time.Time

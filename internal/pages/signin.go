@@ -155,6 +155,9 @@ func (p *Pages) from(ctx context.Context, query url.Values) Strong {
 	if s, ok := p.service(name); ok {
 		return Strong(s.Name)
 	}
+	if p.Clients == nil {
+		return ""
+	}
 
 	c, err := p.Clients.FindForLogin(ctx, name)
 	if err != nil || c.OpenID == nil || c.Disabled {
