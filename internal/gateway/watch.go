@@ -74,6 +74,7 @@ func (a *watched) check() {
 	err := u.gate.Recheck(a.ctx, a.reply, a.request, u.service, u.access)
 	switch {
 	case a.ctx.Err() != nil:
+	// Busy says nothing about the credential: it is looked at again.
 	case err == nil, errors.Is(err, jeton.ErrBusy):
 		time.AfterFunc(watchEvery, a.check)
 	default:

@@ -65,8 +65,9 @@ func newMetrics(version string, k *core) *metrics {
 	return m
 }
 
-// countLost adds the number of log lines that could not be written; nil: it is not known.
-func (m *metrics) countLost(lines func() int64) {
+// countLost adds the number of log lines that could not be written: those of the log, of which nil knows nothing, and
+// those of the file of requests.
+func (m *metrics) countLost(lines, requests func() int64) {
 	if lines == nil {
 		return
 	}
@@ -74,7 +75,7 @@ func (m *metrics) countLost(lines func() int64) {
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "jeton_log_lost_total",
 		Help: "Log lines that could not be written, for example because their reader has gone.",
-	}, func() float64 { return float64(lines()) }))
+	}, func() float64 { return float64(lines() + requests()) }))
 }
 
 // newInvalidationHistogram measures how long changes take to reach all nodes.

@@ -18,6 +18,15 @@ const requestFileMode = 0o640
 type requestFile struct {
 	mu   sync.Mutex
 	file *os.File // nil: there is none
+	lost int64    // lines that could not be written, as on a full disk
+}
+
+// lostLines returns how many lines could not be written since the start.
+func (f *requestFile) lostLines() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	return f.lost
 }
 
 // openRequestFile opens the file of a configuration, or returns nil if it has none.
@@ -56,13 +65,16 @@ func (f *requestFile) exchange(next *os.File) {
 	f.file = next
 }
 
-// Write implements io.Writer. It reports no error: the next line is tried again.
+// Write implements io.Writer. It counts a line that is lost and reports no error: the next line is tried again.
 func (f *requestFile) Write(line []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
 	if f.file != nil {
-		_, _ = f.file.Write(line)
+		_, err := f.file.Write(line)
+		if err != nil {
+			f.lost++
+		}
 	}
 
 	return len(line), nil

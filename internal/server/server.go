@@ -156,7 +156,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	s.metrics = newMetrics(s.c.Version, s.core)
 	s.connections.register(s.metrics.registry)
 	s.metrics.registry.MustRegister(&s.certificates)
-	s.metrics.countLost(s.c.LogLost)
+	s.metrics.countLost(s.c.LogLost, s.requestFile.lostLines)
 
 	// It outlives ctx: the last requests need it while the listeners close.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
