@@ -30,6 +30,7 @@
 //	internal/client    clients (software) and their public keys
 //	internal/count     uses of a session or token
 //	internal/audit     audit log
+//	internal/outbound  requests to addresses that an operator has named
 //	internal/limit     throttling of failed logins, with the time to wait
 //	internal/web       HTTP: routes, cookies, challenges, forms; an error's status and the text a caller reads
 //	internal/config    configuration file: keys, defaults, checks
@@ -37,7 +38,7 @@
 //	internal/policy    terms as values, without a store
 //	internal/naming    rules for names of users, clients, scopes
 //	internal/password  hashing, and hashes of other systems
-//	internal/secret    random secrets, their prefixes and hashes
+//	internal/secret    random secrets, their prefixes and hashes; sealed values
 //	internal/secretfile  files that only the server's user may read
 //	internal/jose      JWT, JWS, JWK
 //	internal/cache     bounded cache that never revives what was invalidated

@@ -37,6 +37,7 @@ var layers = map[string]int{
 	"guard":               2, // it checks signatures
 	"internal/password":   2,
 	"internal/limit":      2,
+	"internal/outbound":   2,
 	"internal/audit":      2,
 	"internal/count":      2,
 	"internal/web":        2,

@@ -13,7 +13,7 @@
 //	clients.go   finding and changing clients
 //	key.go       the keys that may verify an assertion of a client now
 //	fetch.go     keys that are fetched from a client's address, and cached
-//	source.go    which addresses may be fetched from (SSRF)
+//	source.go    where keys of a client may be fetched from
 //	declare.go   the clients of the configuration file
 //	relying.go   clients that sign users in, and their addresses
 //	refuse.go    why a client or a key was refused, for operators only

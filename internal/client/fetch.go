@@ -2,23 +2,20 @@ package client
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"mime"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/outbound"
 )
 
 const (
@@ -237,7 +234,7 @@ func (s Source) fetch(ctx context.Context) (keys []jose.Key, skipped []string, a
 	r.Header.Set("Accept", s.accepts())
 	r.Header.Set("User-Agent", "jeton")
 
-	c, err := s.httpClient(r.URL.Scheme)
+	c, err := s.target().Client(r.URL.Scheme)
 	if err != nil {
 		return nil, nil, 0, err
 	}
@@ -262,32 +259,6 @@ func (s Source) fetch(ctx context.Context) (keys []jose.Key, skipped []string, a
 	return keys, skipped, maxAgeOf(resp.Header), nil
 }
 
-// httpClient returns a client that reaches the source and nothing else. A connection is for
-// one request: requests are too rare to keep one open.
-func (s Source) httpClient(scheme string) (*http.Client, error) {
-	authorities, err := s.authorities()
-	if err != nil {
-		return nil, err
-	}
-
-	dialer := net.Dialer{ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-		return s.mayDial(address, scheme != "https")
-	}}
-
-	return &http.Client{
-		Transport: &http.Transport{
-			Proxy:                  nil, // one from the environment would be dialled instead of the source
-			DialContext:            dialer.DialContext,
-			TLSClientConfig:        &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12},
-			DisableKeepAlives:      true,
-			DisableCompression:     true,
-			MaxResponseHeaderBytes: 16 << 10,
-		},
-		// A redirect is an address that the source chose, and not the configuration.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, nil
-}
-
 // read checks a response and returns its body.
 func (s Source) read(resp *http.Response) ([]byte, error) {
 	if resp.StatusCode != http.StatusOK {
@@ -299,16 +270,7 @@ func (s Source) read(resp *http.Response) ([]byte, error) {
 		return nil, fmt.Errorf("content type %q; want a JWK Set", kind)
 	}
 
-	// One byte more than allowed distinguishes a body at the limit from one that was cut.
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
-	if err != nil {
-		return nil, fmt.Errorf("read the response: %w", err)
-	}
-	if len(body) > maxBody {
-		return nil, fmt.Errorf("the response is larger than %d KiB", maxBody>>10)
-	}
-
-	return body, nil
+	return outbound.ReadBody(resp, maxBody)
 }
 
 // accepts returns the header Accept. A keyserver of PEM files often sends them as plain

@@ -1,16 +1,12 @@
 package client
 
 import (
-	"crypto/x509"
 	"fmt"
-	"net"
-	"net/netip"
 	"net/url"
-	"os"
-	"strings"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/outbound"
 )
 
 // Source is where keys of a client are fetched from. Clients with equal sources share what
@@ -41,7 +37,7 @@ func (s Source) check() error {
 		return errSource("url", "one without a user name and a password")
 	case u.Fragment != "":
 		return errSource("url", "one without a fragment (#)")
-	case u.Scheme == "http" && !(s.Private && loopback(u.Hostname())):
+	case u.Scheme == "http" && !(s.Private && outbound.Loopback(u.Hostname())):
 		// Without TLS, another host could answer with its own keys and act as the client.
 		return errSource("url", "https://; http:// is only for localhost, with the option for private addresses")
 	case u.Scheme != "https" && u.Scheme != "http":
@@ -55,7 +51,7 @@ func (s Source) check() error {
 	}
 
 	if s.CA != "" {
-		_, err = s.authorities()
+		_, err = s.target().Authorities()
 	}
 
 	return err
@@ -67,103 +63,5 @@ func errSource(key, want string) error {
 	return jeton.WithDetail(jeton.ErrInvalid, "invalid "+key+": want "+want)
 }
 
-// loopback reports whether a host is this machine, for which plain HTTP is accepted.
-func loopback(host string) bool {
-	// Names are not resolved here: mayDial checks the address that is dialled.
-	addr, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
-}
-
-// authorities returns the certificate authorities to trust; nil: those of the system.
-func (s Source) authorities() (*x509.CertPool, error) {
-	if s.CA == "" {
-		return nil, nil
-	}
-
-	text, err := os.ReadFile(s.CA)
-	if err != nil {
-		return nil, fmt.Errorf("certificate authority: %w", err)
-	}
-
-	// Only these: a public authority is not accepted beside a private one.
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(jose.TrimBOM(text)) {
-		return nil, fmt.Errorf("certificate authority: no certificate in %s", s.CA)
-	}
-
-	return pool, nil
-}
-
-// mayDial returns an error for an address that a source must not lead to. It is called with
-// the address that is dialled, after the name has been resolved, which defeats DNS
-// rebinding.
-func (s Source) mayDial(address string, plain bool) error {
-	// Without this check, a configured name could lead to internal services or the metadata
-	// address of a cloud (server-side request forgery).
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("dial %s: %w", address, err)
-	}
-
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return fmt.Errorf("dial %s: %w", address, err)
-	}
-
-	switch {
-	case plain && !addr.Unmap().IsLoopback():
-		return fmt.Errorf("%s is not this machine; only loopback addresses are allowed without TLS", addr)
-	case s.Private || public(addr):
-		return nil
-	}
-
-	return fmt.Errorf("%s is not a public address; allow private addresses for the source, or change it", addr)
-}
-
-// special has addresses that netip calls global unicast and that are not on the Internet,
-// or lead into another network (IANA special-purpose registries, RFC 6890).
-var special = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("100.64.0.0/10"), // shared by carriers (RFC 6598)
-	netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("192.0.2.0/24"),
-	netip.MustParsePrefix("192.88.99.0/24"),
-	netip.MustParsePrefix("198.18.0.0/15"),
-	netip.MustParsePrefix("198.51.100.0/24"),
-	netip.MustParsePrefix("203.0.113.0/24"),
-	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("2001::/23"), // includes Teredo, which wraps IPv4 addresses
-	netip.MustParsePrefix("2001:db8::/32"),
-	netip.MustParsePrefix("2002::/16"), // 6to4 wraps IPv4 addresses
-	netip.MustParsePrefix("3fff::/20"),
-}
-
-var (
-	// unicast is the part of IPv6 that is allocated; all else is special.
-	unicast = netip.MustParsePrefix("2000::/3")
-	// nat64 wraps the IPv4 address to which the packet goes (RFC 6052).
-	nat64 = netip.MustParsePrefix("64:ff9b::/96")
-)
-
-// public reports whether an address is on the Internet.
-func public(addr netip.Addr) bool {
-	// ::ffff:10.0.0.1 reaches 10.0.0.1, so it is judged as that.
-	addr = addr.Unmap()
-	if nat64.Contains(addr) {
-		b := addr.As16()
-		return public(netip.AddrFrom4([4]byte(b[12:])))
-	}
-
-	// A zone belongs to a link-local address; the rest of IPv6 outside 2000::/3 is special.
-	if addr.Zone() != "" || !addr.IsGlobalUnicast() || addr.IsPrivate() || addr.Is6() && !unicast.Contains(addr) {
-		return false
-	}
-
-	for _, p := range special {
-		if p.Contains(addr) {
-			return false
-		}
-	}
-
-	return true
-}
+// target returns what requests to the source may reach.
+func (s Source) target() outbound.Target { return outbound.Target{CA: s.CA, Private: s.Private} }

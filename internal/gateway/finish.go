@@ -64,7 +64,8 @@ func (g *Gateway) finish(w *web.Reply, r *http.Request) error {
 		return jeton.WithDetail(jeton.ErrInvalid, "the query is malformed")
 	}
 
-	p, err := g.signIn.seal.open(query.Get("state"))
+	var p pending
+	err = g.signIn.seal.Open(query.Get("state"), &p)
 	switch {
 	case err != nil:
 		return g.beginUnlessIn(w, r, "/", 1)

@@ -6,10 +6,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // sealOf returns the seal of a service with a key of one repeated byte.
-func sealOf(t testing.TB, key byte, service string) seal {
+func sealOf(t testing.TB, key byte, service string) secret.Seal {
 	t.Helper()
 	s, err := newSeal(bytes.Repeat([]byte{key}, 32), service)
 	if err != nil {
@@ -29,7 +31,7 @@ var begun = pending{
 }
 
 func TestAStateOpensAtItsServiceOnly(t *testing.T) {
-	state, err := sealOf(t, 1, "shop").close(begun)
+	state, err := sealOf(t, 1, "shop").Close(begun)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +41,7 @@ func TestAStateOpensAtItsServiceOnly(t *testing.T) {
 
 	for _, tc := range []struct {
 		name  string
-		seal  seal
+		seal  secret.Seal
 		state string
 		ok    bool
 	}{
@@ -52,12 +54,13 @@ func TestAStateOpensAtItsServiceOnly(t *testing.T) {
 		{"nothing", sealOf(t, 1, "shop"), "", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, err := tc.seal.open(tc.state)
+			var got pending
+			err := tc.seal.Open(tc.state, &got)
 			if (err == nil) != tc.ok {
-				t.Fatalf("open = %v, want opened: %t", err, tc.ok)
+				t.Fatalf("Open = %v, want opened: %t", err, tc.ok)
 			}
 			if tc.ok && !reflect.DeepEqual(got, begun) {
-				t.Errorf("open = %+v, want %+v", got, begun)
+				t.Errorf("Open = %+v, want %+v", got, begun)
 			}
 		})
 	}
@@ -67,10 +70,10 @@ func TestAStateOpensAtItsServiceOnly(t *testing.T) {
 func TestAStateFitsIntoAnAddress(t *testing.T) {
 	p := begun
 	p.Path = "/" + strings.Repeat("&", 2047)
-	p.Verifier = newSecret()
+	p.Verifier = secret.Random()
 	p.Browser = make([]byte, 32)
 
-	state, err := sealOf(t, 1, "shop").close(p)
+	state, err := sealOf(t, 1, "shop").Close(p)
 	if err != nil || len(state) > 3100 {
 		t.Errorf("a state has %d bytes, %v, want at most 3100", len(state), err)
 	}

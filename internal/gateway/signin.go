@@ -15,6 +15,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -42,7 +43,7 @@ type signIn struct {
 	SignIn
 	service   string
 	authorize string // address of the authorization endpoint
-	seal      seal
+	seal      secret.Seal
 	browser   web.Cookie // that began the sign-in; without it a code is useless
 	rounds    web.Cookie // how many sign-ins succeeded just now
 
@@ -86,14 +87,14 @@ func (s *signIn) begin(w *web.Reply, r *http.Request, path string, round int) er
 
 	browser := s.browserOf(r.Header)
 	if browser == "" {
-		browser = newSecret()
+		browser = secret.Random()
 	}
 	// One for all tabs, so that each can finish its own sign-in.
 	s.browser.Set(w, browser, pendingLifetime)
 
-	verifier := newSecret()
+	verifier := secret.Random()
 	sum := sha256.Sum256([]byte(browser))
-	state, err := s.seal.close(pending{
+	state, err := s.seal.Close(pending{
 		Path:     returnTo(path),
 		Verifier: verifier,
 		Browser:  sum[:],
@@ -109,7 +110,7 @@ func (s *signIn) begin(w *web.Reply, r *http.Request, path string, round int) er
 		"client_id":             {s.service},
 		"redirect_uri":          {s.origin(w.Origin) + config.FinishPath},
 		"state":                 {state},
-		"code_challenge":        {challenge(verifier)},
+		"code_challenge":        {secret.Challenge(verifier)},
 		"code_challenge_method": {"S256"},
 	}
 
@@ -154,7 +155,7 @@ func (s *signIn) origin(arrived web.Origin) string {
 // browserOf returns the secret of the browser that a request shows, or "".
 func (s *signIn) browserOf(h http.Header) string {
 	value, n := s.browser.Find(h)
-	if n != 1 || len(value) != secretLen {
+	if n != 1 || len(value) != secret.RandomLen {
 		return ""
 	}
 	return value

@@ -15,7 +15,7 @@
 //	jtn_r_ + 43 + 6 digits of base62      a refresh token
 //
 // Handles (ID) are public: s_ names a session and t_ a token. Mask and RedactPath, in mask.go, keep
-// secrets that callers misplace out of logs.
+// secrets that callers misplace out of logs. Seal, in seal.go, is for values that travel with a browser.
 package secret
 
 import (
