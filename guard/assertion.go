@@ -15,8 +15,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/jose"
 )
 
-// HeaderAssertion has the JWT with which Jeton, behind another proxy, proves to a service that it
-// admitted a request, and whose the request is.
+// HeaderAssertion has the JWT with which Jeton, as a gateway or asked by another proxy, proves to a
+// service that it admitted a request, and whose the request is.
 const HeaderAssertion = "Jeton-Assertion"
 
 // maxAssertion bounds the lifetime of an assertion.
@@ -40,7 +40,7 @@ func CallerFrom(ctx context.Context) (Caller, bool) {
 }
 
 // RequireAssertion returns middleware that accepts only requests that Jeton has admitted, as CheckAssertion does. It is
-// for a service behind another proxy: a request that reaches the service past them is refused with 403.
+// for a service behind the gateway of Jeton or another proxy: a request that reaches it past them is refused with 403.
 // The handler gets the caller by CallerFrom.
 func (g *Guard) RequireAssertion(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -13,7 +13,7 @@
 //     is called invalid;
 //   - a token with N uses is accepted at most N times, by any number of guards. Each use is
 //     taken at the issuer, and such a request is never repeated;
-//   - behind a proxy that asks Jeton, [Guard.RequireAssertion] accepts only requests that Jeton
+//   - behind Jeton or a proxy that asks it, [Guard.RequireAssertion] accepts only requests that Jeton
 //     has admitted, with the method and the path that it has judged.
 //
 // The server issues and revokes tokens. Handlers decide what a subject may do beyond the

@@ -38,6 +38,24 @@ func (c checker) upstream(u *Upstream, paths web.Paths) {
 	if u.Health != nil {
 		c.health(u)
 	}
+	if u.Assertion {
+		c.assertion(u)
+	}
+}
+
+// assertion checks that assertions can be verified: their keys are published, and each is for one path.
+func (c checker) assertion(u *Upstream) {
+	if c.conf.Issuer == nil {
+		c.Fault(&u.Assertion, "set without an issuer, which publishes the keys of assertions; add the section issuer")
+	}
+
+	for i := range u.URLs {
+		v, err := url.Parse(u.URLs[i])
+		first, firstErr := url.Parse(u.URLs[0])
+		if err == nil && firstErr == nil && strings.TrimSuffix(v.Path, "/") != strings.TrimSuffix(first.Path, "/") {
+			c.Fault(&u.URLs[i], "has another path than the first; an assertion is for one path: give all the same")
+		}
+	}
 }
 
 // upstreamURL checks the address of one server. An address that is private is permitted, unlike at a key source:

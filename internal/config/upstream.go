@@ -17,6 +17,7 @@ type Upstream struct {
 	PassHeaders []string    `yaml:"pass_headers" absent:"none" doc:"Headers that the upstream gets as the client sent them, although they look like an identity or an address that a gateway sets. The upstream must not trust them."`
 	Request     HeaderRules `yaml:"request_headers" doc:"Changes to the headers that the upstream gets, in the order remove, set, add. They cannot touch what Jeton sets or removes, cookies, and headers of the connection."`
 	Response    HeaderRules `yaml:"response_headers" doc:"Changes to the headers of its responses, in the same order. A refusal or another response of Jeton itself is not changed."`
+	Assertion   bool        `yaml:"assertion" doc:"Send Jeton-Assertion: a JWT of the issuer for this service with who the caller is and a hash of method and path, valid for at most 60 seconds. It proves to the server that a request did not reach it past Jeton. It needs an issuer."`
 	ClearData   bool        `yaml:"clear_site_data" doc:"Pass the response header Clear-Site-Data, with which the upstream can log users out of all services of the host and of its domain."`
 	Protocol    string      `yaml:"protocol" default:"auto" enum:"auto,http1,h2c" doc:"auto: HTTP/2 where TLS negotiates it, else HTTP/1.1. http1: HTTP/1.1 only. h2c: HTTP/2 without TLS and without asking (prior knowledge); WebSockets use HTTP/1.1."`
 	CA          string      `yaml:"ca" absent:"the system's authorities" doc:"PEM file with the certificate authority of an https upstream. Relative to the data directory."`
@@ -28,6 +29,13 @@ type Health struct {
 	Interval Duration `yaml:"interval" default:"5s" min:"100ms" doc:"Time between two checks of one server."`
 	Timeout  Duration `yaml:"timeout" default:"2s" min:"1ms" doc:"How long a check may take."`
 	Failures int      `yaml:"failures" default:"2" min:"1" max:"100" doc:"How many checks in a row must fail until a server is unhealthy. One that succeeds makes it healthy again."`
+}
+
+// Asserted reports whether the service gets assertions with the requests that pass.
+func (s *Service) Asserted() bool {
+	return s.Forwarded() || slices.ContainsFunc(s.Routes, func(r Route) bool {
+		return r.Upstream != nil && r.Upstream.Assertion
+	})
 }
 
 // Servers returns the addresses of the servers.

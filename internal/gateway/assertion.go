@@ -2,10 +2,16 @@ package gateway
 
 import (
 	"context"
+	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/token"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // assert returns the assertion for a request that was admitted, or "" for a service that gets none. path is the one
@@ -29,6 +35,22 @@ func (g *Gateway) assert(
 		Email:    contact.Email,
 	})
 }
+
+// assertFor returns what signs the assertion for a request that an upstream gets, "" without the option. The path of
+// address is the one that all servers of the upstream have before that of the request.
+func (g *Gateway) assertFor(c config.Upstream, address *url.URL) asserting {
+	if !c.Assertion {
+		return func(*web.Reply, *http.Request, string, account.Contact) (string, error) { return "", nil }
+	}
+
+	base := strings.TrimSuffix(web.RawPath(address), "/")
+	return func(w *web.Reply, r *http.Request, path string, contact account.Contact) (string, error) {
+		return g.assert(r.Context(), gate.From(w).Principal(), contact, r.Method, base+path)
+	}
+}
+
+// asserting returns the assertion for a request with a path for the upstream.
+type asserting func(w *web.Reply, r *http.Request, path string, contact account.Contact) (string, error)
 
 // audience returns the audience of what is signed for the service: that of its tokens, so that the service checks one.
 func (g *Gateway) audience() string {

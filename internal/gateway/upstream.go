@@ -29,6 +29,7 @@ type upstream struct {
 	pass     []string // canonical names of headers that are not removed
 	trace    bool     // the trace of every client passes
 	access   policy.Access
+	assert   asserting
 	gate     *gate.Gate
 	service  *gate.Service
 	proxy    *httputil.ReverseProxy
@@ -53,6 +54,7 @@ func (g *Gateway) upstream(c config.Upstream, access policy.Access, dataDir stri
 		accounts: g.accounts,
 		cookies:  g.ours,
 		access:   access,
+		assert:   g.assertFor(c, s.pool.Servers[0].URL),
 		gate:     g.gate,
 		service:  g.service,
 		log:      g.log,
@@ -98,6 +100,11 @@ func (u *upstream) serve(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
+	assertion, err := u.assert(w, r, path, contact)
+	if err != nil {
+		return err
+	}
+
 	if !isWebSocket(r) {
 		r.Header.Del("Upgrade")
 	}
@@ -109,7 +116,12 @@ func (u *upstream) serve(w *web.Reply, r *http.Request) error {
 		r.Body = http.MaxBytesReader(w, r.Body, u.conf.MaxBody)
 	}
 
-	in := &forwarded{reply: w, path: path, contact: contact}
+	in := &forwarded{
+		reply:     w,
+		path:      path,
+		contact:   contact,
+		assertion: assertion,
+	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	defer w.UntilGone(gonePatience, func() { cancel(nil) })()
@@ -133,11 +145,12 @@ const gonePatience = time.Minute
 
 // forwarded is what the hooks of the proxy find of a request, under forwardedKey.
 type forwarded struct {
-	reply   *web.Reply
-	ctx     context.Context // of the request as it arrived, with this value
-	path    string          // for the upstream, encoded as it was sent
-	contact account.Contact // of the caller
-	server  *balance.Server // where the request is in progress; nil: nowhere
+	reply     *web.Reply
+	ctx       context.Context // of the request as it arrived, with this value
+	path      string          // for the upstream, encoded as it was sent
+	contact   account.Contact // of the caller
+	assertion string          // "": the upstream gets none
+	server    *balance.Server // where the request is in progress; nil: nowhere
 }
 
 // choose makes a server the one where the request is in progress.
@@ -185,6 +198,7 @@ func (u *upstream) rewrite(pr *httputil.ProxyRequest) {
 	if in != nil {
 		u.keepTrace(pr.Out.Header, in.reply)
 		identify(pr.Out.Header, gate.From(in.reply).Principal(), in.contact)
+		setOrDelete(pr.Out.Header, web.HeaderAssertion, in.assertion)
 		forward(pr.Out.Header, in.reply)
 	}
 }

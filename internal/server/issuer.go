@@ -63,7 +63,7 @@ func needs(conf *config.Config) keys.Needs {
 }
 
 // asserted reports whether a service gets assertions: without an issuer, no keys are published to verify them with.
-func asserted(conf *config.Config, s config.Service) bool { return conf.Issuer != nil && s.Forwarded() }
+func asserted(conf *config.Config, s config.Service) bool { return conf.Issuer != nil && s.Asserted() }
 
 // assertionsFor returns the assertions of a service, or nil.
 func (s *Server) assertionsFor(conf *config.Config, service config.Service) *token.Assertions {
