@@ -22,7 +22,7 @@ type Client struct {
 // OpenID is what a client needs that sends its users here to sign in.
 type OpenID struct {
 	RedirectURIs    []string    `yaml:"redirect_uris" required:"true" doc:"Addresses that browsers may be sent back to, compared as text. http://127.0.0.1/PATH and http://[::1]/PATH may be used with any port (RFC 8252)."`
-	PostLogoutURIs  []string    `yaml:"post_logout_redirect_uris" absent:"none" doc:"Addresses for browsers after a sign-out by the client. They are stored and not used yet: there is no such sign-out."`
+	PostLogoutURIs  []string    `yaml:"post_logout_redirect_uris" absent:"none" doc:"Addresses that browsers may return to after a sign-out that the client asked for, compared as redirect_uris are."`
 	Public          bool        `yaml:"public" doc:"The client keeps no secret, as a program on the user's machine or a page without a server."`
 	RequirePKCE     bool        `yaml:"require_pkce" default:"true" doc:"Refuse authorization requests without PKCE (S256). A public client needs it always."`
 	IDTokenAlg      string      `yaml:"id_token_algorithm" default:"RS256" enum:"RS256,ES256,EdDSA" doc:"Signing algorithm of ID tokens."`

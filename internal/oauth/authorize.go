@@ -59,7 +59,7 @@ type authorization struct {
 func (s *Server) authorize(w *web.Reply, r *http.Request) error {
 	// The cookie of the session does not come with a form of another site, but with the request that follows.
 	if r.Method == http.MethodPost {
-		return s.authorizeByPost(w, r)
+		return s.byGet(w, r, pathAuthorize)
 	}
 
 	// A code is for the page that the user loads, not for one that may never be shown.
@@ -111,8 +111,9 @@ func (s *Server) proceed(w *web.Reply, r *http.Request, a authorization) error {
 	return nil
 }
 
-// authorizeByPost answers POST /oauth2/authorize (OpenID Connect Core 1.0, section 3.1.2.1): the same request by GET.
-func (s *Server) authorizeByPost(w *web.Reply, r *http.Request) error {
+// byGet answers a request that a form of another site has sent with POST (OpenID Connect Core 1.0, section 3.1.2.1;
+// RP-Initiated Logout 1.0, section 2): the same request by GET.
+func (s *Server) byGet(w *web.Reply, r *http.Request, path string) error {
 	b, err := web.Body(w, r, "the request", maxForm)
 	if err != nil {
 		return err
@@ -126,7 +127,7 @@ func (s *Server) authorizeByPost(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	seeOther(w, pathAuthorize+"?"+form.Encode())
+	seeOther(w, path+"?"+form.Encode())
 
 	return nil
 }
@@ -137,19 +138,29 @@ func (a authorization) prompts() []string { return strings.Fields(a.query.Get("p
 // silent reports whether the user must see no page: the answer is always a redirect.
 func (a authorization) silent() bool { return slices.Contains(a.prompts(), "none") }
 
-// readAuthorization returns an authorization request, or jeton.ErrInvalid if its client or redirect_uri is invalid.
-func (s *Server) readAuthorization(r *http.Request) (authorization, error) {
+// readQuery returns the parameters of a request by a browser, each once.
+func readQuery(r *http.Request) (url.Values, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return authorization{}, jeton.WithDetail(jeton.ErrInvalid, "the query is malformed")
+		return nil, jeton.WithDetail(jeton.ErrInvalid, "the query is malformed")
 	}
 
-	// RFC 6749, section 3.1. Of two values, the sign-in page could read the other one.
+	// RFC 6749, section 3.1. Of two values, a page that the request leads to could read the other one.
 	for name, values := range query {
 		if len(values) > 1 {
 			const text = "parameter %.40q occurs more than once"
-			return authorization{}, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf(text, name))
+			return nil, jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf(text, name))
 		}
+	}
+
+	return query, nil
+}
+
+// readAuthorization returns an authorization request, or jeton.ErrInvalid if its client or redirect_uri is invalid.
+func (s *Server) readAuthorization(r *http.Request) (authorization, error) {
+	query, err := readQuery(r)
+	if err != nil {
+		return authorization{}, err
 	}
 
 	a := authorization{query: query, redirect: query.Get("redirect_uri")}
@@ -289,13 +300,19 @@ func (s *Server) answer(w *web.Reply, a authorization, values url.Values) {
 		values.Set("state", a.query.Get("state"))
 	}
 
-	// RFC 6749, section 3.1.2: a query of the address stays.
-	separator := "?"
-	if strings.Contains(a.redirect, "?") {
-		separator = "&"
+	seeOther(w, withQuery(a.redirect, values))
+}
+
+// withQuery adds parameters to a registered address, whose own query stays (RFC 6749, section 3.1.2).
+func withQuery(address string, values url.Values) string {
+	switch {
+	case len(values) == 0:
+		return address
+	case strings.Contains(address, "?"):
+		return address + "&" + values.Encode()
 	}
 
-	seeOther(w, a.redirect+separator+values.Encode())
+	return address + "?" + values.Encode()
 }
 
 // seeOther redirects a browser, which does not send on where it comes from: the address has a code.

@@ -38,6 +38,7 @@ type metadata struct {
 type openIDMetadata struct {
 	Authorization    string   `json:"authorization_endpoint"`
 	Userinfo         string   `json:"userinfo_endpoint"`
+	EndSession       string   `json:"end_session_endpoint"` // RP-Initiated Logout 1.0, section 2.1
 	Scopes           []string `json:"scopes_supported"`
 	Claims           []string `json:"claims_supported"`
 	ResponseModes    []string `json:"response_modes_supported"`
@@ -66,6 +67,7 @@ func (s *Server) describeOpenID(m *metadata) {
 	m.openIDMetadata = &openIDMetadata{
 		Authorization:    s.conf.URL + pathAuthorize,
 		Userinfo:         s.conf.URL + pathUserinfo,
+		EndSession:       s.conf.URL + pathLogout,
 		Scopes:           openid.Scopes(),
 		Claims:           append(openid.ClaimNames(), openid.TokenClaims()...),
 		ResponseModes:    []string{"query"},

@@ -130,6 +130,7 @@ const (
 	pathMetadata    = "/.well-known/oauth-authorization-server"
 	pathOpenID      = "/.well-known/openid-configuration"
 	pathUserinfo    = "/oauth2/userinfo"
+	pathLogout      = "/oauth2/logout"
 )
 
 // Routes returns the routes. The token endpoint is open: it is where a client logs in.
@@ -199,6 +200,11 @@ func (s *Server) signInRoutes() []web.Route {
 			Access:  policy.Open,
 			Handle:  s.userinfo,
 			Refuse:  s.refuseUserinfo,
+		}, web.Route{
+			Pattern: method + pathLogout,
+			Access:  policy.Open,
+			Handle:  s.logout,
+			Refuse:  s.refuseLogout,
 		})
 	}
 

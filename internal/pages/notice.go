@@ -47,6 +47,9 @@ func newNotice(n web.Notice, now time.Time) noticeView {
 		v.Title, v.Text = text("error."+n.Problem.Code), text("error."+n.Problem.Code+".do")
 	case web.NoticeClient:
 		v.Title, v.Text = text("notice.client"), text("notice.client.do")
+	case web.NoticeSignOut:
+		v.Title, v.Text = text("notice.sign-out"), text("notice.sign-out.do")
+		again = text("sign-out.button")
 	case web.NoticeSignedOut:
 		v.Title, v.Text = text("notice.signed-out"), text("notice.signed-out.do", Strong(n.Service))
 		again = text("notice.signed-out.again")

@@ -83,11 +83,12 @@ func signInSamples() map[string][]any {
 			goOnView{URL: "/oauth2/authorize?client_id=reports&state=x", Service: "reports"},
 		},
 		"sign-in/sign-out": {
-			signOutView{Name: "diane"},
-			signOutView{Name: hostile, Services: []string{"reports", "wiki"}},
+			signOutView{Action: "/sign-out", Name: "diane"},
+			signOutView{Action: "/sign-out?client_id=a", Name: hostile, Services: []string{"reports", "wiki"}},
 		},
 		"sign-in/signed-out": {
 			signedOutView{},
+			signedOutView{Next: "/oauth2/logout?client_id=wiki"},
 			signedOutView{Services: []Service{{Name: "reports"}, {Name: "wiki", URL: "https://wiki.example"}}},
 		},
 		"sign-in/setup": {
@@ -129,6 +130,7 @@ func signInSamples() map[string][]any {
 				Link:    "/sign-in?prompt=select_account",
 				Problem: jeton.Problem{Detail: hostile, Request: "r1"},
 			}, noon),
+			newNotice(web.Notice{Kind: web.NoticeSignOut, Link: "/sign-out"}, noon),
 			newNotice(web.Notice{Kind: web.NoticeSignedOut, Service: hostile, Link: "/.jeton/start?to=%2F"}, noon),
 			newNotice(web.Notice{
 				Kind:    web.NoticeFailed,

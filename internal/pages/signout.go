@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
@@ -17,6 +16,7 @@ import (
 
 // signOutView is the view of sign-in/sign-out.
 type signOutView struct {
+	Action   string // where the form goes
 	Name     string
 	Services []string // where the user is signed in by this session
 }
@@ -24,6 +24,27 @@ type signOutView struct {
 // signedOutView is the view of sign-in/signed-out.
 type signedOutView struct {
 	Services []Service // whose sessions have ended
+	Next     string    // where the sign-out leads on to, or ""
+}
+
+// logoutPath is where a sign-out began that a relying party has asked for, and where it goes on.
+const logoutPath = "/oauth2/logout"
+
+// logoutParams are the parameters of such a request (OpenID Connect RP-Initiated Logout 1.0, section 2).
+var logoutParams = []string{"id_token_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales"}
+
+// carriedLogout returns the parameters with which a sign-out goes on, none if it leads to no other page.
+func carriedLogout(query url.Values) url.Values {
+	out := url.Values{}
+	if query.Has("post_logout_redirect_uri") {
+		for _, name := range logoutParams {
+			if query.Has(name) {
+				out.Set(name, query.Get(name))
+			}
+		}
+	}
+
+	return out
 }
 
 // signOutPage answers GET /sign-out. It changes nothing: a link or an image must not sign a user out.
@@ -33,15 +54,19 @@ func (p *Pages) signOutPage(w *web.Reply, r *http.Request) error {
 		return err
 	}
 	if live == nil {
-		return see(w, "/signed-out")
+		return see(w, pathWith("/signed-out", carriedLogout(r.URL.Query())))
 	}
 
-	services, err := p.signedInAt(r, live)
+	services, err := p.Sessions.Services(r.Context(), live.Login)
 	if err != nil {
 		return err
 	}
 
-	view := signOutView{Name: live.Principal().Name, Services: services}
+	view := signOutView{
+		Action:   pathWith("/sign-out", carriedLogout(r.URL.Query())),
+		Name:     live.Principal().Name,
+		Services: services,
+	}
 
 	return p.show(w, r, http.StatusOK, "sign-in/sign-out", view)
 }
@@ -53,11 +78,11 @@ func (p *Pages) signOut(w *web.Reply, r *http.Request) error {
 	}
 
 	live, err := gate.ShownSession(w, r, p.issuer)
-	ended := url.Values{}
+	ended := carriedLogout(r.URL.Query())
 
 	switch {
 	case live != nil:
-		services, err := p.signedInAt(r, live)
+		services, err := p.Sessions.Services(r.Context(), live.Login)
 		if err == nil {
 			err = p.end(w, r, live.Principal())
 		}
@@ -101,30 +126,20 @@ func (p *Pages) end(w *web.Reply, r *http.Request, who jeton.Principal) error {
 	return nil
 }
 
-// signedInAt returns the services at which a sign-in session has sessions that follow from it.
-func (p *Pages) signedInAt(r *http.Request, live *session.Live) ([]string, error) {
-	list, _, err := p.Sessions.List(r.Context(), session.Which{Parent: live.Login}, maxEnded)
-	if err != nil {
-		return nil, fmt.Errorf("find sessions at services: %w", err)
-	}
-
-	var names []string
-	for _, s := range list {
-		if !slices.Contains(names, s.Service) {
-			names = append(names, s.Service)
-		}
-	}
-	slices.Sort(names)
-
-	return names, nil
-}
-
 // maxEnded bounds the services that the pages of a sign-out name.
 const maxEnded = 50
 
-// signedOut answers GET /signed-out. The names in its address are shown only if they are those of services.
+// signedOut answers GET /signed-out. The names in its address are shown only if they are those of services. It is also
+// the page between the form and another origin, to which Chromium would not let the form redirect (continue.go).
 func (p *Pages) signedOut(w *web.Reply, r *http.Request) error {
 	var view signedOutView
+	next := carriedLogout(r.URL.Query())
+	if len(next) > 0 {
+		view.Next = pathWith(logoutPath, next)
+		w.Header().Set("Refresh", "0;url="+view.Next)
+		w.Header().Set("Referrer-Policy", "no-referrer")
+	}
+
 	for _, name := range r.URL.Query()["ended"] {
 		s, ok := p.service(name)
 		if ok && len(view.Services) < maxEnded {

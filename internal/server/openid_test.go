@@ -23,6 +23,7 @@ clients:
     secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0 # s3cret
     openid:
       redirect_uris: ["https://wiki.example/done?app=1", "https://wiki.example/done"]
+      post_logout_redirect_uris: ["https://wiki.example/bye", "https://wiki.example/bye?app=1"]
       id_token_algorithm: ES256
   - name: cli
     openid: {redirect_uris: ["http://127.0.0.1/done"], public: true, id_token_algorithm: EdDSA}

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +42,25 @@ func (s *Sessions) List(ctx context.Context, w Which, limit int) (page []jeton.S
 	}
 
 	return page, w.Before, nil
+}
+
+// Services returns the names of the services at which a sign-in session has sessions that follow from it, sorted. Of
+// very many, some are missing: the names are for a user to read.
+func (s *Sessions) Services(ctx context.Context, login int64) ([]string, error) {
+	const most = 50
+
+	list, _, err := s.List(ctx, Which{Parent: login}, most)
+	if err != nil {
+		return nil, err
+	}
+
+	var names []string
+	for _, child := range list {
+		names = append(names, child.Service)
+	}
+	slices.Sort(names)
+
+	return slices.Compact(names), nil
 }
 
 // Newest returns the newest session of a user at a service that has not expired, or jeton.ErrNotFound. It is for a

@@ -38,6 +38,8 @@ const (
 	NoticeDenied NoticeKind = "denied"
 	// NoticeClient says that an authorization request is invalid, so that it leads nowhere.
 	NoticeClient NoticeKind = "client"
+	// NoticeSignOut says that a request of a client to sign the user out is invalid. The link signs out.
+	NoticeSignOut NoticeKind = "sign-out"
 	// NoticeSignedOut says that the session at a service has ended. The link signs in again.
 	NoticeSignedOut NoticeKind = "signed-out"
 )
@@ -59,6 +61,7 @@ var noticeTexts = map[NoticeKind][3]string{
 	NoticeRefused:   {"You may not use this service", "It does not accept your account.", "Use another account"},
 	NoticeDenied:    {"This page is not shown", "Ask an administrator with the number of the request.", ""},
 	NoticeClient:    {"This sign-in link is not valid", "Go back to the application and try again.", ""},
+	NoticeSignOut:   {"This sign-out link is not valid", "You are still signed in.", "Sign out"},
 	NoticeSignedOut: {"You are signed out", "Your session has ended.", "Sign in again"},
 }
 

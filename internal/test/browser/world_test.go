@@ -241,10 +241,16 @@ func (u *upstream) forget() {
 // evil starts a site of an attacker that serves a body at /, with TLS that browsers accept or without.
 func evil(t *testing.T, secure bool, body string) string {
 	t.Helper()
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	return site(t, secure, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		fmt.Fprintf(w, sound, body)
 	}))
+}
+
+// site starts another site, with TLS that browsers accept or without.
+func site(t *testing.T, secure bool, handler http.Handler) string {
+	t.Helper()
+	s := httptest.NewUnstartedServer(handler)
 
 	scheme := "http"
 	if secure {
