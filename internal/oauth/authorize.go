@@ -42,6 +42,7 @@ const (
 	codeRequestURI    = "request_uri_not_supported"
 	codeDenied        = "access_denied"
 	codeServer        = "server_error"
+	codeTarget        = "invalid_target" // RFC 8707, section 2
 )
 
 // challengeForm is a code_challenge of method S256: 256 bits in base64url (RFC 7636, section 4.2).
@@ -52,6 +53,7 @@ type authorization struct {
 	query    url.Values // each parameter once
 	party    party
 	redirect string
+	resource *signin.Target // service that the tokens are for; nil: the issuer, or see fault
 }
 
 // authorize answers GET /oauth2/authorize (RFC 6749, section 4.1.1): it redirects back with a code if the browser has a
@@ -180,6 +182,13 @@ func (s *Server) readAuthorization(r *http.Request) (authorization, error) {
 	}
 
 	a.party = found
+	resource := query.Get("resource")
+	if found.client != nil && resource != "" {
+		target, ok := signin.ForClient(s.targets, *found.client, resource)
+		if ok {
+			a.resource = &target
+		}
+	}
 
 	return a, nil
 }
@@ -206,7 +215,10 @@ func (a authorization) fault() string {
 		return codeInvalid
 	case a.party.client == nil && q.Get("state") == "":
 		return codeInvalid
-	case a.party.client != nil && !slices.Contains(a.scopes(), openid.ScopeOpenID):
+	case a.party.client != nil && a.resource == nil && q.Get("resource") != "":
+		return codeTarget
+	// Plain OAuth is for a service.
+	case a.party.client != nil && a.resource == nil && !slices.Contains(a.scopes(), openid.ScopeOpenID):
 		return codeScope
 	}
 
@@ -219,8 +231,34 @@ func (a authorization) withoutPKCE() bool {
 	return none && a.party.client != nil && a.party.client.OpenID.PKCEOptional
 }
 
-// scopes returns the known scopes of a request.
-func (a authorization) scopes() []string { return openid.Known(strings.Fields(a.query.Get("scope"))) }
+// scopes returns the known scopes of a request, sorted and each once: with a resource, also those of the client.
+func (a authorization) scopes() []string {
+	asked := strings.Fields(a.query.Get("scope"))
+	list := openid.Known(asked)
+	if a.resource == nil {
+		return list
+	}
+
+	for _, scope := range a.party.client.Scopes {
+		if slices.Contains(asked, scope) {
+			list = append(list, scope)
+		}
+	}
+	slices.Sort(list)
+
+	return slices.Compact(list)
+}
+
+// mayLogIn returns jeton.ErrForbidden for a user who may not log in at the party, or at the service of the tokens, and
+// the users who may.
+func (a authorization) mayLogIn(user jeton.Principal) (*policy.Allow, error) {
+	err := a.party.Allow.CheckLogin(user)
+	if err != nil || a.resource == nil {
+		return a.party.Allow, err
+	}
+
+	return a.resource.Allow, a.resource.Allow.CheckLogin(user)
+}
 
 // signedIn returns the sign-in session of a browser and records its use. It returns nil if there is none.
 func (s *Server) signedIn(w *web.Reply, r *http.Request) (*session.Live, error) {
@@ -242,7 +280,8 @@ func (s *Server) signedIn(w *web.Reply, r *http.Request) (*session.Live, error) 
 // grantCode redirects back with a code, if the user may log in at the service.
 func (s *Server) grantCode(w *web.Reply, r *http.Request, a authorization, live *session.Live) error {
 	user := live.Principal()
-	if err := a.party.Allow.CheckLogin(user); err != nil {
+	allow, err := a.mayLogIn(user)
+	if err != nil {
 		s.audit.Record(jeton.Event{
 			Time:    w.Start,
 			Request: w.ID,
@@ -252,7 +291,7 @@ func (s *Server) grantCode(w *web.Reply, r *http.Request, a authorization, live 
 			Outcome: jeton.Code(err),
 			Reason:  err.Error(),
 			Source:  web.AddressText(w.Source),
-			Checks:  []jeton.Check{{Name: "allowed users", Value: a.party.Allow.String(), Result: "fail"}},
+			Checks:  []jeton.Check{{Name: "allowed users", Value: allow.String(), Result: "fail"}},
 		})
 
 		if a.silent() {
@@ -276,6 +315,9 @@ func (s *Server) grantCode(w *web.Reply, r *http.Request, a authorization, live 
 		grant.Client = a.party.Name
 		grant.Scopes = a.scopes()
 		grant.Nonce = a.query.Get("nonce")
+	}
+	if a.resource != nil {
+		grant.Resource = a.resource.Service
 	}
 
 	code, err := s.logins.GrantCode(r.Context(), grant)

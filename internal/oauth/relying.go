@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,8 @@ func (s *Server) relyingToken(w *web.Reply, r *http.Request, cred signin.ClientC
 	req := signin.RelyingRequest{
 		Credential: cred,
 		Scopes:     scopes(form),
+		Resources:  audience(form),
+		Targets:    s.targets,
 		Source:     w.Source,
 		Request:    w.ID,
 	}
@@ -65,11 +68,34 @@ type reliedAnswer struct {
 	Expires int64  `json:"expires_in"`
 	Scope   string `json:"scope"`
 	Refresh string `json:"refresh_token,omitempty"`
-	ID      string `json:"id_token"`
+	ID      string `json:"id_token,omitempty"` // with scope openid
 }
 
-// writeRelied signs the ID token and writes the answer.
+// writeRelied writes the answer.
 func (s *Server) writeRelied(w *web.Reply, r *http.Request, got signin.Relied) error {
+	text := ""
+	if slices.Contains(got.Access.Scopes, openid.ScopeOpenID) {
+		var err error
+		text, err = s.idToken(w, r, got)
+		if err != nil {
+			return err
+		}
+	}
+
+	w.Header()["Cache-Control"] = noStore
+
+	return web.JSON(w, http.StatusOK, reliedAnswer{
+		Access:  got.Access.Text.Reveal(),
+		Type:    "Bearer",
+		Expires: int64(got.Access.Window.Closes.Sub(w.Start) / time.Second),
+		Scope:   strings.Join(got.Access.Scopes, " "),
+		Refresh: got.Refresh.Reveal(),
+		ID:      text,
+	})
+}
+
+// idToken signs the ID token of an answer.
+func (s *Server) idToken(w *web.Reply, r *http.Request, got signin.Relied) (string, error) {
 	party := got.Client.OpenID
 
 	id := openid.IDToken{
@@ -88,21 +114,7 @@ func (s *Server) writeRelied(w *web.Reply, r *http.Request, got signin.Relied) e
 		id.Claims = openid.ClaimsOf(got.User, got.Access.Scopes)
 	}
 
-	text, err := id.Sign(r.Context(), s.ring, client.IDTokenAlg(party))
-	if err != nil {
-		return err
-	}
-
-	w.Header()["Cache-Control"] = noStore
-
-	return web.JSON(w, http.StatusOK, reliedAnswer{
-		Access:  got.Access.Text.Reveal(),
-		Type:    "Bearer",
-		Expires: int64(got.Access.Window.Closes.Sub(w.Start) / time.Second),
-		Scope:   strings.Join(got.Access.Scopes, " "),
-		Refresh: got.Refresh.Reveal(),
-		ID:      text,
-	})
+	return id.Sign(r.Context(), s.ring, client.IDTokenAlg(party))
 }
 
 // userinfo answers GET and POST /oauth2/userinfo (OpenID Connect Core 1.0, section 5.3) with the claims of the user of

@@ -318,7 +318,7 @@ func (s *Server) issuerMux(conf *config.Config) (*mux, error) {
 
 	d, err := oauth.New(oauth.Config{
 		Issuer:   *conf.Issuer,
-		Targets:  targets(conf),
+		Targets:  s.targets(conf),
 		Logins:   s.core.logins,
 		Sessions: s.core.sessions,
 		Tokens:   s.core.tokens,

@@ -7,6 +7,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gateway"
 	"github.com/jeton-auth/jeton/internal/oauth"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -29,10 +30,8 @@ func (o *publicOrigins) of(service string) []string {
 func (o *publicOrigins) set(conf *config.Config, bound map[string]string) {
 	list := map[string][]string{}
 	for _, s := range conf.Services {
-		if s.Login.SignIn {
-			port := bound[listenKey(s.Listen, s.Name)]
-			list[s.Name] = originsOf(s, port, len(conf.TrustedProxies) > 0)
-		}
+		port := bound[listenKey(s.Listen, s.Name)]
+		list[s.Name] = originsOf(s, port, len(conf.TrustedProxies) > 0)
 	}
 
 	o.list.Store(&list)
@@ -58,6 +57,17 @@ func originsOf(s config.Service, port string, proxied bool) []string {
 		for _, name := range s.HostNames() {
 			list = append(list, web.OriginOf("https", name, "443"))
 		}
+	}
+
+	return list
+}
+
+// targets are the services that tokens can be for, with their addresses.
+func (s *Server) targets(conf *config.Config) []signin.Target {
+	list := targets(conf)
+	for i := range list {
+		name := list[i].Service
+		list[i].Origins = func() []string { return s.origins.of(name) }
 	}
 
 	return list

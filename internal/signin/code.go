@@ -36,6 +36,8 @@ type CodeGrant struct {
 	Client string
 	Scopes []string
 	Nonce  string
+	// Resource is the service that the access tokens are for; "": the issuer.
+	Resource string
 }
 
 // serviceOf returns what stands for a relying party where a ticket names a service: no service has a colon in its name.
@@ -47,6 +49,7 @@ type codeData struct {
 	Challenge string   `json:"code_challenge"`
 	Scopes    []string `json:"scopes,omitempty"`
 	Nonce     string   `json:"nonce,omitempty"`
+	Resource  string   `json:"resource,omitempty"` // name of a service
 }
 
 // GrantCode issues an authorization code (RFC 6749, section 4.1.2). It ends with the sign-in session.
@@ -55,7 +58,13 @@ func (l *Logins) GrantCode(ctx context.Context, g CodeGrant) (jeton.Secret, erro
 		g.Service = serviceOf(g.Client)
 	}
 
-	data, err := json.Marshal(codeData{g.Redirect, g.Challenge, g.Scopes, g.Nonce})
+	data, err := json.Marshal(codeData{
+		Redirect:  g.Redirect,
+		Challenge: g.Challenge,
+		Scopes:    g.Scopes,
+		Nonce:     g.Nonce,
+		Resource:  g.Resource,
+	})
 	if err != nil {
 		return jeton.Secret{}, err
 	}

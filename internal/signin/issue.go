@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
@@ -19,8 +20,37 @@ import (
 type Target struct {
 	Service string
 	Terms   policy.TokenTerms
-	Allow   *policy.Allow // users who may log in at the service; nil: all
-	Grants  policy.Grants // scopes of users at the service
+	Allow   *policy.Allow   // users who may log in at the service; nil: all
+	Grants  policy.Grants   // scopes of users at the service
+	Origins func() []string // addresses of the service; nil: none
+}
+
+// Named reports whether a resource indicator (RFC 8707) is the service: its name, its audience, or a URL at one of its
+// addresses. A URL is compared as text, so that no two programs read it differently.
+func (t Target) Named(resource string) bool {
+	if resource == t.Service || resource == t.Terms.Audience {
+		return true
+	}
+	if t.Origins == nil {
+		return false
+	}
+
+	return slices.ContainsFunc(t.Origins(), func(origin string) bool {
+		rest, ok := strings.CutPrefix(resource, strings.TrimSuffix(origin, "/"))
+		return ok && (rest == "" || rest[0] == '/' || rest[0] == '?') && !strings.Contains(rest, "#")
+	})
+}
+
+// ForClient returns the one target of a resource indicator that a client may have tokens for.
+func ForClient(targets []Target, c client.Client, resource string) (Target, bool) {
+	matching := slices.DeleteFunc(slices.Clone(targets), func(t Target) bool {
+		return !t.Named(resource) || !slices.Contains(c.Services, t.Service)
+	})
+	if len(matching) != 1 {
+		return Target{}, false
+	}
+
+	return matching[0], true
 }
 
 // TokenRequest is a client's request for a token.
@@ -110,8 +140,7 @@ func chooseTarget(c client.Client, req TokenRequest) (Target, error) {
 	}
 
 	matching := slices.DeleteFunc(slices.Clone(req.Targets), func(t Target) bool {
-		requested := len(req.Audience) == 0 ||
-			slices.Contains(req.Audience, t.Service) || slices.Contains(req.Audience, t.Terms.Audience)
+		requested := len(req.Audience) == 0 || slices.ContainsFunc(req.Audience, t.Named)
 		return !requested || !slices.Contains(c.Services, t.Service)
 	})
 

@@ -14,6 +14,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/openid"
+	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/ticket"
 	"github.com/jeton-auth/jeton/internal/token"
@@ -28,6 +29,8 @@ type RelyingRequest struct {
 	Redirect   string // redirect_uri
 	Refresh    string
 	Scopes     []string // of a refresh; none: all that were granted
+	Resources  []string // resource indicators (RFC 8707); none: as granted
+	Targets    []Target // the services that tokens can be for
 	Source     netip.Addr
 	Request    string // ID of the request
 }
@@ -94,7 +97,7 @@ func (l *Logins) relying(ctx context.Context, req RelyingRequest, trail *auditTr
 
 	out.Client = c
 	outcome := jeton.Outcome(err)
-	if outcome == jeton.ErrBadCredential || outcome == jeton.ErrForbidden {
+	if outcome == jeton.ErrBadCredential || outcome == jeton.ErrForbidden && !errors.Is(err, errResource) {
 		err = &GrantError{err}
 	}
 
@@ -164,6 +167,11 @@ func (l *Logins) redeem(
 		return Relied{}, err
 	}
 
+	terms, err := l.resource(c, acct, req, data.Resource, trail)
+	if err != nil {
+		return Relied{}, err
+	}
+
 	out := Relied{
 		User:     acct,
 		Session:  parent.ID,
@@ -191,6 +199,8 @@ func (l *Logins) redeem(
 		},
 		Lifetime: client.RefreshLifetime(c.OpenID),
 		Ends:     parent.Expires,
+		Service:  data.Resource,
+		Terms:    terms,
 	}, trail.event(l.now(), nil))
 
 	return out, trail.check("grant", "", err)
@@ -236,27 +246,32 @@ func (l *Logins) refresh(
 ) (Relied, error) {
 	var out Relied
 
-	may := func(g *token.Grant) error {
+	may := func(g *token.Grant) (*policy.TokenTerms, error) {
 		trail.actor = "user:" + g.Owner.Name
 		if g.Client != c.ID {
-			return trail.fail("client", clip(g.Name), OtherService)
+			return nil, trail.fail("client", clip(g.Name), OtherService)
 		}
 
 		acct, err := l.accounts.Find(ctx, g.Owner.Name)
 		if err != nil && !errors.Is(err, jeton.ErrNotFound) {
-			return trail.check("user", "", err)
+			return nil, trail.check("user", "", err)
 		}
 		if err != nil || acct.ID != g.Owner.ID || !acct.ValidAt("issuer") {
-			return trail.fail("user", "", UnknownUser)
+			return nil, trail.fail("user", "", UnknownUser)
 		}
 		if err := l.mayUse(c, acct, trail); err != nil {
-			return err
+			return nil, err
+		}
+
+		terms, err := l.resource(c, acct, req, g.ForService(), trail)
+		if err != nil {
+			return nil, err
 		}
 
 		// RFC 6749, section 6: no more than what was granted, for these tokens alone.
 		if len(req.Scopes) > 0 {
 			if !containsAll(g.Scopes, req.Scopes) {
-				return trail.check("scopes", "", jeton.ErrScope)
+				return nil, trail.check("scopes", "", jeton.ErrScope)
 			}
 			g.Scopes = req.Scopes
 		}
@@ -269,13 +284,51 @@ func (l *Logins) refresh(
 			Methods:  strings.Fields(g.Methods),
 		}
 
-		return nil
+		return terms, nil
 	}
 
 	issued, _, err := l.tokens.Refresh(ctx, req.Refresh, may, trail.event(l.now(), nil))
 	out.Issued = issued
 
 	return out, trail.check("refresh token", "", err)
+}
+
+// errResource is a resource indicator that is not the one of the grant (RFC 8707, section 2.2).
+var errResource = jeton.WithDetail(jeton.ErrForbidden, "resource is not the one that was granted")
+
+// resource returns the terms of the access tokens of a grant for a service, or nil for the issuer. It checks that the
+// client may still have them, the user may still log in there, and that the request names no other resource.
+func (l *Logins) resource(
+	c client.Client,
+	acct account.Account,
+	req RelyingRequest,
+	granted string,
+	trail *auditTrail,
+) (*policy.TokenTerms, error) {
+	shown := clip(fmt.Sprintf("requested %q", req.Resources))
+
+	if granted == "" {
+		if len(req.Resources) > 0 {
+			return nil, trail.check("resource", shown, errResource)
+		}
+		return nil, nil
+	}
+
+	target, ok := ForClient(req.Targets, c, granted)
+	other := func(r string) bool { return !target.Named(r) }
+	if !ok || slices.ContainsFunc(req.Resources, other) {
+		return nil, trail.check("resource", shown, errResource)
+	}
+
+	trail.service = target.Service
+	if target.Allow != nil {
+		err := target.Allow.CheckLogin(principal(acct, l.now()))
+		if trail.check("allowed users", target.Allow.String(), err) != nil {
+			return nil, err
+		}
+	}
+
+	return &target.Terms, nil
 }
 
 // containsAll reports whether a list has all of the others.

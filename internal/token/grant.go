@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -69,12 +70,20 @@ type GrantRequest struct {
 	Grant                  // without Record, but its Owner, Scopes and Name
 	Lifetime time.Duration // of the refresh tokens
 	Ends     time.Time     // of the sign-in session
+	// Service is what the access tokens are for, under Terms; "" and nil: the issuer.
+	Service string
+	Terms   *policy.TokenTerms
 }
 
 // Grant adds a grant and returns its first tokens. It sets the target of the event. It returns jeton.ErrBadCredential
 // if the code was burnt, or if the user, the client or the session has ended meanwhile.
 func (t *Tokens) Grant(ctx context.Context, in GrantRequest, ev jeton.Event) (Issued, error) {
 	now := t.now()
+
+	in.Audience = []string{t.iss()}
+	if in.Service != "" {
+		in.Audience = []string{forService + in.Service}
+	}
 
 	g, err := t.newRecord(now, in.Record, Granted)
 	if err != nil {
@@ -94,7 +103,7 @@ func (t *Tokens) Grant(ctx context.Context, in GrantRequest, ev jeton.Event) (Is
 	}
 	in.Window.Closes = in.Window.Closes.Truncate(time.Millisecond)
 
-	access, out, err := t.accessOf(in.Grant, now)
+	access, out, err := t.accessOf(in.Grant, in.Terms, now)
 	if err != nil {
 		return Issued{}, err
 	}
@@ -111,6 +120,23 @@ func (t *Tokens) Grant(ctx context.Context, in GrantRequest, ev jeton.Event) (Is
 	return out, err
 }
 
+// forService begins the audience of a grant whose tokens are for a service. The audience of others is the URL that the
+// issuer had: no grant is accepted anywhere, and each of its tokens gets the current audience.
+const forService = "service:"
+
+// ForService returns the service that the access tokens of a grant are for, or "" for the issuer.
+func (g *Grant) ForService() string {
+	if len(g.Audience) == 0 {
+		return ""
+	}
+	name, ok := strings.CutPrefix(g.Audience[0], forService)
+	if !ok {
+		return ""
+	}
+
+	return name
+}
+
 // newRecord completes an opaque token, without its hash.
 func (t *Tokens) newRecord(now time.Time, r Record, k Kind) (Record, error) {
 	accessor, err := secret.ID("t_", now, t.rand)
@@ -121,7 +147,6 @@ func (t *Tokens) newRecord(now time.Time, r Record, k Kind) (Record, error) {
 	r.Accessor = accessor
 	r.Kind = k
 	r.Format = policy.Opaque
-	r.Audience = []string{t.iss()}
 	r.MaxUses = policy.Unlimited
 	r.Created = now
 	r.Window.Opens = now.Truncate(time.Millisecond)
@@ -129,13 +154,20 @@ func (t *Tokens) newRecord(now time.Time, r Record, k Kind) (Record, error) {
 	return r, nil
 }
 
-// accessOf makes an access token of a grant, which ends no later than the grant.
-func (t *Tokens) accessOf(g Grant, now time.Time) (Record, Issued, error) {
+// accessOf makes an access token of a grant, under the terms of its service. It ends no later than the grant, and is
+// always opaque, so that it ends with it.
+func (t *Tokens) accessOf(g Grant, terms *policy.TokenTerms, now time.Time) (Record, Issued, error) {
+	audience := t.iss()
+	if terms != nil {
+		audience = terms.Audience
+	}
+
 	r, err := t.newRecord(now, Record{
-		Name:   g.Name,
-		Owner:  g.Owner,
-		Scopes: g.Scopes,
-		Source: g.Source,
+		Name:     g.Name,
+		Owner:    g.Owner,
+		Audience: []string{audience},
+		Scopes:   g.Scopes,
+		Source:   g.Source,
 	}, Access)
 	if err != nil {
 		return Record{}, Issued{}, err
@@ -148,6 +180,10 @@ func (t *Tokens) accessOf(g Grant, now time.Time) (Record, Issued, error) {
 
 	r.Hash = secret.HashOf(text.Reveal())
 	r.Window.Closes = now.Add(AccessLifetime).Truncate(time.Millisecond)
+	if terms != nil {
+		r.Window = terms.Window(now)
+		r.MaxUses = terms.MaxUses
+	}
 	if g.Window.Closes.Before(r.Window.Closes) {
 		r.Window.Closes = g.Window.Closes
 	}
@@ -158,7 +194,7 @@ func (t *Tokens) accessOf(g Grant, now time.Time) (Record, Issued, error) {
 		Window:   r.Window,
 		Created:  now,
 		Scopes:   g.Scopes,
-		MaxUses:  policy.Unlimited,
+		MaxUses:  r.MaxUses,
 		Recorded: true,
 	}}, nil
 }
@@ -176,14 +212,14 @@ func (t *Tokens) refreshToken(family [16]byte, turn int64) (jeton.Secret, error)
 	return secret.New(secret.Refresh, bytes.NewReader(append(family[:], m.Sum(nil)[:16]...)))
 }
 
-// Refresh returns the next tokens of a grant. may judges the grant before anything changes, and returns the owner as of
-// now and the error of a grant that may not go on. The refresh token before the current one gets the same successor for
-// refreshGrace. An older one ends the grant: one of its two users has stolen it (RFC 9700, section 4.14.2). All others
-// are jeton.ErrBadCredential with a reason for the operator.
+// Refresh returns the next tokens of a grant. may judges the grant before anything changes: it returns the terms of its
+// service, nil for the issuer, and the error of a grant that may not go on. The refresh token before the current one
+// gets the same successor for refreshGrace. An older one ends the grant: one of its two users has stolen it (RFC 9700,
+// section 4.14.2). All others are jeton.ErrBadCredential with a reason for the operator.
 func (t *Tokens) Refresh(
 	ctx context.Context,
 	text string,
-	may func(*Grant) error,
+	may func(*Grant) (*policy.TokenTerms, error),
 	ev jeton.Event,
 ) (Issued, Grant, error) {
 	b, ok := secret.Bytes(secret.Refresh, text)
@@ -208,7 +244,7 @@ func (t *Tokens) refresh(
 	ctx context.Context,
 	family [16]byte,
 	text string,
-	may func(*Grant) error,
+	may func(*Grant) (*policy.TokenTerms, error),
 	ev jeton.Event,
 ) (Issued, Grant, error) {
 	g, err := t.store.FindGrant(ctx, familyHash(family))
@@ -225,7 +261,9 @@ func (t *Tokens) refresh(
 	if err := g.Window.Check(now); err != nil {
 		return Issued{}, g, refused("grant %s has expired", g.Accessor)
 	}
-	if err := may(&g); err != nil {
+
+	terms, err := may(&g)
+	if err != nil {
 		return Issued{}, g, err
 	}
 
@@ -236,7 +274,7 @@ func (t *Tokens) refresh(
 		return Issued{}, g, err
 	}
 
-	access, out, err := t.accessOf(g, now)
+	access, out, err := t.accessOf(g, terms, now)
 	if err != nil {
 		return Issued{}, g, err
 	}
