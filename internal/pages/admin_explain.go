@@ -36,17 +36,42 @@ type decisionView struct {
 	Steps   []Step
 }
 
-// checkNames are the checks that have a name in every language. All others are shown as they are in the log.
+// checkNames are the checks that have a name in every language. All others, such as claims, are shown as they are in
+// the log.
 var checkNames = map[string]Text{
-	"route":      text("admin.check.route"),
-	"credential": text("admin.check.credential"),
-	"window":     text("admin.check.window"),
-	"scope":      text("admin.check.scope"),
-	"uses":       text("admin.check.uses"),
-	"terms":      text("admin.check.terms"),
-	"signature":  text("admin.check.signature"),
-	"claims":     text("admin.check.claims"),
-	"method":     text("admin.check.method"),
+	"route":           text("admin.check.route"),
+	"credential":      text("admin.check.credential"),
+	"window":          text("admin.check.window"),
+	"scope":           text("admin.check.scope"),
+	"uses":            text("admin.check.uses"),
+	"terms":           text("admin.check.terms"),
+	"signature":       text("admin.check.signature"),
+	"claims":          text("admin.check.claims"),
+	"method":          text("admin.check.method"),
+	"given":           text("admin.check.given"),
+	"store":           text("admin.check.store"),
+	"user":            text("admin.check.user"),
+	"password":        text("admin.check.password"),
+	"throttle":        text("admin.check.throttle"),
+	"client":          text("admin.check.client"),
+	"secret":          text("admin.check.secret"),
+	"code":            text("admin.check.code"),
+	"grant":           text("admin.check.grant"),
+	"refresh token":   text("admin.check.refresh-token"),
+	"allowed users":   text("admin.check.allowed-users"),
+	"replaces":        text("admin.check.replaces"),
+	"link":            text("admin.check.link"),
+	"client and key":  text("admin.check.client-and-key"),
+	"key source":      text("admin.check.key-source"),
+	"issuer":          text("admin.check.issuer"),
+	"type":            text("admin.check.type"),
+	"shape":           text("admin.check.shape"),
+	"single use":      text("admin.check.single-use"),
+	"service":         text("admin.check.service"),
+	"scopes":          text("admin.check.scopes"),
+	"sign-in session": text("admin.check.sign-in-session"),
+	"life":            text("admin.check.lifetime"),
+	"restored":        text("admin.check.restored"),
 }
 
 // maxRequestID bounds what is looked up as the id of a request, in bytes.
@@ -124,6 +149,7 @@ func explained(events []jeton.Event) []decisionView {
 			v.Steps = append(v.Steps, Step{
 				Label:  checkNames[c.Name],
 				Name:   c.Name,
+				Words:  phraseText(c.Value),
 				Value:  c.Value,
 				Result: c.Result,
 			})

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strconv"
 
+	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/signin"
 )
 
@@ -57,14 +58,19 @@ var reasonTexts = map[signin.Reason]Text{
 	signin.IssuedBeforeRestore: text("reason.before-restore"),
 }
 
+// clientReasonTexts are those of package client that are no reasons of package signin.
+var clientReasonTexts = map[client.Reason]Text{
+	client.Disabled:       text("reason.client-disabled"),
+	client.UnknownKey:     text("reason.unknown-key"),
+	client.KeyRetired:     text("reason.key-retired"),
+	client.KeyNotYetValid: text("reason.key-early"),
+	client.KeyExpired:     text("reason.key-expired"),
+	client.NoKey:          text("reason.no-key"),
+}
+
 // detailText returns a detail of the server, which is in English, in the language of the page; the zero Text if no
 // catalogue has it. The page then shows the detail as it is, and says that it is English.
 func detailText(detail string) Text {
-	t, ok := reasonTexts[signin.Reason(detail)]
-	if ok {
-		return t
-	}
-
 	for _, rule := range passwordRules {
 		m := rule.pattern.FindStringSubmatch(detail)
 		if m == nil {
@@ -83,5 +89,15 @@ func detailText(detail string) Text {
 		return t
 	}
 
-	return Text{}
+	return phraseText(detail)
+}
+
+// reasonText returns the message of a reason of the audit log.
+func reasonText(detail string) Text {
+	t, ok := reasonTexts[signin.Reason(detail)]
+	if ok {
+		return t
+	}
+
+	return clientReasonTexts[client.Reason(detail)]
 }

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -67,12 +68,36 @@ func get(target, lang string) *http.Request {
 	return r
 }
 
-// eachPage renders every template with every sample in every language, for a user without and with the pages of
+// renderedPages are the pages of eachPage, rendered once for all tests.
+var renderedPages struct {
+	mu    sync.Mutex
+	pages *Pages
+	list  []renderedPage
+}
+
+type renderedPage struct{ lang, name, body string }
+
+// eachPage checks every template with every sample in every language, for a user without and with the pages of
 // administrators.
 func eachPage(t *testing.T, check func(t *testing.T, p *Pages, lang, name, body string)) {
 	t.Helper()
-	p := newPages(t)
+	renderedPages.mu.Lock()
+	defer renderedPages.mu.Unlock()
 
+	if renderedPages.list == nil {
+		renderedPages.pages = newPages(t)
+		renderedPages.list = renderSamples(t, renderedPages.pages)
+	}
+
+	for _, page := range renderedPages.list {
+		check(t, renderedPages.pages, page.lang, page.name, page.body)
+	}
+}
+
+// renderSamples renders every template with every sample in every language.
+func renderSamples(t *testing.T, p *Pages) []renderedPage {
+	t.Helper()
+	var list []renderedPage
 	for name, views := range samples() {
 		for i, view := range views {
 			for _, l := range p.languages {
@@ -86,11 +111,12 @@ func eachPage(t *testing.T, check func(t *testing.T, p *Pages, lang, name, body 
 					t.Errorf("%s, sample %d, %s: %v", name, i, l.code, err)
 					continue
 				}
-
-				check(t, p, l.code, name, string(body))
+				list = append(list, renderedPage{l.code, name, string(body)})
 			}
 		}
 	}
+
+	return list
 }
 
 func TestEveryTemplateHasASample(t *testing.T) {
