@@ -33,6 +33,12 @@ func (p *Pages) Fail(w *web.Reply, r *http.Request, err error) {
 	read := r.Method == http.MethodGet || r.Method == http.MethodHead
 	switch jeton.Outcome(err) {
 	case jeton.ErrNoCredential, jeton.ErrBadCredential, jeton.ErrExpired:
+		if p.underWay(r) {
+			web.Mark(w, err)
+			sendAgain(w, r)
+
+			return
+		}
 		if read {
 			web.Mark(w, err)
 			_ = see(w, signInPath(r.URL))
@@ -53,6 +59,20 @@ func (p *Pages) Fail(w *web.Reply, r *http.Request, err error) {
 	p.failed(w, r, err)
 }
 
+// underWay reports whether a request was sent before a proof in another tab replaced the secret that it shows.
+func (p *Pages) underWay(r *http.Request) bool {
+	shown, n := p.cookie.Find(r.Header)
+	return n == 1 && p.Sessions.Replaced(shown)
+}
+
+// sendAgain has a browser repeat a request, with its body (RFC 9110, section 15.4.8), and with the cookie that it has
+// by now. Nothing was done, so nothing is done twice.
+func sendAgain(w *web.Reply, r *http.Request) {
+	w.Header().Set("Location", r.URL.RequestURI())
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusTemporaryRedirect)
+}
+
 // failed shows the page of an error.
 func (p *Pages) failed(w *web.Reply, r *http.Request, err error) {
 	challenge.Set(w, r, err)
@@ -67,13 +87,6 @@ func (p *Pages) failed(w *web.Reply, r *http.Request, err error) {
 	}
 	if problem.Status == http.StatusUnauthorized {
 		view.Links = []Link{{Text: text("error.sign-in"), URL: "/sign-in"}}
-
-		// What has ended is of no use to the browser. This is the answer to a form: no sign-in follows by itself, which
-		// would replace the cookie.
-		_, shown := p.cookie.Find(r.Header)
-		if shown > 0 {
-			p.cookie.Clear(w)
-		}
 	}
 
 	who := p.reader(w, r)

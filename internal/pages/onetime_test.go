@@ -127,14 +127,54 @@ func TestProve(t *testing.T) {
 	a = b.post(path, url.Values{"username": {"eric"}, "password": {right}})
 	wantRedirect(t, a, "/account/security")
 	wantPage(t, b.get("/account"), http.StatusOK, "diane")
-	if a := thief.get("/account"); a.Status != http.StatusSeeOther {
-		t.Errorf("GET /account with the secret before the proof = %d, want 303 to the sign-in", a.Status)
+	if a := thief.get("/account"); a.Status == http.StatusOK || len(a.Header.Values("Set-Cookie")) > 0 {
+		t.Errorf("GET /account with the secret before the proof = %d, want a refusal", a.Status)
 	}
 
 	for _, e := range s.Events() {
 		if e.Action == "session.prove" && e.Actor != "user:diane" {
 			t.Errorf("event %+v, want one of user:diane", e)
 		}
+	}
+}
+
+// TestAProofRefusesNoRequestOfAnotherTab has the other tab send what it sends before it learns of the new secret.
+func TestAProofRefusesNoRequestOfAnotherTab(t *testing.T) {
+	began := time.Now()
+	var passed atomic.Int64
+	s := start(t, yaml, jetontest.Clock(func() time.Time { return began.Add(time.Duration(passed.Load())) }))
+	b := newBrowser(t, s)
+	b.mustSignIn("diane")
+
+	issuer, err := url.Parse(s.Issuer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := newBrowser(t, s)
+	late.client.Jar.SetCookies(issuer, b.client.Jar.Cookies(issuer))
+	wantRedirect(t, b.post("/prove?to=%2Faccount", url.Values{"password": {right}}), "/account")
+
+	form := url.Values{"first_name": {"Diane"}}
+	for _, tc := range []struct {
+		name   string
+		answer jetontest.Answer
+		want   string
+	}{
+		{"a page", late.get("/account/sessions?x=1"), "/account/sessions?x=1"},
+		{"a form", late.post("/account", form), "/account"},
+	} {
+		if tc.answer.Status != http.StatusTemporaryRedirect || tc.answer.Header.Get("Location") != tc.want {
+			t.Errorf("%s: %d to %q, want 307 to %q", tc.name, tc.answer.Status, tc.answer.Header.Get("Location"), tc.want)
+		}
+	}
+
+	// The browser repeats the form with the cookie that it has by now.
+	wantRedirect(t, b.post("/account", form), "/account?done=profile-changed")
+
+	passed.Store(int64(11 * time.Second))
+	a := late.get("/account")
+	if a.Status != http.StatusSeeOther || !strings.HasPrefix(a.Header.Get("Location"), "/sign-in") {
+		t.Errorf("eleven seconds later: %d to %q, want 303 to the sign-in", a.Status, a.Header.Get("Location"))
 	}
 }
 

@@ -46,6 +46,8 @@ func (s *Sessions) Prove(ctx context.Context, live *Live, at time.Time, ev jeton
 		return Started{}, fmt.Errorf("prove user of session: %w", err)
 	}
 
+	s.replaced.add(live.hash, s.now())
+
 	return Started{
 		Secret: text,
 		ID:     live.ID,

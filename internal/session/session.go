@@ -137,6 +137,8 @@ type Sessions struct {
 	log   *slog.Logger
 	table *table
 	clock *sweep.Clock
+
+	replaced replaced
 }
 
 // Config is what New needs.
