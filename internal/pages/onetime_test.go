@@ -163,8 +163,9 @@ func TestAProofRefusesNoRequestOfAnotherTab(t *testing.T) {
 		{"a page", late.get("/account/sessions?x=1"), "/account/sessions?x=1"},
 		{"a form", late.post("/account", form), "/account"},
 	} {
-		if tc.answer.Status != http.StatusTemporaryRedirect || tc.answer.Header.Get("Location") != tc.want {
-			t.Errorf("%s: %d to %q, want 307 to %q", tc.name, tc.answer.Status, tc.answer.Header.Get("Location"), tc.want)
+		to := tc.answer.Header.Get("Location")
+		if tc.answer.Status != http.StatusTemporaryRedirect || to != tc.want {
+			t.Errorf("%s: %d to %q, want 307 to %q", tc.name, tc.answer.Status, to, tc.want)
 		}
 	}
 
