@@ -12,6 +12,7 @@
 //	accounts.go   finding, verifying, adding and changing users
 //	update.go     a change of several fields in one step, as the API makes it
 //	profile.go    e-mail addresses, names and public ids
+//	identity.go   accounts of users at other providers
 //	contact.go    how users are addressed, cached for the gateway
 //	list.go       pages of users, and searching
 //	import.go     many users with their hashes, in one step
@@ -113,6 +114,7 @@ type Change struct {
 // Store keeps accounts. Methods are safe for concurrent use, on many nodes.
 type Store interface {
 	change.Feed
+	IdentityStore
 	// FindUser returns jeton.ErrNotFound for an unknown name. No user has the name "".
 	FindUser(ctx context.Context, name string) (Account, error)
 	// FindUserEmail returns the user of an address that naming.FoldEmail has folded, or

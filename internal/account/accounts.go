@@ -195,54 +195,62 @@ type NewUser struct {
 
 // Add adds a user.
 func (a *Accounts) Add(ctx context.Context, actor string, n NewUser) (jeton.User, error) {
-	prepared, folded, err := prepareName(n.Name)
-	if err != nil {
-		return jeton.User{}, err
-	}
-
-	groups, err := Groups(n.Groups)
-	if err != nil {
-		return jeton.User{}, err
-	}
-
-	profile, err := NewProfile(n.Email, n.First, n.Last)
+	acct, err := a.newAccount(n)
 	if err != nil {
 		return jeton.User{}, err
 	}
 
 	// After the names, which the password must not be made of.
-	if err := a.checkNew(n.Password, n.AnyPassword, prepared, profile); err != nil {
+	if err := a.checkNew(n.Password, n.AnyPassword, acct.Name, acct.Profile); err != nil {
 		return jeton.User{}, err
 	}
 
 	// Last before the store: a hash is slow on purpose, and wasted on a request that is
 	// refused.
-	phc, err := a.hash(ctx, n.Password)
+	acct.Password, err = a.hash(ctx, n.Password)
 	if err != nil {
 		return jeton.User{}, err
 	}
 
-	now := a.now().Truncate(time.Millisecond) // as stores keep it
-	acct := Account{
-		UUID:     newUUID(),
-		Name:     prepared,
-		Folded:   folded,
-		Groups:   groups,
-		Password: phc,
-		Version:  1,
-		Service:  n.Service,
-		Created:  now,
-		Updated:  now,
-		Profile:  profile,
-	}
-
-	ev := a.event(actor, audit.UserAdd, prepared, "groups "+strings.Join(groups, ","))
+	ev := a.event(actor, audit.UserAdd, acct.Name, "groups "+strings.Join(acct.Groups, ","))
 	ev.Service = n.Service
 	if err := a.store.AddUser(ctx, acct, ev); err != nil {
-		return jeton.User{}, fmt.Errorf("add user %s: %w", prepared, err)
+		return jeton.User{}, fmt.Errorf("add user %s: %w", acct.Name, err)
 	}
 
 	return acct.User(), nil
+}
+
+// newAccount returns the account of a user to be added, without a password.
+func (a *Accounts) newAccount(n NewUser) (Account, error) {
+	prepared, folded, err := prepareName(n.Name)
+	if err != nil {
+		return Account{}, err
+	}
+
+	groups, err := Groups(n.Groups)
+	if err != nil {
+		return Account{}, err
+	}
+
+	profile, err := NewProfile(n.Email, n.First, n.Last)
+	if err != nil {
+		return Account{}, err
+	}
+
+	now := a.now().Truncate(time.Millisecond) // as stores keep it
+
+	return Account{
+		UUID:    newUUID(),
+		Name:    prepared,
+		Folded:  folded,
+		Groups:  groups,
+		Version: 1,
+		Service: n.Service,
+		Created: now,
+		Updated: now,
+		Profile: profile,
+	}, nil
 }
 
 // checkNew checks a password that is to be set for a user. With anyPassword it only has to be one.

@@ -77,6 +77,8 @@ const (
 	UserEndTokens   = "user.end-tokens"
 	UserExport      = "user.export"
 	UserLink        = "user.link"
+	IdentityAdd     = "user.connect"
+	IdentityRemove  = "user.disconnect"
 	ClientAdd       = "client.add"
 	ClientChange    = "client.change"
 	ClientSecret    = "client.secret"

@@ -139,6 +139,10 @@ func actionText(action string) Text {
 		return text("event.user-password")
 	case audit.UserEndTokens:
 		return text("event.user-end-tokens")
+	case audit.IdentityAdd:
+		return text("event.user-connect")
+	case audit.IdentityRemove:
+		return text("event.user-disconnect")
 	case audit.TokenCreate:
 		return text("event.token-create")
 	case audit.TokenIssue:

@@ -67,6 +67,7 @@ type Start struct {
 	Network  string      // to remember as known for the owner
 	Siblings bool        // judge needs the open sessions, of which there may be many
 	Ticket   secret.Hash // of the ticket that it starts for, which must not be revoked; zero: none
+	Issuer   string      // of an identity that the owner must have; "": of none
 	Event    jeton.Event
 }
 
@@ -98,9 +99,10 @@ type Store interface {
 	// StartSession is one atomic step. It returns jeton.ErrBadCredential unless the owner
 	// exists, is enabled, and its credential still has the version that was proved; nor unless a
 	// Parent is a session of the owner that has no parent itself and expires no earlier than this
-	// one. It calls judge with what the owner did at the service before. If judge returns no
-	// error, it ends the sessions that judge names with their children, adds this one, and adds
-	// the event; otherwise it changes nothing. Without Siblings the history has no open sessions.
+	// one; nor with an Issuer unless the owner has an identity of it. It calls judge with what the
+	// owner did at the service before. If judge returns no error, it ends the sessions that judge
+	// names with their children, adds this one, and adds the event; otherwise it changes nothing.
+	// Without Siblings the history has no open sessions.
 	//
 	// judge runs inside the transaction, so that of two logins at once the second sees the
 	// first. It holds up other writes, may be called again after a rollback, may modify the
@@ -184,9 +186,10 @@ type Owner struct {
 	Replaces int64  // login that this one replaces, or 0
 
 	Ticket  secret.Hash // of the ticket that it starts for; zero: none
+	Issuer  string      // of the identity that the owner signs in with; "": none
 	Parent  int64       // login of the sign-in session that the new one ends with, or 0
 	Methods string      // how the owner was proved: values of RFC 8176, separated by spaces
-	Proved  time.Time   // when by a password; zero: not by one
+	Proved  time.Time   // when by a password, or afresh at another provider; zero: by neither
 	Agent   string      // User-Agent of the request, as it was sent
 }
 
@@ -202,7 +205,7 @@ type Started struct {
 // The event gets the session's id as its target and is added in the same transaction. With a
 // Parent the session expires no later than that, perhaps a 32nd of the time earlier. Start then
 // returns jeton.ErrBadCredential if the parent has ended, expired, or been idle for too long. With a
-// Ticket it does so if that was revoked.
+// Ticket it does so if that was revoked, and with an Issuer if the owner has no identity of it.
 func (s *Sessions) Start(
 	ctx context.Context,
 	o Owner,
@@ -251,6 +254,7 @@ func (s *Sessions) Start(
 		Siblings: t.MaxSessions != policy.Unlimited,
 		Network:  o.Network,
 		Ticket:   o.Ticket,
+		Issuer:   o.Issuer,
 		Event:    ev,
 	}
 	if t.Relogin.NeedsHistory() {
@@ -264,12 +268,7 @@ func (s *Sessions) Start(
 		return Started{}, fmt.Errorf("start session: %w", err)
 	}
 
-	return Started{
-		Secret: text,
-		ID:     id,
-		At:     now,
-		Ends:   in.Expires,
-	}, nil
+	return Started{text, id, now, in.Expires}, nil
 }
 
 // judge returns the function that decides, inside the transaction, whether the login is

@@ -6,12 +6,12 @@ import (
 )
 
 // Level is the version of the list of tables. This program cannot keep the rows of a greater one.
-const Level = 7
+const Level = 8
 
 // firstSchema has the number of the schema with which each level began, from level 1 on, by Head.Engine.
 var firstSchema = map[string][Level]int{
-	"sqlite":   {5, 6, 7, 8, 10, 11, 12},
-	"postgres": {1, 2, 3, 4, 6, 7, 8},
+	"sqlite":   {5, 6, 7, 8, 10, 11, 12, 13},
+	"postgres": {1, 2, 3, 4, 6, 7, 8, 9},
 }
 
 // LevelOf returns the level of a schema of an engine, and 0 for one that is older than backups.
@@ -103,6 +103,7 @@ func tables() []table {
 			"max_uses created opens expires source:text used"),
 		withKey("grants", 1, "code:blob number client login session:text offline:bool "+
 			"signed_in methods:text turn turned"),
+		withKey("identities", 2, "issuer:text subject:text account label:text created"),
 		withKey("uses", 2, "login budget used"),
 		withKey("assertions", 2, "issuer:text jti:blob expires"),
 		withNumber("revoked", "seq hash:blob until"),
@@ -124,6 +125,7 @@ var later = map[string]int{
 	"clients.openid":   5,
 	"tokens.used":      6,
 	"grants":           7,
+	"identities":       8,
 }
 
 // tablesOf returns what a schema of a level has of it.

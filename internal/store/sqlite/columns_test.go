@@ -40,8 +40,8 @@ func checkColumns(t *testing.T, db *DB, log *queryLog) {
 		}
 	}
 
-	if len(inserted) != 15 {
-		t.Errorf("statements insert into %d tables, want 15: %v", len(inserted), inserted)
+	if len(inserted) != 16 {
+		t.Errorf("statements insert into %d tables, want 16: %v", len(inserted), inserted)
 	}
 }
 

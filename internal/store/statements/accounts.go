@@ -374,7 +374,9 @@ func removeUser(ctx context.Context, tx Conn, a account.Account, ev jeton.Event)
 		return err
 	}
 
-	for _, from := range []string{"logins WHERE account", "sources WHERE account", "users WHERE id"} {
+	for _, from := range []string{
+		"logins WHERE account", "sources WHERE account", "identities WHERE account", "users WHERE id",
+	} {
 		if _, err := tx.Exec(ctx, "DELETE FROM "+from+" = $1", id); err != nil {
 			return err
 		}

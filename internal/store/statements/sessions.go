@@ -53,6 +53,9 @@ func (db *Store) StartSession(
 		if err := holdTicket(ctx, tx, s); err != nil {
 			return nil, err
 		}
+		if err := hasIdentity(ctx, tx, s); err != nil {
+			return nil, err
+		}
 
 		h, err := history(ctx, tx, s)
 		if err != nil {
@@ -139,6 +142,24 @@ func holdTicket(ctx context.Context, tx Conn, s session.Start) error {
 
 	var one int
 	err := tx.QueryRow(ctx, "SELECT 1 FROM tickets WHERE hash = $1"+tx.Lock("FOR SHARE"), s.Ticket[:]).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return jeton.ErrBadCredential
+	}
+
+	return err
+}
+
+// hasIdentity returns jeton.ErrBadCredential if a session starts with an identity that the user has no more. A step that
+// removes one waits for the row of the user, which is held, and then finds the session.
+func hasIdentity(ctx context.Context, tx Conn, s session.Start) error {
+	if s.Issuer == "" {
+		return nil
+	}
+
+	var one int
+	err := tx.QueryRow(
+		ctx, "SELECT 1 FROM identities WHERE account = $1 AND issuer = $2", s.User, s.Issuer,
+	).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return jeton.ErrBadCredential
 	}

@@ -59,6 +59,7 @@ func Run(t *testing.T, open Open) {
 		{"sign-in sessions", Families},
 		{"tickets", Tickets},
 		{"grants", Grants},
+		{"identities", Identities},
 		{"uses", Uses},
 		{"accounts", Accounts},
 		{"admins and prefixes", Admins},

@@ -1,0 +1,133 @@
+package statements
+
+import (
+	"context"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/store/change"
+)
+
+// FindIdentity implements account.IdentityStore.
+func (db *Store) FindIdentity(ctx context.Context, issuer, subject string) (account.Account, error) {
+	const where = "WHERE id = (SELECT account FROM identities WHERE issuer = $1 AND subject = $2)"
+	a, err := scanAccount(db.engine.QueryRow(ctx, selectUsers+where, issuer, subject))
+	if err != nil {
+		return account.Account{}, Unavailable(missing(err))
+	}
+
+	return a, nil
+}
+
+// AddIdentity implements account.IdentityStore.
+func (db *Store) AddIdentity(
+	ctx context.Context,
+	user int64,
+	i account.Identity,
+	may func(account.Account, int) error,
+	ev jeton.Event,
+) error {
+	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
+		a, err := scanAccount(tx.QueryRow(ctx, selectUsers+"WHERE id = $1"+tx.Lock("FOR UPDATE"), user))
+		if err != nil {
+			return nil, missing(err)
+		}
+
+		var others int
+		err = tx.QueryRow(ctx, "SELECT count(*) FROM identities WHERE account = $1", user).Scan(&others)
+		if err != nil {
+			return nil, err
+		}
+		if err := may(a, others); err != nil {
+			return nil, err
+		}
+
+		if err := insertIdentity(ctx, tx, user, i); err != nil {
+			return nil, err
+		}
+
+		return nil, appendEvents(ctx, tx, ev)
+	})
+}
+
+// insertIdentity adds an identity, or returns jeton.ErrConflict.
+func insertIdentity(ctx context.Context, tx Conn, user int64, i account.Identity) error {
+	n, err := tx.Exec(
+		ctx, insertInto("identities", identityColumns)+" ON CONFLICT DO NOTHING", i.Issuer, i.Subject, user, i.Label,
+		milli(i.Created),
+	)
+	if err == nil && n == 0 {
+		err = jeton.WithDetail(
+			jeton.ErrConflict,
+			"this account of the provider is connected to a user, or the user is connected to another one",
+		)
+	}
+
+	return err
+}
+
+// AddUserIdentity implements account.IdentityStore.
+func (db *Store) AddUserIdentity(ctx context.Context, a account.Account, i account.Identity, ev jeton.Event) error {
+	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
+		id, err := insertUser(ctx, tx, a)
+		if err != nil {
+			return nil, err
+		}
+		if err := insertIdentity(ctx, tx, id, i); err != nil {
+			return nil, err
+		}
+
+		return nil, appendEvents(ctx, tx, ev)
+	})
+}
+
+// ListIdentities implements account.IdentityStore.
+func (db *Store) ListIdentities(ctx context.Context, user int64) ([]account.Identity, error) {
+	rows, err := db.engine.Query(
+		ctx, "SELECT issuer, subject, label, created FROM identities WHERE account = $1 ORDER BY issuer", user,
+	)
+	if err != nil {
+		return nil, Unavailable(err)
+	}
+	defer rows.Close()
+
+	var list []account.Identity
+	for rows.Next() {
+		var i account.Identity
+		var created int64
+		if err := rows.Scan(&i.Issuer, &i.Subject, &i.Label, &created); err != nil {
+			return nil, Unavailable(err)
+		}
+		i.Created = known(created)
+		list = append(list, i)
+	}
+
+	return list, Unavailable(rows.Err())
+}
+
+// RemoveIdentity implements account.IdentityStore.
+func (db *Store) RemoveIdentity(ctx context.Context, user int64, issuer, method string, ev jeton.Event) error {
+	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
+		// Held to the end of the step, so that a sign-in that is under way waits, and then has no identity.
+		var one int
+		err := tx.QueryRow(ctx, "SELECT 1 FROM users WHERE id = $1"+tx.Lock("FOR UPDATE"), user).Scan(&one)
+		if err != nil {
+			return nil, missing(err)
+		}
+
+		n, err := tx.Exec(ctx, "DELETE FROM identities WHERE account = $1 AND issuer = $2", user, issuer)
+		if err != nil {
+			return nil, err
+		}
+		if n == 0 {
+			return nil, jeton.ErrNotFound
+		}
+
+		ended, err := endSessions(ctx, tx, "account = $1 AND methods = $2", user, method)
+		if err != nil {
+			return nil, err
+		}
+
+		return ended.changes(), appendEvents(ctx, tx, ev)
+	})
+}
