@@ -30,6 +30,8 @@ need nginx nginx
 need php php-cli
 need caddy caddy
 need haproxy haproxy
+need apache2 apache2-bin # without the service
+[ -e /usr/lib/apache2/modules/mod_auth_openidc.so ] || missing="$missing libapache2-mod-auth-openidc"
 need ip iproute2
 need pgbouncer pgbouncer
 need htpasswd apache2-utils

@@ -31,7 +31,8 @@ func configProxy() *cobra.Command {
 		Long: `Print the complete configuration with which a proxy asks Jeton before it passes a request of the
 service on. Proxies: ` + strings.Join(forward.Kinds(), ", ") + `.
 The service has url and no listen, and the configuration a section forward. Print it again after a
-change of either.`,
+change of either. Apache cannot ask: it signs users in as a client of the issuer, with openid and the
+redirect URI /.jeton/callback at the service, and no rules of routes are judged.`,
 		Example: `  jeton config proxy nginx app --backend 127.0.0.1:3000 > app.conf`,
 		RunE: func(c *cobra.Command, args []string) error {
 			text, err := f.print(args[0], args[1])
@@ -86,6 +87,12 @@ func (f *proxyFlags) print(kind, name string) (string, error) {
 	if u.Port() != "" && u.Port() != p.Listen {
 		p.Port = ":" + u.Port()
 		p.Listen = u.Port()
+	}
+	if kind == "apache" {
+		p.Party, err = party(conf, s, dir)
+		if err != nil {
+			return "", err
+		}
 	}
 	for _, path := range append([]string{s.Login.Token, s.Logout}, s.Login.Paths...) {
 		if path != "" {

@@ -139,6 +139,9 @@ type Shutdown struct {
 	Timeout Duration `yaml:"timeout" default:"10s" doc:"How long requests in progress may take to finish."`
 }
 
+// DefaultCertificate is the certificate that a server makes, unless one is configured. Only it vouches for itself.
+const DefaultCertificate = "pubkey.pem"
+
 // TLS names a certificate.
 type TLS struct {
 	Cert string `yaml:"cert" default:"pubkey.pem" doc:"PEM certificate (chain). Relative to the data directory. The default file and its key are made if both are missing (self-signed, with every host name of the configuration) and renewed. A file of another name must exist."`

@@ -93,6 +93,7 @@ func (b *backend) last() []*http.Request {
 type proxied struct {
 	*jetontest.Server
 	t       *testing.T
+	host    string // of the service
 	port    string // of the proxy
 	backend *backend
 	guard   *guard.Guard // of the backend
@@ -132,7 +133,14 @@ func startBehind(t *testing.T, kind string) *proxied {
 		return err == nil
 	})
 
-	return &proxied{s, t, port, b, guardOf(t, s, time.Now)}
+	return &proxied{
+		Server:  s,
+		t:       t,
+		host:    "app.example",
+		port:    port,
+		backend: b,
+		guard:   guardOf(t, s, time.Now),
+	}
 }
 
 // programs are the proxies that the tests start, by the names of their programs.
@@ -200,7 +208,7 @@ func framed(kind, text string) string {
 }
 
 // at returns the address of a path of the service.
-func (p *proxied) at(path string) string { return "http://app.example:" + p.port + path }
+func (p *proxied) at(path string) string { return "http://" + p.host + ":" + p.port + path }
 
 // client returns a client that finds the service at the proxy, keeps cookies and follows no redirect.
 func (p *proxied) client() *http.Client {

@@ -22,6 +22,7 @@ type Proxied struct {
 	Backend string   // address and port of the service itself
 	Own     []string // paths of Jeton at the service, beside those below /.jeton/
 	Aliases []Alias  // further headers that the service gets
+	Party   *Party   // for apache alone
 }
 
 // ClientHeaders returns the headers of a client that Traefik must remove, in the spellings that servers read as the
@@ -51,7 +52,15 @@ var proxies embed.FS
 var safe = regexp.MustCompile(`^[A-Za-z0-9._~/:-]+$`)
 
 // Kinds returns the proxies that Configuration knows.
-func Kinds() []string { return []string{"nginx", "caddy", "haproxy", "haproxy-lua", "traefik"} }
+func Kinds() []string {
+	return []string{"nginx", "caddy", "haproxy", "haproxy-lua", "traefik", "apache"}
+}
+
+// unsafe returns the error about a text that is not safe.
+func unsafe(text string) error {
+	const want = "letters, digits and ._~/:-"
+	return fmt.Errorf("%.100q cannot be in the configuration of a proxy: want %s", text, want)
+}
 
 // Configuration returns the complete configuration of a kind of proxy for a service.
 func Configuration(kind string, p Proxied) (string, error) {
@@ -62,8 +71,12 @@ func Configuration(kind string, p Proxied) (string, error) {
 	// A name that could end a line or a block is refused, and not escaped: each proxy has rules of its own.
 	for _, text := range append([]string{p.Service, p.Scheme, p.Host, p.Listen, p.Jeton, p.Backend}, p.Own...) {
 		if !safe.MatchString(text) {
-			const want = "letters, digits and ._~/:-"
-			return "", fmt.Errorf("%.100q cannot be in the configuration of a proxy: want %s", text, want)
+			return "", unsafe(text)
+		}
+	}
+	if kind == "apache" {
+		if err := p.checkApache(); err != nil {
+			return "", err
 		}
 	}
 

@@ -17,6 +17,7 @@ func TestAConfigurationHasNoTextThatCouldEndALine(t *testing.T) {
 		Backend: "127.0.0.1:3000",
 		Own:     []string{"/logout"},
 	}
+	party := forward.Party{Issuer: "https://issuer.example", Client: "apache"}
 	if _, err := forward.Configuration("nginx", good); err != nil {
 		t.Fatal(err)
 	}
@@ -35,6 +36,20 @@ func TestAConfigurationHasNoTextThatCouldEndALine(t *testing.T) {
 			p := good
 			change(&p)
 			if text, err := forward.Configuration("nginx", p); err == nil {
+				t.Errorf("%s %q: got a configuration of %d bytes, want an error", name, bad, len(text))
+			}
+		}
+
+		for name, change := range map[string]func(*forward.Party){
+			"issuer":    func(p *forward.Party) { p.Issuer = bad },
+			"client":    func(p *forward.Party) { p.Client = bad },
+			"authority": func(p *forward.Party) { p.CA = bad },
+		} {
+			p, changed := good, party
+			change(&changed)
+			p.Own, p.Party = nil, &changed
+			text, err := forward.Configuration("apache", p)
+			if err == nil && (bad != "" || name != "authority") {
 				t.Errorf("%s %q: got a configuration of %d bytes, want an error", name, bad, len(text))
 			}
 		}

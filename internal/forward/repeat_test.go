@@ -138,6 +138,7 @@ func TestNginxAsksTwiceAboutARequestThatTakesOneUse(t *testing.T) {
 	p := &proxied{
 		Server:  s,
 		t:       t,
+		host:    "app.example",
 		port:    port,
 		backend: b,
 	}

@@ -17,7 +17,7 @@ import (
 
 // The names of certificate and key in the data directory that need not exist: the server makes them.
 const (
-	defaultCert = "pubkey.pem"
+	defaultCert = config.DefaultCertificate
 	defaultKey  = "private.pem"
 )
 
