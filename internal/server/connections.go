@@ -200,6 +200,10 @@ func (c *pacedConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// SetWriteDeadline implements net.Conn. Write has deadlines of its own, which move: that of net/http would end a long
+// download.
+func (c *pacedConn) SetWriteDeadline(time.Time) error { return nil }
+
 // Close implements net.Conn.
 func (c *pacedConn) Close() error {
 	c.leave()

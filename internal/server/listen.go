@@ -32,6 +32,9 @@ const controlListen = "control"
 const (
 	headerPatience = 10 * time.Second
 	idlePatience   = 2 * time.Minute
+	// answerPatience bounds the answers of net/http itself on streams of HTTP/2, such as 431. Package web bounds the
+	// others.
+	answerPatience = 30 * time.Second
 	latePatience   = time.Second // for a request on a connection opened while the server was stopping
 	maxHeader      = 32 << 10
 )
@@ -61,13 +64,18 @@ func newListener(listen string, n net.Listener, p *planned, draining *atomic.Boo
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			// Make proxies open their next connection elsewhere. Closing an idle
 			// connection instead could hit a request that is just arriving.
-			if draining.Load() && r.Header.Get("Upgrade") == "" {
+			drains := draining.Load() && r.Header.Get("Upgrade") == ""
+			// net/http ignores Transfer-Encoding in HTTP/1.0. What it reads after such a request could be the
+			// body of it for the client, or for a proxy, and must be no request (RFC 9112, section 6.1).
+			old := !r.ProtoAtLeast(1, 1)
+			if drains || old {
 				w.Header().Set("Connection", "close")
 			}
 
 			l.front.Load().ServeHTTP(w, r)
 		}),
 		ReadHeaderTimeout: headerPatience,
+		WriteTimeout:      answerPatience,
 		IdleTimeout:       idlePatience,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          noise(log, listen),

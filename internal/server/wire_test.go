@@ -62,6 +62,29 @@ func say(t *testing.T, s *jetontest.Server, service, text string, clear bool) st
 	return resp.Status + " " + resp.Header.Get("Jeton-Error") + " " + string(body)
 }
 
+// TestWhatFollowsARequestOfHTTP10IsNoRequest sends as the body of a request what is one to a server that does not know
+// where the body ends.
+func TestWhatFollowsARequestOfHTTP10IsNoRequest(t *testing.T) {
+	s := jetontest.Start(t, wired)
+	conn, err := net.Dial("tcp", s.Addr("clear"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+
+	_, err = io.WriteString(conn, "GET /me HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"+
+		"GET /me HTTP/1.0\r\n\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	answers, _ := io.ReadAll(conn) // a reset at the end is no matter
+	n := strings.Count(string(answers), "HTTP/1.0 ")
+	if n != 1 {
+		t.Errorf("got %d responses, want one:\n%s", n, answers)
+	}
+}
+
 func TestOddRequests(t *testing.T) {
 	s := jetontest.Start(t, wired)
 	s.AddUser("diane", right)

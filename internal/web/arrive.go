@@ -14,6 +14,7 @@ func (w *Reply) Arrive(r *http.Request, pace Pace) *http.Request {
 	w.Client = r.Context()
 	w.pace = pace
 	w.stream = r.ProtoMajor == 2
+	w.freeStream()
 	w.watchBody(r, pace)
 
 	if r.ProtoMajor == 1 {

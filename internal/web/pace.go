@@ -113,8 +113,26 @@ func (w *Reply) freeRest() {
 	}
 }
 
+// buffered is how much of a response net/http may hold until its handler has returned.
+const buffered = 4 << 10
+
 // Finish ends the response. The handler has returned.
-func (w *Reply) Finish() { w.boundRest() }
+func (w *Reply) Finish() {
+	w.boundRest()
+
+	// What is buffered is written after the handler, and waits for a client that opens no window for the stream.
+	if w.stream && w.pace.Rate > 0 {
+		until := time.Now().Add(w.reading.For(w.pace, buffered))
+		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(until)
+	}
+}
+
+// freeStream removes the deadline that net/http gives a new stream of HTTP/2: a download may take hours.
+func (w *Reply) freeStream() {
+	if w.stream {
+		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Time{})
+	}
+}
 
 // FlushError implements what http.ResponseController looks for.
 func (w *Reply) FlushError() error {

@@ -21,13 +21,18 @@ func RawPath(u *url.URL) string {
 // section 9.1), or whose target has a character that two programs could take for its end:
 // HTTP/2 lets them pass, and they would reach logs and a request line of HTTP/1.1. It also does for
 // a Host that is neither a name nor an address, with a port or without: net/http accepts more, and
-// upstreams make links of it. It does not check the path any further.
+// upstreams make links of it. An absolute target must name the same host as the request, and HTTP/2 has none
+// (RFC 9113, section 8.3.1). It does not check the path any further.
 func CheckTarget(r *http.Request) error {
 	if !isToken(r.Method) {
 		return jeton.WithDetail(jeton.ErrInvalid, "the method is not a token")
 	}
 	if hasBreak(r.URL.RawPath) || hasBreak(r.URL.RawQuery) {
 		return jeton.WithDetail(jeton.ErrInvalid, "the request target has a space, a control character or # in it")
+	}
+
+	if r.URL.IsAbs() && (r.ProtoMajor > 1 || r.URL.Host != r.Host) {
+		return jeton.WithDetail(jeton.ErrInvalid, "the request target names another host than the request")
 	}
 
 	// The port may be empty (RFC 3986, section 3.2.3). A client without the header is an old one of HTTP/1.0.

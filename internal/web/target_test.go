@@ -35,6 +35,41 @@ func TestCheckTarget(t *testing.T) {
 	}
 }
 
+func TestCheckTargetOfAnAbsoluteTarget(t *testing.T) {
+	const host = "shop.example"
+	type request struct {
+		target string
+		major  int // version of HTTP
+	}
+
+	for _, tc := range []struct {
+		name string
+		request
+		ok bool
+	}{
+		{"the host of the request", request{"https://shop.example/a", 1}, true},
+		{"another host", request{"https://evil.example/a", 1}, false},
+		{"no host", request{"https:/a", 1}, false},
+		{"the host of the request, by HTTP/2", request{"https://shop.example/a", 2}, false},
+		{"a scheme alone, by HTTP/2", request{"x:y", 2}, false},
+		{"a path, by HTTP/2", request{"/a", 2}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			u, err := url.ParseRequestURI(tc.target)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			r := &http.Request{Method: "GET", Host: host, URL: u}
+			r.ProtoMajor = tc.major
+			err = web.CheckTarget(r)
+			if (err == nil) != tc.ok || err != nil && !errors.Is(err, jeton.ErrInvalid) {
+				t.Errorf("CheckTarget(%q) for %q = %v, want accepted: %t", tc.target, host, err, tc.ok)
+			}
+		})
+	}
+}
+
 func TestCheckTargetOfAHost(t *testing.T) {
 	for _, tc := range []struct {
 		name, host string
