@@ -149,8 +149,8 @@ func holdTicket(ctx context.Context, tx Conn, s session.Start) error {
 	return err
 }
 
-// hasIdentity returns jeton.ErrBadCredential if a session starts with an identity that the user has no more. A step that
-// removes one waits for the row of the user, which is held, and then finds the session.
+// hasIdentity returns jeton.ErrBadCredential if a session starts with an identity that the user has no more. A step
+// that removes one waits for the row of the user, which is held, and then finds the session.
 func hasIdentity(ctx context.Context, tx Conn, s session.Start) error {
 	if s.Issuer == "" {
 		return nil
