@@ -106,6 +106,20 @@ const (
 	headerCookie      = "Cookie"
 )
 
+// envoyRemoves are the headers that name the caller under other names, in every spelling. Over HTTP, Envoy sends none
+// of them here, so that they cannot be refused.
+var envoyRemoves = func() string {
+	var list []string
+	for _, name := range web.IdentityHeaders {
+		list = append(list, strings.ToLower(strings.ReplaceAll(name, "-", "_")))
+	}
+	for _, name := range (Proxied{}).Foreign() {
+		list = append(list, spellings(strings.ToLower(name))...)
+	}
+
+	return strings.Join(list, ",")
+}()
+
 // answerEnvoy answers ext_authz of Envoy, which takes 200 for yes. It applies no empty value, so the answer names the
 // headers to remove.
 func answerEnvoy(w, inner *web.Reply, v *verdict) {
@@ -115,7 +129,7 @@ func answerEnvoy(w, inner *web.Reply, v *verdict) {
 		return
 	}
 
-	remove := []string{"authorization"}
+	remove := []string{"authorization", envoyRemoves}
 	for _, name := range web.IdentityHeaders {
 		if v.header.Get(name) == "" {
 			v.header.Del(name)

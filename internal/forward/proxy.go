@@ -53,7 +53,7 @@ var safe = regexp.MustCompile(`^[A-Za-z0-9._~/:-]+$`)
 
 // Kinds returns the proxies that Configuration knows.
 func Kinds() []string {
-	return []string{"nginx", "caddy", "haproxy", "haproxy-lua", "traefik", "apache"}
+	return []string{"nginx", "caddy", "haproxy", "haproxy-lua", "traefik", "envoy", "apache"}
 }
 
 // unsafe returns the error about a text that is not safe.
