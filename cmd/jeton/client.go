@@ -252,23 +252,17 @@ func clientShow() *cobra.Command {
 	}
 
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
-		var list []jeton.Client
-		if err := ctl.call(ctx, http.MethodGet, "/api/v1/clients", nil, &list); err != nil {
-			return err
+		var k jeton.Client
+		path := "/api/v1/clients/" + url.PathEscape(args[0])
+		if err := ctl.call(ctx, http.MethodGet, path, nil, &k); err != nil {
+			return named(err, "client "+args[0])
 		}
 
-		for _, k := range list {
-			if k.Name != args[0] {
-				continue
-			}
-			if out.json {
-				return printJSON(c.OutOrStdout(), k)
-			}
-
-			return showClient(c.OutOrStdout(), &out, k)
+		if out.json {
+			return printJSON(c.OutOrStdout(), k)
 		}
 
-		return named(jeton.ErrNotFound, "client "+args[0])
+		return showClient(c.OutOrStdout(), &out, k)
 	})
 
 	return withFlags(c, &p, &out)

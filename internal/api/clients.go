@@ -3,20 +3,54 @@ package api
 import (
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// listClients answers GET /clients.
+// listClients answers GET /clients?prefix=&limit=&cursor=.
 func (a *API) listClients(w *web.Reply, r *http.Request, _ caller) error {
-	list, err := a.Clients.List(r.Context())
+	q := r.URL.Query()
+	prefix := q.Get("prefix")
+	if len(prefix) > maxSearch || !utf8.ValidString(prefix) {
+		return jeton.WithDetail(jeton.ErrInvalid, "invalid prefix: want at most 256 bytes of UTF-8")
+	}
+
+	limit, err := pageLimit(q.Get("limit"), maxList)
 	if err != nil {
 		return err
 	}
+
+	of := "clients\x00" + prefix
+	from, err := a.readPlace(q.Get("cursor"), of)
+	if err != nil {
+		return err
+	}
+
+	list, next, err := a.Clients.List(r.Context(), client.Page{Prefix: prefix, After: from.After, Limit: limit})
+	if err != nil {
+		return err
+	}
+
+	if next != "" {
+		q.Set("cursor", a.placeCursor(account.Place{After: next}, of))
+		w.Header().Set("Link", "<"+a.Prefix+"/clients?"+q.Encode()+`>; rel="next"`)
+	}
+
 	return web.JSON(w, http.StatusOK, list)
+}
+
+// readClient answers GET /clients/{name}.
+func (a *API) readClient(w *web.Reply, r *http.Request, _ caller) error {
+	c, err := a.Clients.Read(r.Context(), r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	return web.JSON(w, http.StatusOK, c)
 }
 
 // NewClient describes the client to register.

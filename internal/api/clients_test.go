@@ -111,6 +111,11 @@ func TestInvalidRequestsAboutClients(t *testing.T) {
 		{"removing the secret of an unknown client", "DELETE /clients/unknown/secret", "", jeton.ErrNotFound},
 		{"ending tokens of an unknown client", "POST /clients/unknown/end-tokens", "", jeton.ErrNotFound},
 		{"removing an unknown client", "DELETE /clients/unknown", "", jeton.ErrNotFound},
+		{"reading an unknown client", "GET /clients/unknown", "", jeton.ErrNotFound},
+		{"a page of no clients", "GET /clients?limit=0", "", jeton.ErrInvalid},
+		{"a page of too many clients", "GET /clients?limit=1001", "", jeton.ErrInvalid},
+		{"a cursor that is none", "GET /clients?cursor=x", "", jeton.ErrInvalid},
+		{"a prefix that is no UTF-8", "GET /clients?prefix=%ff", "", jeton.ErrInvalid},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			method, path, _ := strings.Cut(tc.call, " ")

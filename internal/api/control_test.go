@@ -100,6 +100,7 @@ func TestControlSocketAnswersAsDocumented(t *testing.T) {
 	client := []string{"{name}", "job"}
 	call("POST /clients", 201, api.NewClient{Name: "job", Services: []string{"portal"}, Secret: true})
 	call("GET /clients", 200, nil)
+	call("GET /clients/{name}", 200, nil, client...)
 	call("PUT /clients/{name}/terms", 204, api.ClientTerms{Scopes: &[]string{"read"}}, client...)
 	call("PUT /clients/{name}/disabled", 204, api.Disabled{}, client...)
 

@@ -323,9 +323,21 @@ var docs = map[string]Doc{
 	},
 
 	"GET /clients": {
-		Summary: "List the clients.",
-		Out:     []jeton.Client{},
+		Summary: "List the clients by name. The header Link has the next page.",
+		Query: []Param{
+			{"limit", "Clients per page, 1 to 1000. Default: 1000."},
+			{"cursor", "Start of the page, from the header Link."},
+			{"prefix", "Beginning of a name; case does not count."},
+		},
+		Out:    []jeton.Client{},
+		Status: 200,
+		Fails:  []int{400},
+	},
+	"GET /clients/{name}": {
+		Summary: "Get a client with its keys.",
+		Out:     jeton.Client{},
 		Status:  200,
+		Fails:   []int{404},
 	},
 	"POST /clients": {
 		Summary: "Register a client. Its secret, if it has one, is returned only here.",

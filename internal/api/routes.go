@@ -112,6 +112,7 @@ func (a *API) credentialRoutes() []route {
 
 		{"GET /clients", manager, a.listClients},
 		{"POST /clients", manager, a.createClient},
+		{"GET /clients/{name}", manager, a.readClient},
 		{"DELETE /clients/{name}", manager, a.removeClient},
 		{"PUT /clients/{name}/disabled", manager, a.setClientDisabled},
 		{"PUT /clients/{name}/terms", manager, a.setClientTerms},

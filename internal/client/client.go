@@ -114,6 +114,13 @@ type Step struct {
 	Event       jeton.Event
 }
 
+// Page chooses clients by their names with the case folded.
+type Page struct {
+	Prefix string // that the names begin with
+	After  string // name before the first of the page
+	Limit  int    // maximum number of clients
+}
+
 // Store keeps clients. Methods are safe for concurrent use, on many nodes.
 //
 // A step that increments the version or removes the client ends its tokens: it puts the
@@ -135,8 +142,8 @@ type Store interface {
 	// RemoveClient removes the client with its keys, ends its tokens and adds the event.
 	// It returns jeton.ErrNotFound or jeton.ErrDeclared.
 	RemoveClient(ctx context.Context, name string, s Step) error
-	// ListClients returns all clients by name, with their keys.
-	ListClients(ctx context.Context) ([]Client, error)
+	// ListClients returns a page of the clients by name, case not counting, with their keys.
+	ListClients(ctx context.Context, p Page) ([]Client, error)
 	// DeclareClients makes the given clients the declared ones, with exactly the given keys:
 	// it adds, changes and removes clients, each with its event, and writes nothing when
 	// nothing differs. A client that was not declared and has one of the names becomes

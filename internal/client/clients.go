@@ -351,19 +351,38 @@ func (cs *Clients) change(ctx context.Context, name string, c Change, s Step) er
 	return nil
 }
 
-// List returns all clients by name.
-func (cs *Clients) List(ctx context.Context) ([]jeton.Client, error) {
-	found, err := cs.store.ListClients(ctx)
+// List returns at most p.Limit clients by name, and the After of the next page, or "" if this is the last.
+// Case does not count.
+func (cs *Clients) List(ctx context.Context, p Page) (list []jeton.Client, next string, err error) {
+	limit := p.Limit
+	p.Prefix = strings.ToLower(strings.TrimSpace(p.Prefix))
+	p.Limit++ // one more shows whether there is a next page
+
+	found, err := cs.store.ListClients(ctx, p)
 	if err != nil {
-		return nil, fmt.Errorf("list clients: %w", err)
+		return nil, "", fmt.Errorf("list clients: %w", err)
+	}
+	if len(found) > limit {
+		found = found[:limit]
+		next = found[limit-1].Folded
 	}
 
-	list := make([]jeton.Client, len(found))
+	list = make([]jeton.Client, len(found))
 	for i, c := range found {
 		list[i] = c.Public()
 	}
 
-	return list, nil
+	return list, next, nil
+}
+
+// Read returns the client of exactly this name, or jeton.ErrNotFound.
+func (cs *Clients) Read(ctx context.Context, name string) (jeton.Client, error) {
+	c, err := cs.store.FindClient(ctx, name)
+	if err != nil {
+		return jeton.Client{}, fmt.Errorf("read client: %w", err)
+	}
+
+	return c.Public(), nil
 }
 
 // step returns what the store needs for a change, with its audit event.

@@ -254,7 +254,7 @@ func TestAddRefuses(t *testing.T) {
 		})
 	}
 
-	list, err := b.List(t.Context())
+	list, _, err := b.List(t.Context(), client.Page{Limit: 10})
 	must(t, err)
 
 	if len(list) != 1 {

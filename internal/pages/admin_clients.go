@@ -13,6 +13,9 @@ import (
 // adminClientsPath is the list of clients.
 const adminClientsPath = "/admin/clients"
 
+// newClientPath is not below the list: a client may be called new.
+const newClientPath = "/admin/new-client"
+
 // adminClientRoutes returns the routes of the pages of clients.
 func (p *Pages) adminClientRoutes() []web.Route {
 	return []web.Route{
@@ -50,20 +53,30 @@ type clientRow struct {
 
 // adminClients answers GET /admin/clients?search=&cursor=.
 func (p *Pages) adminClients(w *web.Reply, r *http.Request) error {
+	query := r.URL.Query()
+	kept := filters(query, "search")
+
 	var clients []jeton.Client
-	if err := p.call(w, r, http.MethodGet, "/clients", nil, nil, &clients); err != nil {
+	next, err := p.list(w, r, "/clients", prefixed(kept), query.Get("cursor"), &clients)
+	if err != nil {
 		return err
 	}
 
-	query := r.URL.Query()
-	v := adminClientsPage(filters(query, "search"), query.Get("cursor"), clients)
+	v := adminClientsPage(kept, query.Get("cursor"), next, clients)
 
 	return p.show(w, r, http.StatusOK, "admin/clients", v)
 }
 
-// adminClientsPage returns a page of the list, which the API returns whole, by name. The cursor is the last name of the
-// page before.
-func adminClientsPage(kept url.Values, shown string, clients []jeton.Client) adminClientsView {
+// prefixed returns the query of the API for names that begin with the search.
+func prefixed(kept url.Values) url.Values {
+	if !kept.Has("search") {
+		return url.Values{}
+	}
+	return url.Values{"prefix": {kept.Get("search")}}
+}
+
+// adminClientsPage returns a page of the list.
+func adminClientsPage(kept url.Values, shown, next string, clients []jeton.Client) adminClientsView {
 	v := adminClientsView{
 		Search: Field{
 			Name:         "search",
@@ -72,26 +85,19 @@ func adminClientsPage(kept url.Values, shown string, clients []jeton.Client) adm
 			Type:         "search",
 			Autocomplete: "off",
 			NoCapitals:   true,
+			MaxLength:    256,
 		},
 		Filtered: len(kept) > 0,
 		Empty: Empty{
 			Text:   text("admin.clients.empty"),
-			Action: &Link{Text: text("admin.clients.new"), URL: adminClientsPath + "/new"},
+			Action: &Link{Text: text("admin.clients.new"), URL: newClientPath},
 		},
 	}
 	if v.Filtered {
 		v.Empty = Empty{Text: text("admin.clients.none", Strong(kept.Get("search")))}
 	}
 
-	next := ""
 	for _, c := range clients {
-		if c.Name <= shown || !strings.Contains(c.Name, kept.Get("search")) {
-			continue
-		}
-		if len(v.Clients) == adminPageSize {
-			next = v.Clients[adminPageSize-1].Name
-			break
-		}
 		v.Clients = append(v.Clients, newClientRow(c))
 	}
 	v.Pager = pagerOf(adminClientsPath, kept, shown, next, "cursor")
@@ -332,18 +338,13 @@ type clientKeyRow struct {
 
 // readClient returns the view of the client in the path.
 func (p *Pages) readClient(w *web.Reply, r *http.Request) (adminClientView, error) {
-	var clients []jeton.Client
-	if err := p.call(w, r, http.MethodGet, "/clients", nil, nil, &clients); err != nil {
+	var c jeton.Client
+	path := "/clients/" + url.PathEscape(r.PathValue("name"))
+	if err := p.call(w, r, http.MethodGet, path, nil, nil, &c); err != nil {
 		return adminClientView{}, err
 	}
 
-	for _, c := range clients {
-		if c.Name == r.PathValue("name") {
-			return p.adminClientPage(c), nil
-		}
-	}
-
-	return adminClientView{}, jeton.ErrNotFound
+	return p.adminClientPage(c), nil
 }
 
 // adminClientPage returns the page of a client.

@@ -1,8 +1,11 @@
 package pages_test
 
 import (
+	"fmt"
+	"html"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -109,4 +112,48 @@ func TestLettingAUserSignInAgain(t *testing.T) {
 	if a.Status != http.StatusBadRequest {
 		t.Errorf("a button that is not there: got %d, want 400", a.Status)
 	}
+}
+
+// TestTheListOfClientsHasPages makes three clients more than a page shows. All are found by the links of the pages.
+func TestTheListOfClientsHasPages(t *testing.T) {
+	s := jetontest.Start(t, adminConf)
+	v := newAdmin(t, s)
+
+	for i := range 50 + 3 {
+		s.MustControl(http.MethodPost, "/api/v1/clients", map[string]any{
+			"name":   fmt.Sprintf("job-%02d", i),
+			"secret": true,
+		}, nil)
+	}
+
+	next := regexp.MustCompile(`href="(/admin/clients\?[^"]+)" rel="next"`)
+	for _, tc := range []struct {
+		name, path string
+		pages      []string // first and last client of each
+	}{
+		{"all", "/admin/clients", []string{"job-00 job-49", "job-50 nightly"}},
+		{"by the beginning of the name", "/admin/clients?search=JOB-5", []string{"job-50 job-52"}},
+	} {
+		var got []string
+		for path := tc.path; path != ""; {
+			body := v.see(path)
+			names := regexp.MustCompile(`class="name" href="[^"]+">([^<]+)`).FindAllStringSubmatch(body, -1)
+			if len(names) == 0 {
+				t.Fatalf("%s: %s shows no client", tc.name, path)
+			}
+			got = append(got, names[0][1]+" "+names[len(names)-1][1])
+
+			path = ""
+			if m := next.FindStringSubmatch(body); m != nil {
+				path = html.UnescapeString(m[1])
+			}
+		}
+
+		if !slices.Equal(got, tc.pages) {
+			t.Errorf("%s: the pages have %q, want %q", tc.name, got, tc.pages)
+		}
+	}
+
+	v.see("/admin/clients?search=x", "No name of a client begins with")
+	v.see("/admin/clients/job-07", "job-07")
 }

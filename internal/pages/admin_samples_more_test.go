@@ -168,9 +168,9 @@ func adminClientSamples() map[string][]any {
 
 	return map[string][]any{
 		"admin/clients": {
-			adminClientsPage(url.Values{}, "", nil),
-			adminClientsPage(url.Values{"search": {hostile}}, "", nil),
-			adminClientsPage(url.Values{}, "a", []jeton.Client{declared, c, only, odd}),
+			adminClientsPage(url.Values{}, "", "", nil),
+			adminClientsPage(url.Values{"search": {hostile}}, "", "", nil),
+			adminClientsPage(url.Values{}, "a", "b", []jeton.Client{declared, c, only, odd}),
 		},
 		"admin/client-new": {p.newClientForm(url.Values{"secret": {"1"}}), typed},
 		"admin/client": {

@@ -109,28 +109,6 @@ func TestAccessRulesInWords(t *testing.T) {
 	}
 }
 
-func TestAPageOfClientsGoesOnAfterTheLast(t *testing.T) {
-	var clients []jeton.Client
-	for i := range adminPageSize + 3 {
-		clients = append(clients, jeton.Client{Name: "c" + string(rune('0'+i/10)) + string(rune('0'+i%10))})
-	}
-
-	first := adminClientsPage(url.Values{}, "", clients)
-	if len(first.Clients) != adminPageSize || first.Pager.Next != "/admin/clients?cursor=c49" {
-		t.Errorf("the first page has %d clients and leads to %q", len(first.Clients), first.Pager.Next)
-	}
-
-	last := adminClientsPage(url.Values{}, "c49", clients)
-	if len(last.Clients) != 3 || last.Pager.Next != "" || last.Pager.First != "/admin/clients" {
-		t.Errorf("the last page has %d clients and the links %+v", len(last.Clients), last.Pager)
-	}
-
-	none := adminClientsPage(url.Values{"search": {"x"}}, "", clients)
-	if len(none.Clients) != 0 || none.Empty.Text.Key != "admin.clients.none" {
-		t.Errorf("a search without a result has %d clients and says %v", len(none.Clients), none.Empty.Text)
-	}
-}
-
 func TestTheStateOfAKeyOfAClient(t *testing.T) {
 	hour := time.Hour
 	for _, tc := range []struct {

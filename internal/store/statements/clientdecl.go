@@ -18,9 +18,9 @@ import (
 // DeclareClients implements client.Store.
 func (db *Store) DeclareClients(ctx context.Context, declared []client.Client, s client.Step) error {
 	// Nothing to do is the common case, and a start without a write is a fast one.
-	stored, err := db.ListClients(ctx)
+	stored, err := allClients(ctx, db.engine)
 	if err != nil {
-		return err
+		return Unavailable(err)
 	}
 	if len(declaringClients.plan(stored, declared)) == 0 {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/client"
@@ -19,12 +20,17 @@ import (
 
 // selectClients reads clients with their keys in one statement, so that both are of one
 // moment. A client without keys has one row.
-var selectClients = "SELECT " + of("c", "id, "+clientColumns) + `,
+var selectClients = selectClientsOf("clients")
+
+// selectClientsOf is selectClients from some of the clients.
+func selectClientsOf(clients string) string {
+	return "SELECT " + of("c", "id, "+clientColumns) + `,
   k.public, k.retired, k.opens, k.closes, k.created
-FROM clients c LEFT JOIN client_keys k ON k.client = c.id `
+FROM ` + clients + ` c LEFT JOIN client_keys k ON k.client = c.id `
+}
 
 // inOrder has the rows of one client beside each other, as scanClients needs them.
-const inOrder = " ORDER BY c.name, k.created, k.kid"
+const inOrder = " ORDER BY c.folded, k.created, k.kid"
 
 // scanClients reads what selectClients chose.
 func scanClients(rows Rows) ([]client.Client, error) {
@@ -143,8 +149,19 @@ func (db *Store) FindClient(ctx context.Context, name string) (client.Client, er
 }
 
 // ListClients implements client.Store.
-func (db *Store) ListClients(ctx context.Context) ([]client.Client, error) {
-	list, err := allClients(ctx, db.engine)
+func (db *Store) ListClients(ctx context.Context, p client.Page) ([]client.Client, error) {
+	// No text that begins with the prefix is after it and the last code point.
+	end := p.Prefix + string(unicode.MaxRune)
+	page := "(SELECT id, " + clientColumns + " FROM clients WHERE folded >= $1 AND folded < $2 AND folded > $3 " +
+		"ORDER BY folded LIMIT $4)"
+
+	rows, err := db.engine.Query(ctx, selectClientsOf(page)+inOrder, p.Prefix, end, p.After, p.Limit)
+	if err != nil {
+		return nil, Unavailable(err)
+	}
+
+	list, err := scanClients(rows)
+
 	return list, Unavailable(err)
 }
 

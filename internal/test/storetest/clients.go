@@ -3,7 +3,6 @@ package storetest
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -208,28 +207,53 @@ func sharedNames(t *testing.T, s Store) {
 // clientsListed adds in another order than that of the names, and gives clients different
 // numbers of keys, which are rows of one query.
 func clientsListed(t *testing.T, s Store) {
-	list, err := s.ListClients(t.Context())
+	list, err := s.ListClients(t.Context(), client.Page{Limit: 10})
 	must(t, err)
 
 	if len(list) != 0 {
 		t.Errorf("list of an empty store = %v, want none", list)
 	}
 
-	want := []clientView{
-		view(clientAdded(t, s, "c", "one", "two")),
-		view(clientAdded(t, s, "a")),
-		view(clientAdded(t, s, "b", "one")),
+	views := map[string]clientView{}
+	for name, keys := range map[string][]string{
+		"job-c": {"one", "two"},
+		"job-a": nil,
+		"Job-b": {"one"},
+		"jobs":  nil,
+		"z":     nil,
+	} {
+		views[name] = view(clientAdded(t, s, name, keys...))
 	}
 
-	slices.SortFunc(want, func(a, b clientView) int { return strings.Compare(a.Public.Name, b.Public.Name) })
-	list, err = s.ListClients(t.Context())
-	must(t, err)
-	got := []clientView{}
-	for _, c := range list {
-		got = append(got, view(c))
-	}
+	for _, tc := range []struct {
+		name string
+		page client.Page
+		want []string
+	}{
+		{"all of them", client.Page{Limit: 10}, []string{"job-a", "Job-b", "job-c", "jobs", "z"}},
+		{"the first page", client.Page{Limit: 2}, []string{"job-a", "Job-b"}},
+		{"the next page", client.Page{After: "job-b", Limit: 2}, []string{"job-c", "jobs"}},
+		{"by the beginning of the name", client.Page{Prefix: "job-", Limit: 10}, []string{"job-a", "Job-b", "job-c"}},
+		{
+			"the next page by the beginning",
+			client.Page{Prefix: "job-", After: "job-a", Limit: 1},
+			[]string{"Job-b"},
+		},
+		{"no name begins so", client.Page{Prefix: "y", Limit: 10}, nil},
+	} {
+		list, err := s.ListClients(t.Context(), tc.page)
+		must(t, err)
 
-	same(t, "the list", got, want)
+		var got, want []clientView
+		for _, c := range list {
+			got = append(got, view(c))
+		}
+		for _, name := range tc.want {
+			want = append(want, views[name])
+		}
+
+		same(t, tc.name, got, want)
+	}
 }
 
 // clientChanges changes one field at a time. Only what ends tokens makes the version grow.

@@ -416,7 +416,10 @@ func Closed(t *testing.T, open Open) {
 			return s.ChangeClient(ctx, "job", client.Change{End: true}, client.Step{Now: noon})
 		}},
 		{"RemoveClient", func(ctx context.Context) error { return s.RemoveClient(ctx, "job", client.Step{Now: noon}) }},
-		{"ListClients", func(ctx context.Context) error { _, err := s.ListClients(ctx); return err }},
+		{"ListClients", func(ctx context.Context) error {
+			_, err := s.ListClients(ctx, client.Page{Limit: 1})
+			return err
+		}},
 		{
 			"DeclareClients",
 			func(ctx context.Context) error { return s.DeclareClients(ctx, nil, client.Step{Now: noon}) },
