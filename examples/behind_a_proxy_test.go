@@ -80,6 +80,13 @@ func certified(t *testing.T) string {
 		t.Fatalf("openssl ended with code %d: %s", code, made.Err)
 	}
 
+	// nginx opens what it listens on, also to check a file.
+	site, err := os.ReadFile(filepath.Join(dir, "nginx.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listens := strings.Replace(string(site), "listen 443 ssl;", "listen unix:nginx.sock ssl;", 1)
+
 	// HAProxy has both in one file, and the others take that for the certificate.
 	var pair []byte
 	for _, name := range []string{"reports.crt", "reports.key"} {
@@ -98,11 +105,18 @@ func certified(t *testing.T) string {
 		modules += "LoadModule " + name + "_module /usr/lib/apache2/modules/mod_" + name + ".so\n"
 	}
 
+	// Nothing outside of the folder, which only root could write.
+	nginx := "pid nginx.pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\ninclude nginx.conf;\n"
+	for _, name := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		nginx += name + "_temp_path tmp-" + name + ";\n"
+	}
+
 	const secrets = "OIDCClientSecret s3cret\nOIDCOAuthClientSecret s3cret\nOIDCCryptoPassphrase 0123456789abcdef\n"
 	for name, text := range map[string]string{
 		"reports.pem":       string(pair),
 		"reports.secrets":   secrets,
-		"whole.conf":        "pid nginx.pid;\nerror_log stderr;\nevents {}\nhttp { include nginx.conf; }\n",
+		"nginx.conf":        listens,
+		"whole.conf":        nginx + "}\n",
 		"whole-apache.conf": modules + "Include apache.conf\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
