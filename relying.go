@@ -8,6 +8,13 @@ type RelyingParty struct {
 	RedirectURIs           []string `json:"redirect_uris"`
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
 
+	// BackchannelLogoutURI gets a logout token for each session of a user that ends (OpenID Connect Back-Channel Logout
+	// 1.0), with sub and sid.
+	BackchannelLogoutURI string `json:"backchannel_logout_uri,omitempty"`
+	// PrivateNetwork allows that address to be on the machine of the server or in a private network, and to use plain
+	// http:// on that machine.
+	PrivateNetwork bool `json:"private_network,omitempty"`
+
 	// Public is a client that keeps no secret, such as a program on the user's machine.
 	Public bool `json:"public,omitempty"`
 	// PKCEOptional accepts authorization requests without PKCE (RFC 7636). A public client has no choice.

@@ -113,7 +113,15 @@ func (f *clientFlags) flags(c *cobra.Command) {
 	)
 	c.Flags().StringArrayVar(
 		&o.PostLogoutRedirectURIs, "post-logout-redirect-uri", nil,
-		"address for browsers after a sign-out by the client; not used yet (may be repeated)",
+		"address for browsers after a sign-out by the client (may be repeated)",
+	)
+	c.Flags().StringVar(
+		&o.BackchannelLogoutURI, "backchannel-logout-uri", "",
+		"https:// address that gets a logout token for each session of a user that ends",
+	)
+	c.Flags().BoolVar(
+		&o.PrivateNetwork, "private-network", false,
+		"that address may be on this machine or in a private network",
 	)
 	c.Flags().BoolVar(&o.Public, "public", false, "the client has no secret; PKCE protects its sign-ins")
 }
@@ -123,7 +131,7 @@ func (f *clientFlags) flags(c *cobra.Command) {
 func (f *clientFlags) run(c *cobra.Command, args []string) error {
 	if len(f.openid.RedirectURIs) > 0 {
 		f.request.OpenID = &f.openid
-	} else if f.openid.Public || len(f.openid.PostLogoutRedirectURIs) > 0 {
+	} else if f.openid.Public || len(f.openid.PostLogoutRedirectURIs) > 0 || f.openid.BackchannelLogoutURI != "" {
 		return usage{errors.New("give --redirect-uri, too: only a client that signs users in has the other flags")}
 	}
 

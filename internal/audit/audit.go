@@ -66,6 +66,7 @@ const (
 	Login           = "login"
 	Logout          = "logout"
 	LogoutAll       = "logout.all"
+	LogoutSend      = "logout.send"
 	Request         = "request"
 	SessionEnd      = "session.end"
 	SessionProve    = "session.prove"

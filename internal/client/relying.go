@@ -9,6 +9,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/naming"
+	"github.com/jeton-auth/jeton/internal/outbound"
 	"github.com/jeton-auth/jeton/internal/policy"
 )
 
@@ -56,6 +57,13 @@ func CheckRelying(in *jeton.RelyingParty) (*jeton.RelyingParty, error) {
 		out.Allow = &allow
 	}
 
+	if out.BackchannelLogoutURI != "" {
+		want := wantAddress(out.BackchannelLogoutURI, out.PrivateNetwork)
+		if want != "" {
+			return nil, invalidRelying("backchannel_logout_uri: want %s", want)
+		}
+	}
+
 	longest := int64(MaxRefresh / time.Second)
 	switch {
 	case out.Public && out.PKCEOptional:
@@ -75,6 +83,11 @@ func RefreshLifetime(p *jeton.RelyingParty) time.Duration {
 		return DefaultRefresh
 	}
 	return time.Duration(p.RefreshLifetime) * time.Second
+}
+
+// Backchannel returns what requests to a relying party may reach.
+func Backchannel(p *jeton.RelyingParty) outbound.Target {
+	return outbound.Target{Private: p.PrivateNetwork}
 }
 
 // invalidRelying returns jeton.ErrInvalid with a text.

@@ -27,21 +27,12 @@ const (
 
 // check returns jeton.ErrInvalid for what cannot be a source.
 func (s Source) check() error {
-	u, err := url.Parse(s.URL)
-	if err != nil || u.Host == "" || u.Opaque != "" {
-		return errSource("url", "a whole URL, https://host/path")
-	}
+	want := wantAddress(s.URL, s.Private)
 
+	var err error
 	switch {
-	case u.User != nil:
-		return errSource("url", "one without a user name and a password")
-	case u.Fragment != "":
-		return errSource("url", "one without a fragment (#)")
-	case u.Scheme == "http" && !(s.Private && outbound.Loopback(u.Hostname())):
-		// Without TLS, another host could answer with its own keys and act as the client.
-		return errSource("url", "https://; http:// is only for localhost, with the option for private addresses")
-	case u.Scheme != "https" && u.Scheme != "http":
-		return errSource("url", "https://")
+	case want != "":
+		return errSource("url", want)
 	case s.Format != FormatJWKS && s.Format != FormatPEM:
 		return errSource("format", FormatJWKS+" or "+FormatPEM)
 	case s.Alg != "" && s.Format != FormatPEM:
@@ -55,6 +46,28 @@ func (s Source) check() error {
 	}
 
 	return err
+}
+
+// wantAddress returns what an address must be that requests are sent to, or "" if it is that.
+func wantAddress(address string, private bool) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.Opaque != "" {
+		return "a whole URL, https://host/path"
+	}
+
+	switch {
+	case u.User != nil:
+		return "one without a user name and a password"
+	case u.Fragment != "":
+		return "one without a fragment (#)"
+	case u.Scheme == "http" && !(private && outbound.Loopback(u.Hostname())):
+		// Without TLS, another host could answer with its own keys and act as the client, or read a logout token.
+		return "https://; http:// is only for localhost, with the option for private addresses"
+	case u.Scheme != "https" && u.Scheme != "http":
+		return "https://"
+	}
+
+	return ""
 }
 
 // errSource names the key of the configuration, and never the URL, which may hold a

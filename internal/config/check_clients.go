@@ -210,29 +210,33 @@ func (c checker) keySource(s *KeySource) {
 		return
 	}
 
-	u, err := url.Parse(s.URL)
+	c.outbound(&s.URL, s.PrivateNetwork, "replace a key", "jwks.json")
+	if strings.HasPrefix(s.URL, "http://") && s.CA != "" {
+		c.Fault(&s.CA, "set for an http:// url; remove it, or use https://")
+	}
+}
+
+// outbound checks an address that requests are sent to. An attacker on the network can do what is named, without TLS.
+func (c checker) outbound(at *string, private bool, attack, example string) {
+	u, err := url.Parse(*at)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil ||
-		strings.Contains(s.URL, "#") {
-		c.Fault(&s.URL, "invalid URL: want one such as https://app.example.org/jwks.json")
+		strings.Contains(*at, "#") {
+		c.Fault(at, "invalid URL: want one such as https://app.example.org/%s", example)
 		return
 	}
 
-	if u.Scheme == "http" && !s.PrivateNetwork {
+	if u.Scheme == "http" && !private {
 		c.Fault(
-			&s.URL,
-			"invalid URL: want https://, since anyone on the network could replace a key, or private_network: true",
+			at, "invalid URL: want https://, since anyone on the network could %s, or private_network: true", attack,
 		)
 	}
-	if u.Scheme == "http" && s.CA != "" {
-		c.Fault(&s.CA, "set for an http:// url; remove it, or use https://")
-	}
 
-	// A fetch of keys must not become a request to an internal service (SSRF). Host names are checked
-	// after they are resolved, by the code that fetches.
+	// It must not become a request to an internal service (SSRF). Host names are checked after they are resolved, by
+	// the code that sends.
 	address, err := netip.ParseAddr(u.Hostname())
-	if err == nil && !s.PrivateNetwork && (address.IsLoopback() || address.IsPrivate() ||
+	if err == nil && !private && (address.IsLoopback() || address.IsPrivate() ||
 		address.IsLinkLocalUnicast() || address.IsUnspecified()) {
-		c.Fault(&s.URL, "invalid URL: want a public address, or private_network: true")
+		c.Fault(at, "invalid URL: want a public address, or private_network: true")
 	}
 }
 

@@ -23,6 +23,10 @@ func (c checker) openID(one *Client) {
 		}
 	}
 
+	if o.BackchannelURI != "" {
+		c.outbound(&o.BackchannelURI, o.PrivateNetwork, "read when users sign out", "backchannel-logout")
+	}
+
 	if o.Public && (c.Has(&one.SecretHash) || len(one.Keys) > 0 || one.KeySource != nil) {
 		c.Fault(&o.Public, "set for a client with a secret or a key, which it must prove; remove one of them")
 	}

@@ -23,6 +23,8 @@ type Client struct {
 type OpenID struct {
 	RedirectURIs    []string    `yaml:"redirect_uris" required:"true" doc:"Addresses that browsers may be sent back to, compared as text. http://127.0.0.1/PATH and http://[::1]/PATH may be used with any port (RFC 8252)."`
 	PostLogoutURIs  []string    `yaml:"post_logout_redirect_uris" absent:"none" doc:"Addresses that browsers may return to after a sign-out that the client asked for, compared as redirect_uris are."`
+	BackchannelURI  string      `yaml:"backchannel_logout_uri" absent:"none" doc:"https:// address that gets a logout token for each session of a user that ends (Back-Channel Logout)."`
+	PrivateNetwork  bool        `yaml:"private_network" doc:"backchannel_logout_uri may be on this machine or in a private network, and may use plain http:// on this machine."`
 	Public          bool        `yaml:"public" doc:"The client keeps no secret, as a program on the user's machine or a page without a server."`
 	RequirePKCE     bool        `yaml:"require_pkce" default:"true" doc:"Refuse authorization requests without PKCE (S256). A public client needs it always."`
 	IDTokenAlg      string      `yaml:"id_token_algorithm" default:"RS256" enum:"RS256,ES256,EdDSA" doc:"Signing algorithm of ID tokens."`

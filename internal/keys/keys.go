@@ -40,6 +40,7 @@ type Kind string
 const (
 	Access    Kind = "access"    // access tokens (RFC 9068)
 	ID        Kind = "id"        // ID tokens (OpenID Connect Core 1.0, section 2)
+	Logout    Kind = "logout"    // logout tokens (OpenID Connect Back-Channel Logout 1.0, section 2.4)
 	Assertion Kind = "assertion" // what proves to a service that a request was admitted, and whose it is
 )
 
@@ -50,6 +51,8 @@ func (k Kind) typ() string {
 		return "at+jwt"
 	case ID:
 		return "JWT"
+	case Logout:
+		return "logout+jwt"
 	case Assertion:
 		return "jeton-assertion+jwt"
 	}

@@ -349,7 +349,7 @@ func TestInvalidNeedsAreRefused(t *testing.T) {
 	for name, n := range map[string]keys.Needs{
 		"an algorithm that keys are not made for": needs(keys.Pair{Kind: keys.Access, Alg: jose.RS512}),
 		"no algorithm":                 needs(keys.Pair{Kind: keys.Access}),
-		"a kind that is not there":     needs(keys.Pair{Kind: "logout", Alg: jose.ES256}),
+		"a kind that is not there":     needs(keys.Pair{Kind: "refresh", Alg: jose.ES256}),
 		"nothing kept":                 {Pairs: []keys.Pair{ec}, RotateEvery: every, PublishFor: publishFor},
 		"published for less than zero": {Pairs: []keys.Pair{ec}, PublishFor: -1, Keep: keep},
 	} {

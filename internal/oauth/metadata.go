@@ -36,9 +36,13 @@ type metadata struct {
 
 // openIDMetadata are the members for relying parties (OpenID Connect Discovery 1.0, section 3).
 type openIDMetadata struct {
-	Authorization    string   `json:"authorization_endpoint"`
-	Userinfo         string   `json:"userinfo_endpoint"`
-	EndSession       string   `json:"end_session_endpoint"` // RP-Initiated Logout 1.0, section 2.1
+	Authorization string `json:"authorization_endpoint"`
+	Userinfo      string `json:"userinfo_endpoint"`
+	EndSession    string `json:"end_session_endpoint"` // RP-Initiated Logout 1.0, section 2.1
+	// Back-Channel Logout 1.0, section 2.1: each logout token has a sid.
+	Backchannel        bool `json:"backchannel_logout_supported"`
+	BackchannelSession bool `json:"backchannel_logout_session_supported"`
+
 	Scopes           []string `json:"scopes_supported"`
 	Claims           []string `json:"claims_supported"`
 	ResponseModes    []string `json:"response_modes_supported"`
@@ -65,17 +69,19 @@ func (s *Server) describeOpenID(m *metadata) {
 	}
 
 	m.openIDMetadata = &openIDMetadata{
-		Authorization:    s.conf.URL + pathAuthorize,
-		Userinfo:         s.conf.URL + pathUserinfo,
-		EndSession:       s.conf.URL + pathLogout,
-		Scopes:           openid.Scopes(),
-		Claims:           append(openid.ClaimNames(), openid.TokenClaims()...),
-		ResponseModes:    []string{"query"},
-		SubjectTypes:     []string{"public"},
-		IDTokenAlgs:      algs,
-		ChallengeMethods: []string{"S256"},
-		Prompts:          []string{"none", "login", "select_account"},
-		IssParameter:     true,
+		Authorization:      s.conf.URL + pathAuthorize,
+		Userinfo:           s.conf.URL + pathUserinfo,
+		EndSession:         s.conf.URL + pathLogout,
+		Backchannel:        true,
+		BackchannelSession: true,
+		Scopes:             openid.Scopes(),
+		Claims:             append(openid.ClaimNames(), openid.TokenClaims()...),
+		ResponseModes:      []string{"query"},
+		SubjectTypes:       []string{"public"},
+		IDTokenAlgs:        algs,
+		ChallengeMethods:   []string{"S256"},
+		Prompts:            []string{"none", "login", "select_account"},
+		IssParameter:       true,
 	}
 }
 

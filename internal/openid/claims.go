@@ -1,8 +1,9 @@
-// Package openid makes the claims of users and the ID tokens of OpenID Connect Core 1.0.
+// Package openid makes the claims of users and the ID tokens of OpenID Connect Core 1.0, and sends logout tokens.
 //
 // A claim is in the answer of the userinfo endpoint if its scope was granted. An ID token is signed with a key that
-// signs nothing else, so it never passes as an access token. Who may get one is for package signin, and requests are
-// read in package oauth.
+// signs nothing else, so it never passes as an access token. A relying party gets a logout token for each sign-in
+// session that ends, also if this process is killed: see Sender. Who may get an ID token is for package signin, and
+// requests are read in package oauth.
 package openid
 
 import (

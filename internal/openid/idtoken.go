@@ -39,29 +39,32 @@ func AccessHash(token jeton.Secret) string {
 
 // Sign signs an ID token. A key that is missing is made: it takes a second for RSA.
 func (t IDToken) Sign(ctx context.Context, ring *keys.Ring, alg jose.Alg) (string, error) {
-	claims, err := json.Marshal(t)
+	return signed(ctx, ring, keys.Pair{Kind: keys.ID, Alg: alg}, t)
+}
+
+// signed signs claims as a token of a kind.
+func signed(ctx context.Context, ring *keys.Ring, pair keys.Pair, claims any) (string, error) {
+	payload, err := json.Marshal(claims)
 	if err != nil {
-		return "", fmt.Errorf("claims of ID token: %w", err)
+		return "", fmt.Errorf("claims of %s token: %w", pair.Kind, err)
 	}
 
 	// Keys that were revoked on another node must not sign any more.
 	if err := ring.Fresh(ctx); err != nil {
-		return "", fmt.Errorf("sign ID token: %w", err)
+		return "", fmt.Errorf("sign %s token: %w", pair.Kind, err)
 	}
-
-	pair := keys.Pair{Kind: keys.ID, Alg: alg}
 	if err := ring.Ensure(ctx, pair); err != nil {
-		return "", fmt.Errorf("sign ID token: %w", err)
+		return "", fmt.Errorf("sign %s token: %w", pair.Kind, err)
 	}
 
 	key, err := ring.Signer(pair.Kind, pair.Alg)
 	if err != nil {
-		return "", fmt.Errorf("sign ID token: %w", err)
+		return "", fmt.Errorf("sign %s token: %w", pair.Kind, err)
 	}
 
-	text, err := key.Sign(claims)
+	text, err := key.Sign(payload)
 	if err != nil {
-		return "", fmt.Errorf("sign ID token: %w", err)
+		return "", fmt.Errorf("sign %s token: %w", pair.Kind, err)
 	}
 
 	return text, nil

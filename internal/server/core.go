@@ -21,6 +21,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/limit"
+	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/pages"
 	"github.com/jeton-auth/jeton/internal/password"
 	"github.com/jeton-auth/jeton/internal/session"
@@ -51,6 +52,8 @@ type core struct {
 	logins       *signin.Logins
 	counted      counted
 	secret       keys.Secret
+	logouts      *openid.Sender
+	logoutCount  *prometheus.CounterVec
 	invalidation prometheus.Histogram
 }
 
@@ -123,7 +126,23 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 		return err
 	}
 
+	k.openLogouts(c)
+
 	return patiently(ctx, c.Log, func() error { return k.openLogins(ctx, c, conf) })
+}
+
+// openLogouts opens the sender of logout tokens.
+func (k *core) openLogouts(c Config) {
+	k.logoutCount = newLogoutCounter()
+	k.logouts = openid.NewSender(openid.SenderConfig{
+		Store:   k.db,
+		Clients: k.clients,
+		Ring:    k.keys,
+		Audit:   k.audit,
+		Now:     c.Now,
+		Log:     c.Log,
+		Count:   func(outcome string) { k.logoutCount.WithLabelValues(outcome).Inc() },
+	})
 }
 
 // openTokens opens the signing keys, the tokens and the tickets.
@@ -223,6 +242,7 @@ func (k *core) run(ctx context.Context, log *slog.Logger) {
 		"tokens":   k.tokens.Run,
 		"tickets":  k.tickets.Run,
 		"hasher":   k.hasher.Run,
+		"logouts":  k.logouts.Run,
 	} {
 		wg.Go(func() {
 			if err := work(ctx); err != nil && !errors.Is(err, context.Canceled) {

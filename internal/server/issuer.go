@@ -49,9 +49,16 @@ func needs(conf *config.Config) keys.Needs {
 		if c.OpenID == nil {
 			continue
 		}
-		pair := keys.Pair{Kind: keys.ID, Alg: jose.Alg(c.OpenID.IDTokenAlg)}
-		if !slices.Contains(n.Pairs, pair) {
-			n.Pairs = append(n.Pairs, pair)
+		kinds := []keys.Kind{keys.ID}
+		if c.OpenID.BackchannelURI != "" {
+			kinds = append(kinds, keys.Logout)
+		}
+
+		for _, kind := range kinds {
+			pair := keys.Pair{Kind: kind, Alg: jose.Alg(c.OpenID.IDTokenAlg)}
+			if !slices.Contains(n.Pairs, pair) {
+				n.Pairs = append(n.Pairs, pair)
+			}
 		}
 	}
 
@@ -134,6 +141,8 @@ func relyingParty(o *config.OpenID) *jeton.RelyingParty {
 	p := &jeton.RelyingParty{
 		RedirectURIs:           o.RedirectURIs,
 		PostLogoutRedirectURIs: o.PostLogoutURIs,
+		BackchannelLogoutURI:   o.BackchannelURI,
+		PrivateNetwork:         o.PrivateNetwork,
 		Public:                 o.Public,
 		PKCEOptional:           !o.RequirePKCE,
 		Algorithm:              o.IDTokenAlg,

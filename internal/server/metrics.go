@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/store/postgres"
 	"github.com/jeton-auth/jeton/internal/web"
 
@@ -50,6 +51,7 @@ func newMetrics(version string, k *core) *metrics {
 	}
 
 	m.registry.MustRegister(
+		k.logoutCount,
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "jeton_audit_lost_total",
 			Help: "Audit events that were dropped because they came too fast; the audit log has their number.",
@@ -76,6 +78,19 @@ func (m *metrics) countLost(lines, requests func() int64) {
 		Name: "jeton_log_lost_total",
 		Help: "Log lines that could not be written, for example because their reader has gone.",
 	}, func() float64 { return float64(lines() + requests()) }))
+}
+
+// newLogoutCounter counts logout tokens for relying parties.
+func newLogoutCounter() *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "jeton_backchannel_logouts_total",
+		Help: "Logout tokens for relying parties, by outcome: sent; failed, and tried again for an hour; given_up.",
+	}, []string{"outcome"})
+	for _, outcome := range []string{openid.LogoutSent, openid.LogoutFailed, openid.LogoutGivenUp} {
+		c.WithLabelValues(outcome)
+	}
+
+	return c
 }
 
 // newInvalidationHistogram measures how long changes take to reach all nodes.

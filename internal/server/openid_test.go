@@ -24,6 +24,8 @@ clients:
     openid:
       redirect_uris: ["https://wiki.example/done?app=1", "https://wiki.example/done"]
       post_logout_redirect_uris: ["https://wiki.example/bye", "https://wiki.example/bye?app=1"]
+      backchannel_logout_uri: ${WIKI_LOGOUT:-}
+      private_network: true
       id_token_algorithm: ES256
   - name: cli
     openid: {redirect_uris: ["http://127.0.0.1/done"], public: true, id_token_algorithm: EdDSA}

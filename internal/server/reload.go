@@ -142,6 +142,7 @@ func (s *Server) store(
 	s.core.tokens.SetMaxPerUser(conf.PersonalTokens.MaxPerUser)
 	if conf.Issuer != nil {
 		s.core.tokens.SetIssuer(conf.Issuer.URL)
+		s.core.logouts.SetIssuer(conf.Issuer.URL)
 	}
 
 	return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/store/move"
 	"github.com/jeton-auth/jeton/internal/store/postgres"
@@ -34,6 +35,7 @@ type store interface {
 	sweep.Store
 	keys.Store
 	ticket.Store
+	openid.LogoutStore
 	move.Source // for backups
 	// Restored returns when the store was last restored, or the zero time.
 	Restored(ctx context.Context) (time.Time, error)

@@ -144,17 +144,7 @@ func (l *Logins) redeem(
 	req RelyingRequest,
 	trail *auditTrail,
 ) (Relied, error) {
-	hash := secret.HashOf(req.Code)
-
-	code, err := l.tickets.Take(ctx, ticket.Code, req.Code)
-	if errors.Is(err, jeton.ErrSpent) {
-		return Relied{}, l.burn(ctx, hash, trail)
-	}
-	if err := trail.check("code", "", err); err != nil {
-		return Relied{}, err
-	}
-
-	data, err := boundCode(code, serviceOf(c.Name), req.Redirect, req.Verifier, trail)
+	code, data, err := l.takeCode(ctx, c, req, trail)
 	if err != nil {
 		return Relied{}, err
 	}
@@ -192,7 +182,8 @@ func (l *Logins) redeem(
 			Client:    c.ID,
 			Login:     code.Login,
 			SessionID: parent.ID,
-			Code:      hash,
+			Subject:   acct.UUID,
+			Code:      secret.HashOf(req.Code),
 			Offline:   slices.Contains(data.Scopes, openid.ScopeOffline),
 			SignedIn:  out.SignedIn,
 			Methods:   strings.Join(parent.AMR, " "),
@@ -204,6 +195,26 @@ func (l *Logins) redeem(
 	}, trail.event(l.now(), nil))
 
 	return out, trail.check("grant", "", err)
+}
+
+// takeCode takes an authorization code that was made for this request.
+func (l *Logins) takeCode(
+	ctx context.Context,
+	c client.Client,
+	req RelyingRequest,
+	trail *auditTrail,
+) (ticket.Ticket, codeData, error) {
+	code, err := l.tickets.Take(ctx, ticket.Code, req.Code)
+	if errors.Is(err, jeton.ErrSpent) {
+		return code, codeData{}, l.burn(ctx, secret.HashOf(req.Code), trail)
+	}
+	if err := trail.check("code", "", err); err != nil {
+		return code, codeData{}, err
+	}
+
+	data, err := boundCode(code, serviceOf(c.Name), req.Redirect, req.Verifier, trail)
+
+	return code, data, err
 }
 
 // signedInAt returns when the user of a session was last proved (auth_time).

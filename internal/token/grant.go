@@ -26,6 +26,7 @@ type Grant struct {
 	Client    int64 // number of the client
 	Login     int64 // of the sign-in session
 	SessionID string
+	Subject   string      // the user, as the client knows it: for logout tokens, FindGrant leaves it out
 	Code      secret.Hash // of the code that it came from
 	Offline   bool        // it has refresh tokens, and outlives the sign-in session
 	SignedIn  time.Time   // when the user was proved

@@ -6,12 +6,12 @@ import (
 )
 
 // Level is the version of the list of tables. This program cannot keep the rows of a greater one.
-const Level = 8
+const Level = 9
 
 // firstSchema has the number of the schema with which each level began, from level 1 on, by Head.Engine.
 var firstSchema = map[string][Level]int{
-	"sqlite":   {5, 6, 7, 8, 10, 11, 12, 13},
-	"postgres": {1, 2, 3, 4, 6, 7, 8, 9},
+	"sqlite":   {5, 6, 7, 8, 10, 11, 12, 13, 14},
+	"postgres": {1, 2, 3, 4, 6, 7, 8, 9, 10},
 }
 
 // LevelOf returns the level of a schema of an engine, and 0 for one that is older than backups.
@@ -104,6 +104,7 @@ func tables() []table {
 		withKey("grants", 1, "code:blob number client login session:text offline:bool "+
 			"signed_in methods:text turn turned"),
 		withKey("identities", 2, "issuer:text subject:text account label:text created"),
+		withKey("relying_sessions", 2, "login client session:text subject:text due tries"),
 		withKey("uses", 2, "login budget used"),
 		withKey("assertions", 2, "issuer:text jti:blob expires"),
 		withNumber("revoked", "seq hash:blob until"),
@@ -126,6 +127,7 @@ var later = map[string]int{
 	"tokens.used":      6,
 	"grants":           7,
 	"identities":       8,
+	"relying_sessions": 9,
 }
 
 // tablesOf returns what a schema of a level has of it.

@@ -18,6 +18,7 @@ const (
 	keyColumns      = "kid, kind, alg, public, sealed, created, opens, retires, closes, revoked"
 	grantColumns    = "code, number, client, login, session, offline, signed_in, methods, turn, turned"
 	identityColumns = "issuer, subject, account, label, created"
+	relyingColumns  = "login, client, session, subject, due, tries"
 	endedColumns    = "hash, accessor, name, owner, at, actor, action"
 	auditColumns    = "at, request, actor, action, target, service, outcome, reason, source, checks"
 )

@@ -72,6 +72,7 @@ func distrust(ctx context.Context, tx Conn, now time.Time, out *Renewed) error {
 		{"DELETE FROM sessions", nil, &out.Sessions},
 		{"DELETE FROM tokens", nil, &out.Tokens},
 		{"DELETE FROM grants", nil, new(int64)},
+		{"UPDATE relying_sessions SET due = 0 WHERE due < 0", nil, new(int64)}, // they learn of the end
 		// As internal/keys revokes a key: it does not sign from now on, and is deleted when
 		// nothing that it signed can be valid.
 		{

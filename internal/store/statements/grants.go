@@ -34,6 +34,9 @@ func (db *Store) AddGrant(ctx context.Context, g token.Grant, access token.Recor
 		if err != nil {
 			return err
 		}
+		if err := addRelyingSession(ctx, tx, g); err != nil {
+			return err
+		}
 
 		return addAccess(ctx, tx, g.Number, access, ev)
 	})
@@ -183,36 +186,27 @@ func (db *Store) BurnCode(ctx context.Context, code secret.Hash, ev jeton.Event)
 
 // removeGrants deletes what belongs to grants among deleted tokens.
 func removeGrants(ctx context.Context, tx Conn, numbers []int64) error {
-	for len(numbers) > 0 {
-		n := min(together, len(numbers))
-		_, err := tx.Exec(ctx, "DELETE FROM grants WHERE number IN ("+places(n)+")", anys(numbers[:n])...)
-		if err != nil {
-			return err
-		}
-		numbers = numbers[n:]
-	}
-
-	return nil
+	return inBatches(numbers, func(some []int64) error {
+		_, err := tx.Exec(ctx, "DELETE FROM grants WHERE number IN ("+places(len(some))+")", anys(some)...)
+		return err
+	})
 }
 
 // endGrants ends the grants that came of sign-in sessions and do not outlive them, and returns the hashes of their
 // tokens.
 func endGrants(ctx context.Context, tx Conn, logins []int64) ([]secret.Hash, error) {
 	var all []secret.Hash
-	for len(logins) > 0 {
-		n := min(together, len(logins))
+
+	err := inBatches(logins, func(some []int64) error {
 		ended, err := endTokens(
 			ctx, tx, jeton.Event{},
-			"number IN (SELECT number FROM grants WHERE login IN ("+places(n)+") AND NOT offline)",
-			anys(logins[:n])...,
+			"number IN (SELECT number FROM grants WHERE login IN ("+places(len(some))+") AND NOT offline)",
+			anys(some)...,
 		)
-		if err != nil {
-			return nil, err
-		}
-
 		all = append(all, ended...)
-		logins = logins[n:]
-	}
 
-	return all, nil
+		return err
+	})
+
+	return all, err
 }

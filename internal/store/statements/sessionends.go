@@ -110,6 +110,10 @@ func endSessions(ctx context.Context, tx Conn, where string, args ...any) (ended
 		return endedFamilies{}, err
 	}
 
+	if err := announceEnd(ctx, tx, all.numbers); err != nil {
+		return endedFamilies{}, err
+	}
+
 	granted, err := endGrants(ctx, tx, all.numbers)
 	parents := all.numbers
 	for err == nil && len(parents) > 0 {

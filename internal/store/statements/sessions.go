@@ -397,9 +397,13 @@ func (db *Store) SweepSessions(ctx context.Context, before time.Time, limit int)
 			milli(before),
 		)
 
+		if err != nil {
+			return err
+		}
+
 		n = len(ended.numbers)
 
-		return err
+		return forgetRelying(ctx, tx, ended.numbers)
 	})
 	if err != nil {
 		return 0, err

@@ -1,8 +1,8 @@
 // Package storetest is the contract of a store, as tests.
 //
 // Every store runs all of it; no part is optional. It checks what the comments of the Store
-// interfaces promise: those of account, audit, client, count, keys, session, ticket and token. It
-// uses a store only through these interfaces. The tests of each store check how it behaves when its
+// interfaces promise: those of account, audit, client, count, keys, session, ticket, token and
+// openid. It uses a store only through these interfaces. The tests of each store check how it behaves when its
 // disk or its database fails.
 package storetest
 
@@ -21,6 +21,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/naming"
+	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
@@ -42,6 +43,7 @@ type Store interface {
 	sweep.Store
 	keys.Store
 	ticket.Store
+	openid.LogoutStore
 	Close() error
 }
 
@@ -60,6 +62,7 @@ func Run(t *testing.T, open Open) {
 		{"tickets", Tickets},
 		{"grants", Grants},
 		{"identities", Identities},
+		{"logouts", Logouts},
 		{"uses", Uses},
 		{"accounts", Accounts},
 		{"admins and prefixes", Admins},

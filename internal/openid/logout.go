@@ -1,0 +1,260 @@
+package openid
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
+)
+
+// Logout says that a relying party is to learn of the end of a sign-in session.
+type Logout struct {
+	Login    int64 // number of the login of the session
+	ClientID int64
+	Client   string
+	Session  string // sid
+	Subject  string // sub
+	Tries    int    // of this node and others, with the one that begins
+}
+
+// LogoutStore keeps the logouts that are to be sent. What ends a sign-in session makes them due, in the same step. Its
+// methods are safe for concurrent use, on many nodes.
+type LogoutStore interface {
+	Subscribe(func(change.Change))
+	// NextLogout returns when a logout is due, perhaps in the past, and whether there is one.
+	NextLogout(ctx context.Context) (at time.Time, waiting bool, err error)
+	// ClaimLogouts returns at most limit logouts that are due, and counts a try for each. It makes them due again
+	// after the time that again returns for that number of tries. Of many nodes, one gets each.
+	ClaimLogouts(ctx context.Context, now time.Time, limit int, again func(tries int) time.Duration) ([]Logout, error)
+	// DropLogout deletes a logout.
+	DropLogout(ctx context.Context, l Logout) error
+}
+
+const (
+	// logoutTimeout is how long a relying party may take to answer, from the first byte of the request on.
+	logoutTimeout = 5 * time.Second
+	// logoutsAtOnce bounds the requests of a node that are in progress.
+	logoutsAtOnce = 64
+	// logoutTries is how often a logout is sent: for about an hour, by retryLogout.
+	logoutTries = 13
+	// logoutPoll is how often a node looks for logouts of nodes that have stopped.
+	logoutPoll = time.Minute
+)
+
+// retryLogout returns how long after a try the next one begins. It is longer than logoutTimeout, so that no other node
+// sends while one still waits for the answer.
+func retryLogout(tries int) time.Duration {
+	const first, longest = 10 * time.Second, 10 * time.Minute
+	return min(first<<min(tries-1, 10), longest)
+}
+
+// Sender sends logout tokens to relying parties whose sessions have ended (OpenID Connect Back-Channel Logout 1.0). A
+// relying party may get one twice, after a crash, and none is lost. It is safe for concurrent use.
+type Sender struct {
+	conf   SenderConfig
+	wake   chan struct{}
+	issuer atomic.Pointer[string]
+}
+
+// SenderConfig is what NewSender needs.
+type SenderConfig struct {
+	Store   LogoutStore
+	Clients *client.Clients
+	Ring    *keys.Ring
+	Audit   *audit.Log
+	Now     func() time.Time
+	Log     *slog.Logger
+	Count   func(outcome string) // of each try
+}
+
+// The outcomes of a try.
+const (
+	LogoutSent    = "sent"
+	LogoutFailed  = "failed" // and tried again
+	LogoutGivenUp = "given_up"
+)
+
+// NewSender returns a sender. Run sends.
+func NewSender(c SenderConfig) *Sender {
+	s := &Sender{conf: c, wake: make(chan struct{}, 1)}
+
+	c.Store.Subscribe(func(ch change.Change) {
+		switch ch.Kind {
+		case change.Sessions, change.Users, change.All:
+			s.look()
+		}
+	})
+
+	return s
+}
+
+// look makes Run look for what is due.
+func (s *Sender) look() {
+	select {
+	case s.wake <- struct{}{}:
+	default: // it is about to
+	}
+}
+
+// SetIssuer sets the address of the issuer. Before the first call, nothing is sent.
+func (s *Sender) SetIssuer(url string) {
+	s.issuer.Store(&url)
+	s.look()
+}
+
+// Run sends what is due until ctx ends.
+func (s *Sender) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		wait, err := s.sendDue(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.conf.Log.Warn("send logout tokens", "error", err)
+		}
+
+		select {
+		case <-ctx.Done():
+		case <-s.wake:
+		case <-time.After(wait):
+		}
+	}
+
+	return nil
+}
+
+// sendDue sends what is due, and returns how long to wait for the next.
+func (s *Sender) sendDue(ctx context.Context) (time.Duration, error) {
+	issuer := s.issuer.Load()
+	if issuer == nil {
+		return logoutPoll, nil
+	}
+
+	for {
+		at, waiting, err := s.conf.Store.NextLogout(ctx)
+		if err != nil || !waiting {
+			return logoutPoll, err
+		}
+
+		now := s.conf.Now()
+		wait := at.Sub(now)
+		if wait > 0 {
+			return min(wait, logoutPoll), nil
+		}
+
+		list, err := s.conf.Store.ClaimLogouts(ctx, now, logoutsAtOnce, retryLogout)
+		if err != nil {
+			return logoutPoll, err
+		}
+		if len(list) == 0 {
+			return time.Second, nil // another node has claimed them
+		}
+
+		var all sync.WaitGroup
+		for _, l := range list {
+			all.Go(func() { s.deliver(ctx, *issuer, l) })
+		}
+		all.Wait()
+	}
+}
+
+// deliver sends one logout token, or gives it up.
+func (s *Sender) deliver(ctx context.Context, issuer string, l Logout) {
+	c, err := s.conf.Clients.FindForLogin(ctx, l.Client)
+	wanted := err != nil || c.ID == l.ClientID && !c.Disabled && c.OpenID != nil && c.OpenID.BackchannelLogoutURI != ""
+	if wanted && err == nil {
+		err = s.post(ctx, issuer, c, l)
+	}
+
+	switch {
+	case ctx.Err() != nil:
+		return // the server stops: this node or another one tries again
+	case !wanted:
+	case err == nil:
+		s.conf.Count(LogoutSent)
+	case l.Tries < logoutTries:
+		s.conf.Count(LogoutFailed)
+		s.conf.Log.Warn("logout token was not delivered", "client", l.Client, "try", l.Tries, "error", err)
+
+		return
+	default:
+		s.conf.Count(LogoutGivenUp)
+		s.conf.Audit.Record(jeton.Event{
+			Time:    s.conf.Now(),
+			Actor:   "client:" + l.Client,
+			Action:  audit.LogoutSend,
+			Target:  "session:" + l.Session,
+			Outcome: jeton.Code(jeton.ErrUnavailable),
+			Reason:  fmt.Sprintf("no logout token was accepted in %d tries: %v", l.Tries, err),
+		})
+	}
+
+	if err := s.conf.Store.DropLogout(ctx, l); err != nil {
+		s.conf.Log.Warn("delete logout that was sent", "client", l.Client, "error", err)
+	}
+}
+
+// post sends a logout token (OpenID Connect Back-Channel Logout 1.0, section 2.5).
+func (s *Sender) post(ctx context.Context, issuer string, c client.Client, l Logout) error {
+	ctx, cancel := context.WithTimeout(ctx, logoutTimeout)
+	defer cancel()
+
+	id, err := secret.ID("l_", s.conf.Now(), rand.Reader)
+	if err != nil {
+		return err
+	}
+
+	now := s.conf.Now()
+	text, err := logoutToken{
+		Issuer:   issuer,
+		Subject:  l.Subject,
+		Audience: c.Name,
+		Issued:   now.Unix(),
+		Expires:  now.Add(logoutLifetime).Unix(),
+		ID:       id,
+		Events:   map[string]struct{}{logoutEvent: {}},
+		Session:  l.Session,
+	}.sign(ctx, s.conf.Ring, client.IDTokenAlg(c.OpenID))
+	if err != nil {
+		return err
+	}
+
+	form := url.Values{"logout_token": {text}}.Encode()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.OpenID.BackchannelLogoutURI, strings.NewReader(form))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("User-Agent", "jeton")
+
+	by, err := client.Backchannel(c.OpenID).Client(r.URL.Scheme)
+	if err != nil {
+		return err
+	}
+
+	resp, err := by.Do(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+
+	// Read and not used: the connection ends in order. What is longer is cut off.
+	_, _ = io.CopyN(io.Discard, resp.Body, 16<<10)
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNoContent {
+		return errors.New("status " + resp.Status + "; want 200 or 204, and no redirect is followed")
+	}
+
+	return nil
+}
