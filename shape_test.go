@@ -41,6 +41,7 @@ var layers = map[string]int{
 	"internal/audit":      2,
 	"internal/count":      2,
 	"internal/web":        2,
+	"internal/acme":       3, // it compares host names
 	"internal/config":     3, // it checks hashes of passwords
 	"internal/account":    3,
 	"internal/client":     3,
