@@ -26,11 +26,14 @@ func (c checker) check() {
 	c.services()
 	c.forward()
 	c.redirect()
+	c.acme()
 	c.requestsFile()
 }
 
 // defaults sets the defaults that depend on other keys.
 func (c checker) defaults() {
+	c.acmeDefaults()
+
 	algorithm := ""
 	issuer := c.conf.Issuer
 	if issuer != nil {

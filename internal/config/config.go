@@ -9,7 +9,7 @@
 // # Files
 //
 //	config.go, service.go, clients.go, issuer.go,
-//	users.go, database.go     the keys: structs whose tags document them
+//	users.go, database.go, …  the keys: structs whose tags document them
 //	load.go, files.go         from a file to a Config, with the files that it names
 //	check.go, check_*.go      rules about several keys, one file for each section
 //	database_url.go           the URL of PostgreSQL, read as libpq does
@@ -43,6 +43,7 @@ type Config struct {
 	Limits         Limits    `yaml:"limits" doc:"Limits on connections and slow clients of services and of the authorization server."`
 	Shutdown       Shutdown  `yaml:"shutdown" doc:"How the server stops."`
 	TrustedProxies []Prefix  `yaml:"trusted_proxies" absent:"none" doc:"Addresses or CIDRs of proxies whose X-Forwarded-For, -Proto, -Host, -Port and -Prefix and X-Request-Id are trusted."`
+	ACME           *ACME     `yaml:"acme" absent:"off" doc:"Certificate authority that issues and renews the certificates of the services and the issuer that have TLS and no tls section, for each of their host names."`
 	Redirect       *Redirect `yaml:"redirect" short:"listen" absent:"off" doc:"Listener without TLS that sends browsers to the https:// address of the same host name: its address, or this mapping."`
 	Forward        *Forward  `yaml:"forward" absent:"off" doc:"Listener that decides for other proxies (forward-auth). A service without listen, with the url that a proxy serves, is decided there."`
 	HSTSMaxAge     Duration  `yaml:"hsts_max_age" default:"365d" min:"0s" max:"1095d" doc:"How long browsers remember to use TLS only (Strict-Transport-Security). Sent over TLS with a certificate that is not self-signed, and behind a trusted proxy that sends X-Forwarded-Proto: https. 0: not sent."`
@@ -146,6 +147,9 @@ const DefaultCertificate = "pubkey.pem"
 type TLS struct {
 	Cert string `yaml:"cert" default:"pubkey.pem" doc:"PEM certificate (chain). Relative to the data directory. The default file and its key are made if both are missing (self-signed, with every host name of the configuration) and renewed. A file of another name must exist."`
 	Key  string `yaml:"key" default:"private.pem" doc:"PEM private key, mode 0600. Relative to the data directory."`
+
+	// ACME is set where the section acme decides: cert and key are served until there is a certificate from there.
+	ACME bool `yaml:"-"`
 }
 
 // The types of values that are more than text and numbers.

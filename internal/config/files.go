@@ -31,6 +31,9 @@ func (c checker) files() {
 	}
 
 	c.adminToken(&c.conf.Admin, folder)
+	if c.conf.ACME != nil && c.conf.ACME.CAFile != "" {
+		c.conf.ACME.CAFile = relativeTo(folder, c.conf.ACME.CAFile)
+	}
 
 	for i := range c.conf.Users {
 		c.passwordHashFile(&c.conf.Users[i], folder)

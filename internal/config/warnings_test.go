@@ -122,3 +122,33 @@ func TestWarningsOfAnIssuerThatNobodyReaches(t *testing.T) {
 		})
 	}
 }
+
+func TestWarningsOfAnAuthorityThatCannotConnect(t *testing.T) {
+	for _, tc := range []struct {
+		name, listen, redirect string
+		want                   string // in the warning, or none
+	}{
+		{"the port of https", ":443", "", ""},
+		{"another port", "127.0.0.1:8443", "", "services[0].listen: the certificate authority connects to port 443"},
+		{"another port, and that of http", ":8443", "redirect: ':80'", ""},
+		{"other ports for both", ":8443", "redirect: ':8080'", "services[0].listen: the certificate authority"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			text := tc.redirect + "\nacme: {agree_to_terms: true}\nservices:\n" +
+				"  - name: app\n    listen: '" + tc.listen + "'\n    host: app.example.org\n" +
+				"    routes: [{match: /a, open: true, respond: {text: a}}]\n"
+			conf, err := config.Parse("jeton.yaml", []byte(text), environment())
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			got := ""
+			if len(conf.Warnings) > 0 {
+				got = conf.Warnings.Error()
+			}
+			if (got != "") != (tc.want != "") || !strings.Contains(got, tc.want) {
+				t.Errorf("warnings are %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
