@@ -12,7 +12,7 @@ if [ -n "$unformatted" ]; then
 	exit 1
 fi
 
-for module in . bench internal/test/envoy; do
+for module in . bench internal/test/envoy internal/test/acme; do
 	go -C "$module" mod tidy -diff
 done
 

@@ -27,8 +27,9 @@ for package in $long $(sh scripts/race.sh list | sed 's/^\.\///'); do
 done
 go test -vet=off -timeout=20m $(printf './%s ' $long) $packages
 
-# A module of its own: it needs gRPC, which the product does not.
+# Modules of their own: they need gRPC and a certificate authority, which the product does not.
 go -C internal/test/envoy test -timeout=20m ./...
+go -C internal/test/acme test -timeout=20m ./...
 
 if [ -s "$JETON_LEFT_OUT" ]; then
 	echo

@@ -88,17 +88,25 @@ func (s *Server) secure(p *planned, name string, at endpoint) error {
 	}
 
 	// A browser that remembers HSTS does not let its user accept such a certificate.
-	if bytes.Equal(pair.Leaf.RawIssuer, pair.Leaf.RawSubject) {
+	if bytes.Equal(pair.Leaf.RawIssuer, pair.Leaf.RawSubject) && len(at.orders) == 0 {
 		p.front.weakTLS = true
 	}
-
-	served := servedCertificate{name, s.core.dir.file(at.tls.Cert), pair}
-	served.warn(s.c.Now(), s.c.Log)
-	p.certificates = append(p.certificates, served)
-
 	if p.tls == nil {
 		p.tls = tlsConfig()
 	}
+
+	served := servedCertificate{
+		service: name,
+		file:    s.core.dir.file(at.tls.Cert),
+		pair:    pair,
+	}
+	if len(at.orders) > 0 {
+		served.orders, served.ordered = at.orders, s.ordered
+		p.order(s.ordered)
+	} else {
+		served.warn(s.c.Now(), s.c.Log)
+	}
+	p.certificates = append(p.certificates, served)
 
 	// Services share an address. crypto/tls chooses by the server name of the client, and
 	// takes the first if none fits.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/jeton-auth/jeton/internal/acme"
 )
 
 // servedCertificate is a certificate in use.
@@ -16,10 +18,19 @@ type servedCertificate struct {
 	service string // or a listener of ours, such as adminName
 	file    string
 	pair    *tls.Certificate
+
+	// Of an authority: pair is served for the names of orders that have no certificate yet.
+	orders  []string
+	ordered *acme.Certificates
 }
 
 // warn logs a warning if clients refuse the certificate now, or will soon.
 func (c servedCertificate) warn(now time.Time, log *slog.Logger) {
+	if len(c.orders) > 0 {
+		c.warnOrdered(now, log)
+		return
+	}
+
 	leaf := c.pair.Leaf
 	warning := validity(leaf, now)
 	if warning == "" {
@@ -107,17 +118,28 @@ func (s *Server) watchCertificates(ctx context.Context) {
 
 var certificateEnd = prometheus.NewDesc(
 	"jeton_certificate_expiry_timestamp_seconds",
-	"When the certificate of a service expires, in seconds since 1970.",
+	"When the certificate of a service expires, in seconds since 1970; of several of acme, the first.",
 	[]string{"service"}, nil,
 )
 
 // Describe implements prometheus.Collector.
-func (c *certificates) Describe(to chan<- *prometheus.Desc) { to <- certificateEnd }
+func (c *certificates) Describe(to chan<- *prometheus.Desc) {
+	to <- certificateEnd
+	to <- missingDesc
+}
 
 // Collect implements prometheus.Collector.
 func (c *certificates) Collect(to chan<- prometheus.Metric) {
 	for _, one := range c.all() {
-		end := float64(one.pair.Leaf.NotAfter.Unix())
-		to <- prometheus.MustNewConstMetric(certificateEnd, prometheus.GaugeValue, end, one.service)
+		leaf := one.pair.Leaf
+		if len(one.orders) > 0 {
+			var missing int
+			leaf, missing = one.firstEnd()
+			to <- prometheus.MustNewConstMetric(missingDesc, prometheus.GaugeValue, float64(missing), one.service)
+		}
+		if leaf != nil {
+			end := float64(leaf.NotAfter.Unix())
+			to <- prometheus.MustNewConstMetric(certificateEnd, prometheus.GaugeValue, end, one.service)
+		}
 	}
 }

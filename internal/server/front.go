@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/acme"
 	"github.com/jeton-auth/jeton/internal/forward"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -41,6 +42,8 @@ type front struct {
 	services []forwarded
 	// redirect answers all requests of the listener that sends browsers to https; nil on every other one.
 	redirect *secureAddresses
+	// ordered answers a certificate authority there; nil: none asks.
+	ordered *acme.Certificates
 	// refusals limits the lines about refusals with what to change; nil: there are none.
 	refusals *logLimit
 }
@@ -117,7 +120,9 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	}
 
 	if f.redirect != nil {
-		f.redirect.answer(w, r)
+		if f.ordered == nil || !f.ordered.Answer(w, r) {
+			f.redirect.answer(w, r)
+		}
 		f.logRequest(w, r, nil)
 
 		return

@@ -306,7 +306,7 @@ func (s *Server) started() Started {
 		a := Address{Service: service.Name, Listen: l.net.Addr().String()}
 		// With port 0, only the listener knows the port.
 		a.URL = address(service.PlainHTTP, service.Listen, service.Host, a.Listen)
-		if !service.PlainHTTP {
+		if !service.PlainHTTP && !service.TLS.ACME {
 			a.Cert = s.core.dir.file(service.TLS.Cert)
 		}
 
@@ -319,7 +319,7 @@ func (s *Server) started() Started {
 		l := s.listeners[listenKey(issuer.Listen, oauth.Name)]
 		started.Issuer = Address{Service: oauth.Name, URL: issuer.URL, Listen: l.net.Addr().String()}
 		started.Pages = issuer.Pages
-		if !issuer.PlainHTTP {
+		if !issuer.PlainHTTP && !issuer.TLS.ACME {
 			started.Issuer.Cert = s.core.dir.file(issuer.TLS.Cert)
 		}
 		s.c.Log.Info("authorization server listens", "issuer", issuer.URL, "listen", started.Issuer.Listen)

@@ -93,6 +93,14 @@ func newLogoutCounter() *prometheus.CounterVec {
 	return c
 }
 
+// countFailedOrders adds the number of certificates that were ordered in vain.
+func (m *metrics) countFailedOrders(failed func() int64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "jeton_acme_failed_orders_total",
+		Help: "Orders that the certificate authority refused or did not answer. Each is tried again.",
+	}, func() float64 { return float64(failed()) }))
+}
+
 // newInvalidationHistogram measures how long changes take to reach all nodes.
 func newInvalidationHistogram() prometheus.Histogram {
 	return prometheus.NewHistogram(prometheus.HistogramOpts{

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/jeton-auth/jeton/internal/acme"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/forward"
 	"github.com/jeton-auth/jeton/internal/gateway"
@@ -25,6 +26,7 @@ type planned struct {
 	tls    *tls.Config // nil without TLS
 
 	certificates []servedCertificate
+	ordered      *acme.Certificates      // nil: it has none of an authority
 	work         []func(context.Context) // runs while the listener has these routes
 }
 
@@ -46,28 +48,39 @@ type endpoint struct {
 	hosts  []string
 	plain  bool // without TLS
 	tls    config.TLS
+	orders []string // host names for which acme gets certificates
 }
 
 // serviceEndpoint returns where a service listens.
 func serviceEndpoint(c config.Service) endpoint {
-	return endpoint{
+	at := endpoint{
 		listen: c.Listen,
 		host:   c.Host,
 		hosts:  c.Hosts,
 		plain:  c.PlainHTTP,
 		tls:    c.TLS,
 	}
+	if c.TLS.ACME {
+		at.orders = c.CertificateHosts()
+	}
+
+	return at
 }
 
 // issuerEndpoint returns where the authorization server listens.
 func issuerEndpoint(c *config.Issuer) endpoint {
-	return endpoint{
+	at := endpoint{
 		listen: c.Listen,
 		host:   c.Host,
 		hosts:  issuerHosts(c),
 		plain:  c.PlainHTTP,
 		tls:    c.TLS,
 	}
+	if c.TLS.ACME {
+		at.orders = c.CertificateHosts()
+	}
+
+	return at
 }
 
 // endpoints returns every endpoint of a configuration.
@@ -93,6 +106,9 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 	wanted := map[string]*planned{}
 
 	if err := s.prepareSelfSigned(conf); err != nil {
+		return nil, err
+	}
+	if err := s.prepareOrders(ctx, conf); err != nil {
 		return nil, err
 	}
 

@@ -94,6 +94,7 @@ func (s *Server) planRedirect(conf *config.Config) *planned {
 		listen: conf.Redirect.Listen,
 		front: &front{
 			redirect: &s.addresses,
+			ordered:  s.ordered,
 			pace:     conf.Limits.Pace(),
 			proxies:  proxies(conf),
 			now:      s.c.Now,

@@ -81,9 +81,11 @@ func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 	}
 
 	s.requestFile.exchange(requests)
-	s.noteAddresses(conf, s.bound(opened))
+	bound := s.bound(opened)
+	s.noteAddresses(conf, bound)
 	s.connections.limits.Store(&connectionLimits{conf.Limits, append(proxies(conf), forwardProxies(conf)...)})
 	s.exchange(ctx, wanted, opened)
+	s.startOrders(conf, wanted, bound)
 	s.work.replace(wanted)
 
 	var inUse []servedCertificate

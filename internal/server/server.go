@@ -21,6 +21,7 @@
 //	work.go                          what runs for a configuration, until the next one
 //	reload.go                        SIGHUP: all of a new configuration, or nothing
 //	certificate.go, selfsigned.go    certificates from files, and the one that the server makes
+//	ordered.go                       certificates from a certificate authority
 //	backup.go, copy.go, migrate.go   commands on a database without a server
 //	running.go                       which servers are running on this machine
 //	forwarded.go, logthrottle.go     warnings that must not fill the log
@@ -36,6 +37,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jeton-auth/jeton/internal/acme"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/password"
 )
@@ -105,9 +107,11 @@ type Server struct {
 	addresses secureAddresses
 	refusals  *logLimit // of all listeners
 
+	acme         *acme.Client
 	certificates certificates
 	// These are guarded by mu.
 	selfSigned selfSigned
+	ordered    *acme.Certificates // of the configuration that was planned last; nil: it has none
 	builtPages builtPages
 	work       planWork
 
@@ -133,6 +137,7 @@ func New(c Config) (*Server, error) {
 		connections: newConnections(c.Log),
 		listeners:   map[string]*listener{},
 		failed:      make(chan error, 1),
+		acme:        acme.New(c.Log),
 	}, nil
 }
 
@@ -156,6 +161,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	s.metrics = newMetrics(s.c.Version, s.core)
 	s.connections.register(s.metrics.registry)
 	s.metrics.registry.MustRegister(&s.certificates)
+	s.metrics.countFailedOrders(s.acme.Failed)
 	s.metrics.countLost(s.c.LogLost, s.requestFile.lostLines)
 
 	// It outlives ctx: the last requests need it while the listeners close.
@@ -178,6 +184,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		s.mu.Lock()
 		s.work.stop()
 		s.mu.Unlock()
+		s.acme.Close()
 		s.requestFile.exchange(nil)
 	}()
 

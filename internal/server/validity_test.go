@@ -61,7 +61,10 @@ func TestWarningsOfCertificatesAreRepeatedDaily(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			var log bytes.Buffer
 			var inUse certificates
-			inUse.set([]servedCertificate{{"shop", "cert.pem", &tls.Certificate{Leaf: leaf}}}, loaded)
+			inUse.set([]servedCertificate{{
+				service: "shop",
+				pair:    &tls.Certificate{Leaf: leaf},
+			}}, loaded)
 
 			for _, h := range tc.hours {
 				inUse.warnDaily(loaded.Add(time.Duration(h)*time.Hour), slog.New(slog.NewTextHandler(&log, nil)))
