@@ -9,6 +9,7 @@ package doctor
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -63,6 +64,7 @@ func Run(ctx context.Context, c Config) ([]Finding, error) {
 		e.identity,
 		e.headers,
 		e.connection,
+		e.upgrades,
 		e.hosts,
 		e.methods,
 		e.body,
@@ -99,9 +101,13 @@ type probe struct {
 
 // send sends a probe. It returns the response, and what arrived in the place of the application.
 func (e *examination) send(ctx context.Context, p probe) (*http.Response, []arrived, error) {
+	// A proxy may drop one of the headers.
+	nonce := rand.Text()
 	lines := []string{
 		fmt.Sprintf("%s %s HTTP/1.1", either(p.method, "GET"), either(p.target, e.URL.RequestURI())),
 		"Host: " + either(p.host, e.URL.Host),
+		"User-Agent: jeton-doctor/" + nonce,
+		"Doctor-Probe: " + nonce,
 	}
 	if !p.bare {
 		lines = append(lines, "Authorization: Bearer "+e.Token.Reveal())
@@ -119,7 +125,7 @@ func (e *examination) send(ctx context.Context, p probe) (*http.Response, []arri
 	// A proxy that hangs must not hold up who interrupts the test.
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 
-	e.echo.taken()
+	e.echo.expect(nonce)
 	resp, err := exchange(conn, either(p.method, "GET"), strings.Join(lines, "\r\n")+"\r\n\r\n"+p.body)
 	if err != nil && ctx.Err() != nil {
 		return nil, nil, ctx.Err()

@@ -15,6 +15,7 @@ import (
 
 // arrived is a request that the proxy passed on, byte for byte.
 type arrived struct {
+	head   string // all of it but the body
 	method string
 	target string
 	header []field
@@ -45,12 +46,14 @@ const (
 // probeTimeout bounds one probe. A proxy that waits for a body answers after its own timeout.
 const probeTimeout = 2 * time.Minute
 
-// echo answers in the place of the application, and keeps what arrives. net/http would hide how a header was spelled.
+// echo answers in the place of the application, and keeps what arrives of the current probe. net/http would hide how a
+// header was spelled.
 type echo struct {
 	listener net.Listener
 
-	mu   sync.Mutex
-	list []arrived
+	mu    sync.Mutex
+	nonce string // of the probe; "": there is none
+	list  []arrived
 }
 
 // newEcho answers until end is called.
@@ -72,14 +75,34 @@ func newEcho(l net.Listener) *echo {
 // end closes the listener.
 func (e *echo) end() { _ = e.listener.Close() }
 
-// taken returns what has arrived since the last call.
+// expect begins a probe, whose requests have a nonce in their head.
+func (e *echo) expect(nonce string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.nonce, e.list = nonce, nil
+}
+
+// taken returns what has arrived of the probe, and ends it.
 func (e *echo) taken() []arrived {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	list := e.list
-	e.list = nil
+	e.nonce, e.list = "", nil
 
 	return list
+}
+
+// keep keeps a request, unless it is one of others: users and health checks go on while the proxy is tested. It reports
+// whether it was kept.
+func (e *echo) keep(a arrived) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.nonce == "" || !strings.Contains(a.head, e.nonce) {
+		return false
+	}
+	e.list = append(e.list, a)
+
+	return true
 }
 
 // serve answers one request. It is kept before it is answered, so that a client with the answer finds it.
@@ -91,13 +114,13 @@ func (e *echo) serve(c net.Conn) {
 	if err != nil {
 		return
 	}
-	e.mu.Lock()
-	e.list = append(e.list, a)
-	e.mu.Unlock()
+	status, text := "200 OK", "jeton doctor\n"
+	if !e.keep(a) {
+		status, text = "503 Service Unavailable\r\nRetry-After: 60", "a test of the proxy is running\n"
+	}
 
-	const text = "jeton doctor\n"
-	fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s",
-		len(text), text)
+	fmt.Fprintf(c, "HTTP/1.1 %s\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s",
+		status, len(text), text)
 }
 
 // read reads a request.
@@ -112,7 +135,7 @@ func read(r *bufio.Reader) (arrived, error) {
 	}
 
 	lines := strings.Split(strings.TrimSuffix(string(head), "\r\n\r\n"), "\r\n")
-	var a arrived
+	a := arrived{head: string(head)}
 	a.method, a.target, _ = strings.Cut(lines[0], " ")
 	a.target, _, _ = strings.Cut(a.target, " HTTP/")
 	for _, line := range lines[1:] {

@@ -13,6 +13,7 @@ const (
 	nameHeader        = "header"
 	nameUnderscore    = "underscore"
 	nameConnection    = "connection"
+	nameUpgrade       = "upgrade"
 	nameHost          = "host"
 	nameMethod        = "method"
 	nameBody          = "body"
@@ -77,6 +78,11 @@ var fixes = map[string][3]string{
 		`proxy_set_header Connection "": add it`,
 		"@hop header_regexp Connection, and respond @hop 400: add them",
 		"refuse requests whose Connection names a header that the proxy sets",
+	},
+	nameUpgrade: {
+		"proxy_set_header Upgrade: pass it on in a location with auth_request alone, and only if it is websocket",
+		"@upgrade, and respond @upgrade 400: add them; reverse_proxy of WebSockets: after forward_auth",
+		"ask Jeton before a WebSocket, and pass no other Upgrade on",
 	},
 	nameHost: {
 		"listen ... default_server: let it refuse, with return 421",

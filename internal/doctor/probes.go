@@ -131,6 +131,43 @@ func (e *examination) connection(ctx context.Context) error {
 	return nil
 }
 
+// upgrades checks that a WebSocket is judged as any request, and that no client can switch to another protocol, in
+// which the proxy sees no requests (RFC 9110, section 7.8).
+func (e *examination) upgrades(ctx context.Context) error {
+	const key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+	socket := []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", key}
+
+	_, got, err := e.send(ctx, probe{bare: true, header: socket})
+	if err != nil {
+		return err
+	}
+	if len(got) > 0 {
+		e.found(nameUpgrade, "a WebSocket without a credential reaches the application")
+	}
+
+	_, got, err = e.send(ctx, probe{header: append(socket, "Remote-User: "+forged)})
+	if err != nil {
+		return err
+	}
+	if len(got) > 0 {
+		user := strings.Join(got[0].get("Remote-User"), "|")
+		if user == "" || strings.Contains(user, forged) {
+			e.found(nameUpgrade, fmt.Sprintf("a WebSocket arrives as of the user %q", user))
+		}
+	}
+
+	h2c := []string{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"}
+	_, got, err = e.send(ctx, probe{header: h2c})
+	if err != nil {
+		return err
+	}
+	if len(got) > 0 && len(got[0].get("Upgrade")) > 0 {
+		e.found(nameUpgrade, "an Upgrade to h2c reaches the application")
+	}
+
+	return nil
+}
+
 // hosts checks that the service has no other name at the proxy.
 func (e *examination) hosts(ctx context.Context) error {
 	for _, bare := range []bool{true, false} {

@@ -56,6 +56,9 @@ func (f *Forward) ask(c contract, r *http.Request) (asked, error) {
 	if err := exactly(r.Header, c.headers, c.optional...); err != nil {
 		return a, err
 	}
+	if err := checkUpgrade(r.Header); err != nil {
+		return a, err
+	}
 	if c.id != "" {
 		a.id = r.Header.Get(c.id)
 		if !web.ValidID(a.id) {
@@ -120,6 +123,18 @@ func checkRequest(r *http.Request) error {
 	}
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
 		return jeton.ErrMethod
+	}
+
+	return nil
+}
+
+// checkUpgrade returns jeton.ErrInvalid for a switch to another protocol than WebSocket, if the proxy sends it: in
+// HTTP/2 the client could have requests that no proxy sees.
+func checkUpgrade(h http.Header) error {
+	for _, protocol := range h["Upgrade"] {
+		if !strings.EqualFold(protocol, "websocket") {
+			return jeton.WithDetail(jeton.ErrInvalid, "the request has an Upgrade to another protocol than websocket")
+		}
 	}
 
 	return nil

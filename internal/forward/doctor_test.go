@@ -3,6 +3,7 @@ package forward_test
 import (
 	"context"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -63,6 +64,22 @@ var nginxFaults = []fault{
 		"proxy_set_header Remote-User",
 	},
 	{
+		"WebSockets are passed on unasked",
+		"    location / {\n",
+		"    location @socket {\nproxy_pass http://backend_app;\nproxy_http_version 1.1;\n" +
+			"proxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection upgrade;\n}\n" +
+			"    location / {\nerror_page 418 = @socket;\nif ($http_upgrade = websocket) {\nreturn 418;\n}\n",
+		"upgrade",
+		"proxy_set_header Upgrade",
+	},
+	{
+		"every Upgrade is passed on",
+		`        proxy_set_header   Connection "";`,
+		"proxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection upgrade;",
+		"upgrade",
+		"only if it is websocket",
+	},
+	{
 		"an unknown host is open", "\nserver {\n",
 		"\nserver { listen PORT default_server; location / { proxy_pass http://backend_app; } }\nserver {\n",
 		"host", "default_server",
@@ -104,6 +121,13 @@ var caddyFaults = []fault{
 	{"X-Forwarded-Prefix is passed on", "request_header -X-Forwarded*", "", "header", "-X-Forwarded*"},
 	{"Remote_User is passed on", "request_header -Remote*", "", "underscore", "-Remote*"},
 	{"Connection deletes the user", "respond @hop 400", "", "connection", "@hop"},
+	{
+		"WebSockets are passed on unasked",
+		"reverse_proxy @own",
+		"@other header Upgrade websocket\nreverse_proxy @other BACKEND\nreverse_proxy @own",
+		"upgrade",
+		"after forward_auth",
+	},
 	{
 		"an unknown host is open",
 		"# Caddy for",
@@ -168,7 +192,8 @@ func TestTheDoctorFindsFaults(t *testing.T) {
 					Echo:  echo,
 					Dial: func(ctx context.Context) (net.Conn, error) {
 						var d net.Dialer
-						return d.DialContext(ctx, "tcp", "127.0.0.1:"+port)
+						c, err := d.DialContext(ctx, "tcp", "127.0.0.1:"+port)
+						return &disturbed{Conn: c, t: t, echo: described.Backend}, err
 					},
 				})
 				if err != nil {
@@ -178,6 +203,28 @@ func TestTheDoctorFindsFaults(t *testing.T) {
 			})
 		}
 	}
+}
+
+// disturbed is a connection to a proxy. Before each response of it, another request reaches the application.
+type disturbed struct {
+	net.Conn
+	t    *testing.T
+	echo string
+	done bool
+}
+
+// Read implements net.Conn.
+func (d *disturbed) Read(b []byte) (int, error) {
+	if !d.done {
+		d.done = true
+		const other = "CONNECT /health HTTP/1.1\r\nHost: app\r\nRemote-User: jeton-doctor-forged\r\n\r\n"
+		resp := exchange(d.t, d.echo, other)
+		if resp == nil || resp.StatusCode != http.StatusServiceUnavailable {
+			d.t.Errorf("another request got %v, want 503", resp)
+		}
+	}
+
+	return d.Conn.Read(b)
 }
 
 // edit returns what makes the mistake. It fails the test if the printed configuration has not what it replaces.

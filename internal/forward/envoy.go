@@ -8,11 +8,12 @@ import (
 	"strings"
 )
 
-// EnvoyHeaders returns the headers of a client that Envoy must remove. It refuses those with an underscore.
+// EnvoyHeaders returns the headers of a client that Envoy must remove. It refuses those with an underscore, and each
+// Upgrade.
 func (p Proxied) EnvoyHeaders() []string {
 	names := []string{"x-forwarded-host", "x-forwarded-port", "x-real-ip"}
 	for _, name := range p.ClientHeaders() {
-		if !strings.Contains(name, "_") {
+		if !strings.Contains(name, "_") && name != "Upgrade" {
 			names = append(names, strings.ToLower(name))
 		}
 	}

@@ -35,6 +35,7 @@ func (p Proxied) ClientHeaders() []string {
 		"X-Forwarded-Uri", "X_Forwarded_Uri", "X-Forwarded-Method", "X_Forwarded_Method", "X-Forwarded-User",
 		"X_Forwarded_User", "X-Forwarded-Prefix", "X_Forwarded_Prefix", "X_Forwarded_For", "X_Forwarded_Proto",
 		"X_Forwarded_Host", "X_Forwarded_Port", "X-HTTP-Method-Override", "X_HTTP_Method_Override",
+		"Upgrade", // Traefik would pass on any, also to HTTP/2, in which it sees no requests
 	}
 	for _, name := range p.Foreign() {
 		if !slices.Contains(list, name) {

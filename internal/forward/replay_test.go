@@ -122,6 +122,7 @@ func TestAnEndpointRefusesWhatItsProxyDoesNotSend(t *testing.T) {
 		{"no method", "nginx", nginxRow.with("X-Original-Method"), 403, "X-Original-Method is sent 0 times"},
 		{"no client", "nginx", nginxRow.with("X-Forwarded-For"), 403, "X-Forwarded-For is sent 0 times"},
 		{"an id that is none", "nginx", nginxRow.with("X-Request-Id", "a b"), 403, "X-Request-Id is not 8 to"},
+		{"an upgrade to HTTP/2", "nginx", nginxRow.with("Upgrade", "h2c"), 403, "another protocol than websocket"},
 		{"two ids", "nginx", nginxRow.with("X-Request-Id", "replayed-1", "replayed-2"), 403, "Id is sent 2 times"},
 		{"a header of Caddy", "nginx", nginxRow.with("X-Forwarded-Uri", "/open/a"), 403, "not of this proxy"},
 		{"an underscore", "nginx", nginxRow.with("X-Original_url", "/open/a"), 403, "in another spelling"},

@@ -241,6 +241,7 @@ var vectors = []vector{
 	{"a method in small letters", "get /a", refused},
 	{"a space before the colon", "GET /a\nRemote-User : eve" + bearer, either},
 	{"a line that is folded", "GET /a\nRemote-User:\n eve" + bearer, either},
+	{"two upgrades", "GET /open/a\nConnection: Upgrade\nUpgrade: h2c\nUpgrade: websocket", either},
 	{"an upgrade to HTTP/2", "GET /open/a\nConnection: Upgrade\nUpgrade: h2c\nHTTP2-Settings: AAMA", either},
 }
 
@@ -364,6 +365,9 @@ func (f front) checkClean(t *testing.T, text string, got head) {
 		name := strings.ReplaceAll(strings.ToLower(line.name), "_", "-")
 		if name == "jeton-assertion" {
 			continue // checkProof has read it
+		}
+		if name == "upgrade" && !strings.EqualFold(line.value, "websocket") {
+			t.Errorf("%q: the backend got an Upgrade to %s", text, line.value)
 		}
 		isOurs := slices.ContainsFunc(ours, func(p string) bool { return strings.HasPrefix(name, p) })
 		forged := strings.Contains(strings.ToLower(line.value), "eve") || strings.Contains(line.value, "{")
