@@ -25,6 +25,12 @@ var products = map[string][]Alias{
 		{"X-authentik-groups", ""},
 		{"X-authentik-uid", ""},
 		{"X-authentik-jwt", ""},
+		{"X-authentik-entitlements", ""},
+		{"X-authentik-meta-jwks", ""},
+		{"X-authentik-meta-outpost", ""},
+		{"X-authentik-meta-provider", ""},
+		{"X-authentik-meta-app", ""},
+		{"X-authentik-meta-version", ""},
 	},
 	"oauth2-proxy": {
 		{"X-Forwarded-User", "user"},

@@ -63,6 +63,36 @@ func answerNginx(w, inner *web.Reply, v *verdict) {
 	v.write(w, inner.Passes)
 }
 
+// answerOAuth2 is answerNginx with the status and the headers of oauth2-proxy.
+func answerOAuth2(w, inner *web.Reply, v *verdict) {
+	known := map[string]string{
+		"user":   v.header.Get(web.HeaderUser),
+		"groups": v.header.Get(web.HeaderGroups),
+		"email":  v.header.Get(web.HeaderEmail),
+	}
+	for _, a := range products["oauth2-proxy"] {
+		value := ""
+		if inner.Passes {
+			value = known[a.Of]
+		}
+		if strings.HasPrefix(a.Name, "X-Auth-Request-") {
+			v.header.Set(a.Name, value)
+		}
+	}
+
+	// Before the status is another one: only 200 of an admitted request is an admission.
+	refuse(inner, v)
+	if inner.Passes {
+		v.status = http.StatusAccepted
+		v.body = nil
+		v.write(w, true)
+
+		return
+	}
+
+	answerNginx(w, inner, v)
+}
+
 // answerWhole answers a proxy that takes 2xx for yes, and hands every other response to the client as it is.
 func answerWhole(w, inner *web.Reply, v *verdict) {
 	refuse(inner, v)
@@ -106,15 +136,19 @@ const (
 	headerCookie      = "Cookie"
 )
 
-// envoyRemoves are the headers that name the caller under other names, in every spelling. Over HTTP, Envoy sends none
+// envoyRemoves are the headers that give the caller under other names, in every spelling. Over HTTP, Envoy sends none
 // of them here, so that they cannot be refused.
 var envoyRemoves = func() string {
 	var list []string
 	for _, name := range web.IdentityHeaders {
 		list = append(list, strings.ToLower(strings.ReplaceAll(name, "-", "_")))
 	}
-	for _, name := range (Proxied{}).Foreign() {
-		list = append(list, spellings(strings.ToLower(name))...)
+	for _, product := range Products() {
+		for _, a := range products[product] {
+			if a.Of != "" {
+				list = append(list, spellings(strings.ToLower(a.Name))...)
+			}
+		}
 	}
 
 	return strings.Join(list, ",")

@@ -45,6 +45,14 @@ var contracts = []contract{
 		answer:  answerNginx,
 	},
 	{
+		// nginx that asked oauth2-proxy before, and takes the caller from the headers of its answer.
+		path:    oauth2Path,
+		headers: []string{headerOriginalURL, headerOriginalMethod, headerFor, jeton.HeaderRequestID},
+		id:      jeton.HeaderRequestID,
+		read:    readNginx,
+		answer:  answerOAuth2,
+	},
+	{
 		path:    Prefix + "caddy",
 		headers: identifiedHeaders,
 		id:      jeton.HeaderRequestID,
@@ -77,6 +85,9 @@ var contracts = []contract{
 		answer:   answerEnvoy,
 	},
 }
+
+// oauth2Path is the path at which nginx asks oauth2-proxy.
+const oauth2Path = "/oauth2/auth"
 
 // contractAt returns the contract of a path below Prefix. That of an unknown proxy admits nothing.
 func contractAt(path string) contract {

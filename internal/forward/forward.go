@@ -23,7 +23,8 @@ import (
 // Name is the name of the listener in the route table and in the audit log, for requests without a service.
 const Name = "forward"
 
-// Prefix is what the paths of the decisions begin with. Every other path is a page of a service.
+// Prefix is what the paths of the decisions begin with, but for those that other products have. Every other path is a
+// page of a service.
 const Prefix = "/authz/"
 
 // Service is a service that another proxy serves.
@@ -87,7 +88,7 @@ func (f *Forward) ServeHTTP(w *web.Reply, r *http.Request) (judged *http.Request
 	switch {
 	case isCheck(r):
 		return f.serveCheck(w, r)
-	case !strings.HasPrefix(r.URL.Path, Prefix):
+	case !strings.HasPrefix(r.URL.Path, Prefix) && r.URL.Path != oauth2Path:
 		return f.serveOwn(w, r)
 	}
 

@@ -308,6 +308,50 @@ func TestAnAnswerIsWhatTheProxyCanUse(t *testing.T) {
 	}
 }
 
+// TestNginxMayAskWhereItAskedOAuth2Proxy asks at the path of oauth2-proxy, with the headers of nginx.
+func TestNginxMayAskWhereItAskedOAuth2Proxy(t *testing.T) {
+	s := jetontest.Start(t, replayed)
+	s.AddUser("diane", right, "ops", "staff")
+	token := s.AddToken(jetontest.NewToken{Name: "job", User: "diane", Services: []string{"app"}}).Secret
+	bearer := row{"Authorization", "Bearer " + token}
+
+	for i, tc := range []struct {
+		name   string
+		header row
+		want   int
+		user   string
+		groups string
+	}{
+		{"a token", nginxAt("https://app.example/page").and(bearer), 202, "diane", "ops,staff"},
+		{"an open route", nginxRow, 202, "", ""},
+		{"a script", nginxAt("https://app.example/page"), 401, "", ""},
+		{"a wrong token", nginxAt("https://app.example/page").and(row{"Authorization", "Bearer no"}), 401, "", ""},
+		{"OPTIONS", nginxAt("https://app.example/twice").with("X-Original-Method", "OPTIONS"), 403, "", ""},
+		{"no address", nginxRow.with("X-Original-Url").and(bearer), 403, "", ""},
+		{"a forged user", nginxRow.and(row{"X-Auth-Request-User", "eve"}), 202, "", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			header := tc.header.with("X-Request-Id", fmt.Sprintf("migrated-%d", i))
+			a := s.Send(s.Client(), http.MethodGet, "http://"+s.Forward()+"/oauth2/auth", "", header...)
+			if a.Status != tc.want {
+				t.Errorf("got %d, want %d", a.Status, tc.want)
+			}
+
+			for name, want := range map[string]string{
+				"X-Auth-Request-User":               tc.user,
+				"X-Auth-Request-Preferred-Username": tc.user,
+				"X-Auth-Request-Groups":             tc.groups,
+				"X-Auth-Request-Email":              "",
+				"Remote-User":                       tc.user,
+			} {
+				if got := a.Header.Values(name); len(got) != 1 || got[0] != want {
+					t.Errorf("%s = %q, want %q once", name, got, want)
+				}
+			}
+		})
+	}
+}
+
 // own returns those of the headers that Envoy removes that it could otherwise get from Jeton.
 func own(removed string) string {
 	list := slices.DeleteFunc(strings.Split(removed, ","), func(name string) bool {
