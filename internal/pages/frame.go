@@ -111,10 +111,7 @@ func (p *Pages) showTo(
 	}
 
 	p.keepLanguage(w, r)
-	setHeaders(w.Header())
-
-	h := w.Header()
-	h.Set("Content-Language", l.code)
+	setHeaders(w.Header(), path.Dir(name))
 	w.WriteHeader(status)
 
 	if r.Method != http.MethodHead {

@@ -8,7 +8,7 @@ import "net/http"
 const policyCSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
 	"connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 
-// pageHeaders are the headers of every page. The values are shared by all responses, so that none allocates them.
+// pageHeaders are headers of every page. The values are shared by all responses, so that none allocates them.
 var pageHeaders = []struct {
 	name  string
 	value []string
@@ -17,18 +17,30 @@ var pageHeaders = []struct {
 	{"Content-Security-Policy", []string{policyCSP}},
 	{"X-Content-Type-Options", []string{"nosniff"}},
 	{"X-Frame-Options", []string{"DENY"}},
-	{"Cross-Origin-Opener-Policy", []string{"same-origin"}},
-	{"Cross-Origin-Resource-Policy", []string{"same-origin"}},
 
 	// Without no-store, browsers show the page again after a logout, when the user goes back.
 	{"Cache-Control", []string{"no-store"}},
 }
 
+// sameOrigin is the value of Cross-Origin-Opener-Policy and Cross-Origin-Resource-Policy.
+var sameOrigin = []string{"same-origin"}
+
 // sameOriginReferrer is not no-referrer: under that, browsers send the forms of the page with Origin: null.
 var sameOriginReferrer = []string{"same-origin"}
 
-// setHeaders sets the headers of every page.
-func setHeaders(h http.Header) {
+// setHeaders sets the headers of a page of a section. A relying party may open the sign-in in a window of its own, and
+// would lose it if the page were cut off from its opener.
+func setHeaders(h http.Header, section string) {
+	setBareHeaders(h)
+	h["Cross-Origin-Resource-Policy"] = sameOrigin
+	if section != sectionSignIn {
+		h["Cross-Origin-Opener-Policy"] = sameOrigin
+	}
+}
+
+// setBareHeaders sets the headers of a page that is the same for every stranger, which no other site can learn anything
+// from. With all of net/http's and ours they are eight: a map of Go costs twice as much with nine.
+func setBareHeaders(h http.Header) {
 	for _, header := range pageHeaders {
 		h[header.name] = header.value
 	}

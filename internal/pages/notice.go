@@ -102,8 +102,7 @@ func (p *Pages) Notice(w *web.Reply, r *http.Request, status int, n web.Notice) 
 	}
 
 	h := w.Header()
-	setHeaders(h)
-	h.Set("Content-Language", l.code)
+	setHeaders(h, sectionSignIn)
 
 	sum := sha256.Sum256(p.assets.style)
 	csp := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +

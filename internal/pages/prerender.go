@@ -19,11 +19,10 @@ type prerendered struct {
 	plain map[string]plainSignIn      // the page without a query, by language
 }
 
-// plainSignIn is the sign-in page for an address without a query, with the headers that depend on the language.
+// plainSignIn is the sign-in page for an address without a query, with its length.
 type plainSignIn struct {
-	body     []byte
-	language []string // Content-Language
-	length   []string // Content-Length
+	body   []byte
+	length []string // Content-Length
 }
 
 // prerenderedKey is what the page depends on beside its addresses.
@@ -48,8 +47,7 @@ func (p *Pages) showEmptySignIn(w *web.Reply, r *http.Request, v signInView) err
 
 	links := p.languageLinks(r, l)
 	p.keepLanguage(w, r)
-	setHeaders(w.Header())
-	w.Header().Set("Content-Language", l.code)
+	setBareHeaders(w.Header())
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodHead {
 		return nil
@@ -92,8 +90,7 @@ func (p *Pages) showPlainSignIn(w *web.Reply, r *http.Request) error {
 	}
 
 	h := w.Header()
-	setHeaders(h)
-	h["Content-Language"] = page.language
+	setBareHeaders(h)
 	h["Content-Length"] = page.length
 	w.WriteHeader(http.StatusOK)
 
@@ -120,7 +117,6 @@ func (p *Pages) plainSignIn(r *http.Request, l *language) (plainSignIn, error) {
 	}
 
 	page.body = between(parts, v.Action, p.languageLinks(r, l))
-	page.language = []string{l.code}
 	page.length = []string{strconv.Itoa(len(page.body))}
 
 	p.prerendered.mu.Lock()

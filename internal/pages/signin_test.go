@@ -26,23 +26,33 @@ func TestEveryPageHasStrictHeaders(t *testing.T) {
 		browser *browser
 		path    string
 		status  int
+
+		opener   string // Cross-Origin-Opener-Policy: a relying party may open the sign-in in a window of its own
+		resource string // Cross-Origin-Resource-Policy: the empty sign-in page is the same for all
 	}{
-		{stranger, "/sign-in", 200},
-		{stranger, "/signed-out?ended=reports&ended=evil", 200},
-		{stranger, "/setup/jtn_t_x", 410},
-		{stranger, "/link/jtn_t_x", 410},
-		{stranger, "/no-such-page", 404},
-		{diane, "/sign-in", 200},
-		{diane, "/sign-out", 200},
-		{diane, "/prove", 200},
-		{diane, "/account", 200},
-		{diane, "/admin", 200},
+		{stranger, "/sign-in", 200, "", ""},
+		{stranger, "/sign-in?client_id=reports", 200, "", ""},
+		{stranger, "/sign-in?login_hint=diane", 200, "", "same-origin"},
+		{stranger, "/signed-out?ended=reports&ended=evil", 200, "", "same-origin"},
+		{stranger, "/setup/jtn_t_x", 410, "", "same-origin"},
+		{stranger, "/link/jtn_t_x", 410, "", "same-origin"},
+		{stranger, "/no-such-page", 404, "", "same-origin"},
+		{diane, "/sign-in", 200, "", "same-origin"},
+		{diane, "/sign-out", 200, "", "same-origin"},
+		{diane, "/prove", 200, "", "same-origin"},
+		{diane, "/account", 200, "same-origin", "same-origin"},
+		{diane, "/admin", 200, "same-origin", "same-origin"},
 	} {
 		a := tc.browser.get(tc.path)
 		if a.Status != tc.status {
 			t.Errorf("GET %s = %d, want %d", tc.path, a.Status, tc.status)
 		}
 		wantHeaders(t, a)
+
+		opener, resource := a.Header.Get("Cross-Origin-Opener-Policy"), a.Header.Get("Cross-Origin-Resource-Policy")
+		if opener != tc.opener || resource != tc.resource {
+			t.Errorf("GET %s has the policies %q, %q, want %q, %q", tc.path, opener, resource, tc.opener, tc.resource)
+		}
 	}
 
 	a := stranger.get("/signed-out?ended=reports&ended=evil")

@@ -181,3 +181,20 @@ func TestTwoTabsSignInAtOnce(t *testing.T) {
 	one.Open(w.shop + "/orders/1")
 	one.Arrive(w.shop + "/orders/1")
 }
+
+// TestARelyingPartyKeepsTheWindowOfTheSignIn has another site open the sign-in in a window, which it must be able to
+// close, and which must be able to answer it.
+func TestARelyingPartyKeepsTheWindowOfTheSignIn(t *testing.T) {
+	w := newWorld(t)
+	site := evil(t, true, `<button onclick="window.opened = window.open('`+w.issuer+`/sign-in')">Sign in</button>`)
+
+	p := Chromium(t)
+	p.Open(site)
+	p.Click("button")
+
+	// A window that shows another origin keeps its address to itself; one that was cut off seems to be closed.
+	p.Wait(`(() => { try { return opened.closed || !opened.location.href } catch { return true } })()`)
+	if Value[bool](p, "opened.closed") {
+		t.Errorf("the window of the sign-in is cut off from the site that opened it")
+	}
+}
