@@ -46,54 +46,11 @@ const (
 // software is how an identity authenticates with a key, and its current token. It never
 // holds the key, which stays in its file.
 type software struct {
-	File      string    `json:"file"`            // absolute
-	KeyID     string    `json:"kid,omitempty"`   // as given; "": that of the JWK, else the thumbprint
-	Algorithm string    `json:"alg,omitempty"`   // as given; "": that of the JWK, else by key type
-	Scope     []string  `json:"scope,omitempty"` // requested; empty: every scope that the client is allowed
-	Issuer    string    `json:"issuer"`
-	TokenURL  string    `json:"token_endpoint"`
-	RevokeURL string    `json:"revocation_endpoint,omitempty"`
-	Audience  string    `json:"audience,omitempty"` // of the service
-	Token     string    `json:"token,omitempty"`
-	SignedBy  string    `json:"signed_by,omitempty"` // kid of the key that Token was requested with
-	Got       time.Time `json:"got,omitzero"`
-	Opens     time.Time `json:"opens,omitzero"` // zero: valid since Got
-	Ends      time.Time `json:"ends,omitzero"`  // zero: unknown
-}
-
-// live reports whether there is a token that has not expired. It may not be valid yet.
-func (s *software) live(now time.Time) bool {
-	return s.Token != "" && (s.Ends.IsZero() || now.Before(s.Ends))
-}
-
-// due reports whether the token is to be renewed: there is none, or less than a tenth of its
-// lifetime or less than renewBefore is left, but never in the first half of its lifetime. A
-// token that is counted, or was not valid at once, is used until it expires: its successor
-// would lose the remaining uses, or have to be waited for.
-func (e *entry) due(now time.Time) bool {
-	s := e.Key
-	if !s.live(now) {
-		return true
-	}
-	// Without an expiry, only a refusal by the server shows that the token has ended.
-	if s.Ends.IsZero() || s.Opens.After(s.Got) || e.Uses != nil {
-		return false
-	}
-
-	life := s.Ends.Sub(s.Got)
-	return s.Ends.Sub(now) < min(max(life/10, renewBefore), life/2)
-}
-
-// expiring reports whether the wallet's clock alone says that e needs another login: its
-// token is due. For a session, expired cookies or the server say so.
-func (e *entry) expiring(now time.Time) bool { return e.Key != nil && e.due(now) }
-
-// live reports whether the identity has a credential that has not expired.
-func (e *entry) live(now time.Time) bool {
-	if text, ok := e.bearer(now); ok {
-		return text != ""
-	}
-	return e.Cookies.live(now)
+	issued
+	File      string `json:"file"`                // absolute
+	KeyID     string `json:"kid,omitempty"`       // as given; "": that of the JWK, else the thumbprint
+	Algorithm string `json:"alg,omitempty"`       // as given; "": that of the JWK, else by key type
+	SignedBy  string `json:"signed_by,omitempty"` // kid of the key that Token was requested with
 }
 
 // applyKey copies the key settings of a login into its entry. Entries share what e.Key
@@ -105,6 +62,9 @@ func (in Login) applyKey(e *entry) error {
 	}
 	if byPassword {
 		e.Key = nil
+	}
+	if in.SignIn != nil {
+		return nil
 	}
 
 	if in.Key == "" && e.Key == nil {
@@ -276,19 +236,10 @@ func (w *Wallet) proveBy(ctx context.Context, e *entry, k *jose.Signer) error {
 
 	// A copy: other goroutines read what e.Key points to without a lock.
 	s := *e.Key
-	s.Token = got.text
+	s.take(got)
 	s.SignedBy = k.Key().ID
-	s.Got = got.at
-	s.Opens = got.opens
-	s.Ends = got.ends
-
 	e.Key = &s
-	e.Uses = got.uses
-	e.Held = nil
-	e.Cookies = nil
-	// A response to a request with the old token must not change the new one (see learn).
-	e.Epoch = rand.Text()
-	e.LoggedIn = got.at
+	e.renewed(got)
 
 	return nil
 }
@@ -296,11 +247,12 @@ func (w *Wallet) proveBy(ctx context.Context, e *entry, k *jose.Signer) error {
 // await waits until the token of e is valid, unless ctx ends first.
 func (id *Identity) await(ctx context.Context, e entry) error {
 	now := id.w.now()
-	if e.Key == nil || !e.Key.live(now) || !now.Before(e.Key.Opens) {
+	s := e.issued()
+	if s == nil || !s.live(now) || !now.Before(s.Opens) {
 		return nil
 	}
 
-	wait := e.Key.Opens.Sub(now)
+	wait := s.Opens.Sub(now)
 	// Without a deadline, a request must not wait for days for a token of next week.
 	limit := openWait
 	if deadline, ok := ctx.Deadline(); ok {
@@ -310,7 +262,7 @@ func (id *Identity) await(ctx context.Context, e entry) error {
 		return jeton.WithRetryAfter(
 			jeton.WithDetail(
 				jeton.ErrTooEarly,
-				"the token is valid from "+e.Key.Opens.Format(time.RFC3339)+", later than this request may wait",
+				"the token is valid from "+s.Opens.Format(time.RFC3339)+", later than this request may wait",
 			),
 			wait,
 		)
@@ -343,7 +295,7 @@ type Token struct {
 	Expires time.Time // zero: unknown
 }
 
-// Token returns the access token of an identity with a key, renewed if it is due, or the
+// Token returns the access token of an identity that gets its tokens from an issuer, renewed if it is due, or the
 // token made elsewhere, whose Opens and Expires are unknown. It does not wait for a token
 // that is not valid yet. The caller could send the token anywhere; RoundTrip sends it only
 // to the service.
@@ -362,7 +314,7 @@ func (id *Identity) Token(ctx context.Context) (Token, error) {
 			jeton.ErrNoCredential,
 			fmt.Sprintf("%s is not logged in at %s", id.name, id.origin),
 		)
-	case saw.e.Key == nil:
+	case saw.e.issued() == nil:
 		return Token{}, jeton.WithDetail(
 			jeton.ErrInvalid,
 			fmt.Sprintf("%s at %s has a session and no token", id.name, id.origin),
@@ -376,7 +328,7 @@ func (id *Identity) Token(ctx context.Context) (Token, error) {
 		saw = id.view()
 	}
 
-	s := saw.e.Key
+	s := saw.e.issued()
 	switch {
 	case s != nil && s.live(id.w.now()):
 		return Token{jeton.NewSecret(s.Token), s.Opens, s.Ends}, nil

@@ -52,6 +52,16 @@
 // is not renewed. A new key in the same file is used at the next renewal, and
 // [Wallet.RotateKey] registers one.
 //
+// # Users with a browser
+//
+//	diane, err := w.Login(ctx, wallet.Login{URL: "https://app.example", SignIn: &wallet.SignIn{Open: open}})
+//
+// The user signs in at the issuer of the service's tokens, in a browser on this machine. The authorization code comes
+// back to a free port of 127.0.0.1 (RFC 8252, with PKCE, state, and the issuer's name as in RFC 9207). The tokens are
+// requested for the origin of the service as it was called (RFC 8707). So a service that names the issuer of another
+// gets none that is valid there, and nothing needs to be confirmed. A refresh token, if the issuer gives one, renews
+// them, like those of clients. Any OpenID provider will do, with [Login.Issuer] and [SignIn.ClientID].
+//
 // # Tokens made elsewhere
 //
 //	job, err := w.Login(ctx, wallet.Login{URL: "https://app.example", As: "job", Token: token})

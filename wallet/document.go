@@ -17,9 +17,9 @@ import (
 
 // version is the newest supported version of the document inside wallet.age. A newer one is
 // refused, because writing it back would lose what is unknown. Version 2 added identities
-// with a key, 3 added tokens made elsewhere. The oldest version that suffices is written, for
+// with a key, 3 added tokens made elsewhere, 4 sign-ins. The oldest version that suffices is written, for
 // older programs.
-const version = 3
+const version = 4
 
 // document is the content of wallet.age. Its secrets are plain strings because it is encoded
 // only to be encrypted; callers see Info.
@@ -52,7 +52,8 @@ type entry struct {
 	Auto          bool          `json:"auto,omitempty"`
 	Held          *held         `json:"held,omitempty"`
 	Key           *software     `json:"key,omitempty"`
-	Foreign       *foreignToken `json:"handed,omitempty"` // a token made elsewhere; without it and Key: a form login
+	SignIn        *delegated    `json:"sign_in,omitempty"`
+	Foreign       *foreignToken `json:"handed,omitempty"` // a token made elsewhere; with none of three: a form login
 }
 
 // source is where the password of a later login comes from. At most one field is set.
@@ -155,6 +156,9 @@ func encode(d document) ([]byte, error) {
 	if slices.ContainsFunc(d.Identities, func(e entry) bool { return e.Foreign != nil }) {
 		d.Version = 3
 	}
+	if slices.ContainsFunc(d.Identities, func(e entry) bool { return e.SignIn != nil }) {
+		d.Version = 4
+	}
 
 	if d.Identities == nil {
 		d.Identities = []entry{}
@@ -221,10 +225,12 @@ func (e *entry) check() error {
 	}
 
 	switch {
-	case e.Key != nil && e.Foreign != nil:
-		return jeton.WithDetail(jeton.ErrInvalid, "an identity has a key and a token")
+	case e.issued() != nil && e.Foreign != nil, e.Key != nil && e.SignIn != nil:
+		return jeton.WithDetail(jeton.ErrInvalid, "an identity has more than one credential")
 	case e.Key != nil:
 		return e.Key.check()
+	case e.SignIn != nil:
+		return e.SignIn.check()
 	case e.Foreign != nil && e.Foreign.Token != "" && !isToken(e.Foreign.Token):
 		return jeton.WithDetail(jeton.ErrInvalid, "a token has invalid characters")
 	case e.Foreign != nil:

@@ -83,7 +83,8 @@ func (id *Identity) view() view {
 func (id *Identity) learn(r *http.Request, resp *http.Response, e entry) {
 	set := resp.Cookies()
 	epoch := e.Epoch
-	if e.Key != nil || e.Foreign != nil {
+	_, byToken := e.bearer(id.w.now())
+	if byToken {
 		set = nil // a session next to the token would be a second credential
 	}
 

@@ -43,7 +43,7 @@ const (
 )
 
 // Login describes a login: where, as whom, and with a password, a key or a token. Only URL
-// and one of As and Username are required. For an identity that the wallet already holds, a
+// and one of As and Username are required, with SignIn only URL. For an identity that the wallet already holds, a
 // field with its zero value keeps the current setting, so logging in again takes only URL,
 // As and the password.
 type Login struct {
@@ -80,6 +80,10 @@ type Login struct {
 	// be "" if the service names its own origin.
 	Issuer, Audience string
 
+	// SignIn signs the user in at the issuer, with a browser. The tokens are for the origin of URL, or for Audience;
+	// Issuer is needed if the service names none, and any OpenID provider will do.
+	SignIn *SignIn
+
 	// Token is a token made elsewhere, for example with 'jeton token create'. It is stored
 	// in the wallet and sent with each request. The wallet cannot renew it.
 	Token jeton.Secret
@@ -109,6 +113,9 @@ type Login struct {
 // sends nothing to an issuer that is not confirmed for the service, with this audience: by
 // the login, by Config.Confirm, or by an earlier login there, unless the service is the issuer.
 //
+// With a SignIn the user signs in at the issuer, in at most ten minutes. The name of the identity is As, or the name of
+// the user at the issuer. A refresh token that the issuer gives replaces the token when it expires.
+//
 // With a Token it checks there that the service accepts tokens, and stores it. It does not
 // try the token, which may be counted: the first request shows whether it is valid.
 //
@@ -125,6 +132,9 @@ func (w *Wallet) Login(ctx context.Context, in Login) (*Identity, error) {
 	}
 	if in.As == "" {
 		in.As = in.Username
+	}
+	if in.SignIn != nil {
+		return w.bySignIn(ctx, o, in)
 	}
 
 	if err := checkName(in.As); err != nil {
@@ -230,6 +240,9 @@ func (in Login) apply(e *entry) error {
 	e.Username = cmp.Or(in.Username, e.Username, in.As)
 
 	if err := in.applyPassword(e); err != nil {
+		return err
+	}
+	if err := in.applySignIn(e); err != nil {
 		return err
 	}
 	if err := in.applyToken(e); err != nil {

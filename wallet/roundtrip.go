@@ -15,7 +15,7 @@ import (
 // sent: RoundTrip returns jeton.ErrInvalid. Cookies that the caller set are sent, too, unless
 // the identity has one of the same name. An Authorization header is sent unchanged.
 //
-// An identity with a key, or with a token made elsewhere, sends its token as Bearer instead
+// An identity with a key, a sign-in, or a token made elsewhere, sends its token as Bearer instead
 // (RFC 6750, section 2.1), and stores no cookies. A request with an Authorization header is
 // then not sent: RoundTrip returns jeton.ErrInvalid. If the token is not valid yet, the
 // request waits until its context ends, or 30 s if that has no deadline. If it would have to
@@ -64,7 +64,7 @@ func (id *Identity) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 
 	why, over := NeedsLogin(resp)
-	if !over || saw.e.Key != nil && errors.Is(why, jeton.ErrSpent) {
+	if !over || saw.e.issued() != nil && errors.Is(why, jeton.ErrSpent) {
 		return resp, nil
 	}
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/jeton-auth/jeton"
 )
@@ -134,9 +133,12 @@ func (id *Identity) logInAgain(ctx context.Context, epoch string) error {
 	}
 
 	was := e
-	if e.Key != nil {
+	switch {
+	case e.Key != nil:
 		err = id.w.prove(ctx, &e)
-	} else {
+	case e.SignIn != nil:
+		err = id.w.refresh(ctx, &e)
+	default:
 		var pass jeton.Secret
 		if pass, err = id.w.password(ctx, e.Source); err != nil {
 			return err
@@ -156,7 +158,7 @@ func (id *Identity) hold(ctx context.Context, was entry, refused error) error {
 	h := held{Code: jeton.Code(refused)}
 	switch {
 	case errors.Is(refused, jeton.ErrBadCredential) && was.Key == nil:
-		// The same password will not be accepted later.
+		// The same password or refresh token will not be accepted later.
 	case isAny(refused, jeton.ErrRelogin, jeton.ErrTooMany, jeton.ErrSessionsFull),
 		// A key may be registered, or its file replaced, at any moment.
 		isAny(refused, jeton.ErrBadCredential, jeton.ErrForbidden, jeton.ErrScope):
@@ -216,7 +218,8 @@ func (id *Identity) install(ctx context.Context, e entry, create bool) error {
 }
 
 // Logout ends the session at the server, then removes its cookies. For an identity with a key
-// it revokes the token at the issuer (RFC 7009), authenticated by the key. A token made
+// it revokes the token at the issuer (RFC 7009), authenticated by the key; for one that has
+// signed in with a browser, all tokens of the sign-in, if the issuer can. A token made
 // elsewhere is removed and not revoked. The identity stays, with its settings and its
 // password source or key, and does not log in automatically until the next Login; Forget
 // removes it. Logging out an identity without a session, or with an expired one, is not an
@@ -243,10 +246,13 @@ func (w *Wallet) Logout(ctx context.Context, rawURL, name string) error {
 
 	e := id.view().e
 	// The server first: if it cannot be reached, the session is still here to be ended later.
-	if e.Foreign == nil && e.live(w.now()) {
+	if e.Foreign == nil && (e.live(w.now()) || e.SignIn != nil && e.SignIn.Refresh != "") {
 		end := w.signOut
-		if e.Key != nil {
+		switch {
+		case e.Key != nil:
 			end = w.revoke
+		case e.SignIn != nil:
+			end = w.revokeSignIn
 		}
 		if err := end(ctx, &e); err != nil {
 			return fmt.Errorf("log %s out at %s: %w", name, id.origin, err)
@@ -283,12 +289,18 @@ func (e *entry) clearSession() {
 	e.Uses = nil
 	e.Auto = false
 
+	// Copies: other goroutines read what an entry points to without a lock.
 	if e.Key != nil {
-		e.Key.Token = ""
-		e.Key.SignedBy = ""
-		e.Key.Got = time.Time{}
-		e.Key.Opens = time.Time{}
-		e.Key.Ends = time.Time{}
+		s := *e.Key
+		s.forget()
+		s.SignedBy = ""
+		e.Key = &s
+	}
+	if e.SignIn != nil {
+		s := *e.SignIn
+		s.forget()
+		s.Refresh = ""
+		e.SignIn = &s
 	}
 	// An empty token instead of nil: the identity stays one of a token made elsewhere.
 	if e.Foreign != nil {

@@ -281,58 +281,58 @@ func TestDue(t *testing.T) {
 		left time.Duration
 		want bool
 	}{
-		{"no token", entry{Key: &software{Ends: noon}}, time.Hour, true},
-		{"no expiry", entry{Key: &software{Token: "t", Got: at(time.Hour)}}, time.Second, false},
+		{"no token", entry{Key: &software{issued: issued{Ends: noon}}}, time.Hour, true},
+		{"no expiry", entry{Key: &software{issued: issued{Token: "t", Got: at(time.Hour)}}}, time.Second, false},
 		{
 			"an hour, at the edge",
-			entry{Key: &software{Token: "t", Got: at(time.Hour), Ends: noon}},
+			entry{Key: &software{issued: issued{Token: "t", Got: at(time.Hour), Ends: noon}}},
 			6 * time.Minute,
 			false,
 		},
 		{
 			"an hour, past it",
-			entry{Key: &software{Token: "t", Got: at(time.Hour), Ends: noon}},
+			entry{Key: &software{issued: issued{Token: "t", Got: at(time.Hour), Ends: noon}}},
 			6*time.Minute - 1,
 			true,
 		},
 		{
 			"a minute: ten seconds, not six",
-			entry{Key: &software{Token: "t", Got: at(time.Minute), Ends: noon}},
+			entry{Key: &software{issued: issued{Token: "t", Got: at(time.Minute), Ends: noon}}},
 			9 * time.Second,
 			true,
 		},
 		{
 			"four seconds: not in the first half",
-			entry{Key: &software{Token: "t", Got: at(4 * time.Second), Ends: noon}},
+			entry{Key: &software{issued: issued{Token: "t", Got: at(4 * time.Second), Ends: noon}}},
 			3 * time.Second,
 			false,
 		},
 		{
 			"four seconds: in the second half",
-			entry{Key: &software{Token: "t", Got: at(4 * time.Second), Ends: noon}},
+			entry{Key: &software{issued: issued{Token: "t", Got: at(4 * time.Second), Ends: noon}}},
 			time.Second,
 			true,
 		},
 		{
 			"after a wait for nbf",
-			entry{Key: &software{
+			entry{Key: &software{issued: issued{
 				Token: "t",
 				Got:   at(time.Hour),
 				Opens: at(50 * time.Minute),
 				Ends:  noon,
-			}},
+			}}},
 			1,
 			false,
 		},
 		{
 			"counted",
-			entry{Uses: new(int64), Key: &software{Token: "t", Got: at(time.Hour), Ends: noon}},
+			entry{Uses: new(int64), Key: &software{issued: issued{Token: "t", Got: at(time.Hour), Ends: noon}}},
 			1,
 			false,
 		},
 		{
 			"counted, expired",
-			entry{Uses: new(int64), Key: &software{Token: "t", Got: at(time.Hour), Ends: noon}},
+			entry{Uses: new(int64), Key: &software{issued: issued{Token: "t", Got: at(time.Hour), Ends: noon}}},
 			0,
 			true,
 		},
@@ -485,7 +485,7 @@ func TestTheWalletWaitsForATokenThatIsNotValidYet(t *testing.T) {
 	}
 
 	e := id.view().e
-	e.Key = &software{Token: "t", Opens: s.now().Add(openWait + 1), Ends: s.now().Add(time.Hour)}
+	e.Key = &software{issued: issued{Token: "t", Opens: s.now().Add(openWait + 1), Ends: s.now().Add(time.Hour)}}
 
 	if err := id.await(t.Context(), e); !errors.Is(err, jeton.ErrTooEarly) {
 		t.Errorf("without a deadline, more than %v: await = %v, want ErrTooEarly", openWait, err)

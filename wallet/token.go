@@ -28,20 +28,20 @@ func (e *entry) bearer(now time.Time) (text string, ok bool) {
 	switch {
 	case e.Foreign != nil:
 		return e.Foreign.Token, true
-	case e.Key == nil:
+	case e.issued() == nil:
 		return "", false
 	// An expired token is not sent, but the identity is still one that sends tokens.
-	case !e.Key.live(now):
+	case !e.issued().live(now):
 		return "", true
 	}
 
-	return e.Key.Token, true
+	return e.issued().Token, true
 }
 
 // applyToken copies the token of a login into its entry. Entries share what e.Foreign points
 // to, so it is replaced and not changed.
 func (in Login) applyToken(e *entry) error {
-	otherwise := in.Key != "" || !in.Password.IsZero() || in.Save || len(in.Command) > 0
+	otherwise := in.Key != "" || in.SignIn != nil || !in.Password.IsZero() || in.Save || len(in.Command) > 0
 	switch {
 	// Another credential replaces the token. A login without any keeps it.
 	case in.Token.IsZero() && otherwise:
@@ -63,6 +63,7 @@ func (in Login) applyToken(e *entry) error {
 
 	e.Foreign = &foreignToken{Token: text}
 	e.Key = nil
+	e.SignIn = nil
 	e.Source = source{}
 	e.Cookies = nil
 

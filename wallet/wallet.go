@@ -254,6 +254,7 @@ type Kind string
 const (
 	KindSession Kind = "session" // with a session, after a login
 	KindKey     Kind = "key"     // with tokens, requested with a private key
+	KindSignIn  Kind = "sign-in" // with tokens, after a sign-in with a browser
 	KindToken   Kind = "token"   // with a token made elsewhere
 )
 
@@ -273,7 +274,7 @@ type Info struct {
 	Auto     bool      `json:"auto"`             // logs in again automatically
 	Trusts   bool      `json:"own_ca,omitempty"` // trusts a CA certificate given at login
 
-	// Of an identity with a key.
+	// Of an identity with a key or a sign-in.
 	Issuer    string    `json:"issuer,omitempty"`    // of its tokens
 	KeyFile   string    `json:"key_file,omitempty"`  // where the private key is
 	KeyID     string    `json:"kid,omitempty"`       // of the key that the token was requested with
@@ -298,14 +299,18 @@ func (e *entry) info(now time.Time) Info {
 		Trusts:   e.CACert != "",
 	}
 
-	s := e.Key
+	s := e.issued()
 	if s != nil {
-		in.Kind = KindKey
+		in.Kind = KindSignIn
 		in.Expires = s.Ends
 		in.Issuer = s.Issuer
-		in.KeyFile = s.File
-		in.KeyID = s.SignedBy
 		in.NotBefore = s.Opens
+	}
+
+	if e.Key != nil {
+		in.Kind = KindKey
+		in.KeyFile = e.Key.File
+		in.KeyID = e.Key.SignedBy
 	}
 
 	if e.Foreign != nil {

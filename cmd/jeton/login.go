@@ -18,6 +18,7 @@ type loginFlags struct {
 	in       wallet.Login
 	password passwordSource
 	token    tokenSource
+	browser  browserFlags
 	command  string
 	caFile   string
 	never    bool
@@ -34,6 +35,12 @@ func loginCommand() *cobra.Command {
 		Long: `Log in at a service and store the session in the wallet, under the service's origin and
 the name given with --as. Several identities can be logged in at one service at once.
 
+Without --as and without a credential, or with --browser, you sign in with the browser: at the
+issuer of the service's tokens, or at any OpenID provider (--issuer, --client-id). No password
+is typed into the terminal. The wallet stores tokens that are valid at this service alone, and
+refreshes them. The identity has your name at the issuer, or that of --as. The program in the
+environment variable BROWSER is the browser; --no-browser prints the address instead.
+
 With --key, a client authenticates with a private key instead: the wallet sends the issuer of
 the service's tokens an assertion signed by the key, and gets a token, which it sends with
 each request and renews. The key stays in its file, which only its owner may open, and is
@@ -44,14 +51,15 @@ its own tokens, at the same origin, needs no confirmation.
 
 With --token-stdin or --token-file, the identity is a personal token, made with 'jeton token
 create'. It is stored in the wallet, which cannot renew it.`,
-		Example: `  jeton login https://shop.example --as diane
+		Example: `  jeton login https://shop.example
+  jeton login https://shop.example --as diane
   jeton login https://shop.example --as ci --key ci.key --issuer https://auth.example --audience shop
   jeton login https://shop.example --as job --token-file job.token
   jeton login https://localhost:5014 --as diane --username Diane --cacert data/pubkey.pem`,
 		RunE: func(c *cobra.Command, args []string) error { return l.run(c, args[0]) },
 	}
 
-	return withFlags(c, &l.password, &l.token, &l)
+	return withFlags(c, &l.password, &l.token, &l.browser, &l)
 }
 
 func (l *loginFlags) flags(c *cobra.Command) {
@@ -68,17 +76,17 @@ func (l *loginFlags) flags(c *cobra.Command) {
 	f.StringVar(&l.in.Algorithm, "alg", "", "signing algorithm (default: by key type)")
 	f.StringSliceVar(
 		&l.in.Scope, "scope", nil,
-		"scope to request (may be repeated; default: all that the client is allowed)",
+		"scope to request (may be repeated; default: with --key all that the client is allowed)",
 	)
 
 	f.StringVar(
 		&l.in.Issuer, "issuer", "",
-		"with --key: issuer of the service's tokens (default: ask, if the service is new)",
+		"issuer of the service's tokens (default: the one that the service names)",
 	)
 
 	f.StringVar(
 		&l.in.Audience, "audience", "",
-		"with --key: audience of the service's tokens (default: ask, if the service is new)",
+		"audience of the service's tokens (default: with --key the one that the service names, else its address)",
 	)
 
 	f.StringVar(
@@ -139,8 +147,12 @@ func (l *loginFlags) hasPassword() bool {
 // check refuses flags of more than one kind of credential: the wallet sends exactly one for an
 // identity, and it must not depend on an order which.
 func (l *loginFlags) check() error {
+	named := l.in.As != "" || l.in.Username != ""
+	otherwise := l.in.Key != "" || l.hasPassword() || l.token.given()
 	switch {
-	case l.in.As == "" && l.in.Username == "":
+	case otherwise && l.browser.given():
+		return errBrowser
+	case otherwise && !named:
 		return usage{errors.New("name the identity with --as")}
 	case l.in.Key != "" && l.hasPassword():
 		return usage{errors.New("an identity has a key or a password, not both")}
@@ -174,7 +186,13 @@ func (l *loginFlags) readSecret(c *cobra.Command, w *wallet.Wallet) (err error) 
 		return nil
 	}
 
-	// Without a flag the identity logs in as before: with its key, its token or its password.
+	named := l.in.As != "" || l.in.Username != ""
+	if l.browser.given() || !named {
+		l.in.SignIn = l.browser.signIn(c.ErrOrStderr())
+		return nil
+	}
+
+	// Without a flag the identity logs in as before: with its key, its token, the browser or its password.
 	kind := wallet.KindSession
 	if !l.hasPassword() {
 		kind = l.currentKind(c.Context(), w)
@@ -182,6 +200,8 @@ func (l *loginFlags) readSecret(c *cobra.Command, w *wallet.Wallet) (err error) 
 
 	who := fmt.Sprintf("%s at %s", cmp.Or(l.in.Username, l.in.As), l.in.URL)
 	switch {
+	case kind == wallet.KindSignIn && l.in.Key == "" && !l.token.given():
+		l.in.SignIn = l.browser.signIn(c.ErrOrStderr())
 	case l.token.given() || l.in.Key == "" && kind == wallet.KindToken:
 		l.in.Token, err = l.token.read(c, "Token of "+who)
 	case l.in.Key == "" && kind != wallet.KindKey:

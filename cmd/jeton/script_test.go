@@ -21,7 +21,12 @@ import (
 var update = flag.Bool("update", false, "rewrite golden files and reference pages")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"jeton": main, "git-credential-jeton": main, "docker-credential-jeton": main})
+	testscript.Main(m, map[string]func(){
+		"jeton":                   main,
+		"git-credential-jeton":    main,
+		"docker-credential-jeton": main,
+		"browse":                  browse,
+	})
 }
 
 // TestScripts runs the files of testdata/script: what a user types, and the output.

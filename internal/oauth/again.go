@@ -66,7 +66,7 @@ func (s *Server) mark(w *web.Reply, r *http.Request, a authorization) {
 // sealedParams are the parameters that the time is sealed with: those that differ between any two requests, and those
 // that say where an answer goes.
 var sealedParams = []string{
-	"client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge", "prompt", "max_age", "resource",
+	"client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge", "resource", "prompt", "max_age",
 }
 
 // asked returns the value of askedParam for a request of a browser.

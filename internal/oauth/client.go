@@ -152,9 +152,12 @@ func (c reader) Read(ctx context.Context, q *gate.Request) (gate.Credential, err
 	switch {
 	case err != nil:
 		return nil, err
-	case p.Assertion == "" && p.Secret.IsZero():
+	case p.Assertion == "" && p.Secret.IsZero() && (q.Path != pathRevoke || p.ClientID == ""):
 		return nil, gate.ErrNotMine
 	}
+
+	// RFC 7009, section 2.1: a public client revokes its own tokens by its name, and by them.
+	p.Public = q.Path == pathRevoke
 
 	// An assertion is used up here: it does not serve a second request, whatever this one becomes.
 	found, err := c.server.logins.Client(ctx, p)
@@ -165,6 +168,7 @@ func (c reader) Read(ctx context.Context, q *gate.Request) (gate.Credential, err
 	return &authenticated{
 		client: found,
 		byKey:  p.Assertion != "",
+		public: p.Assertion == "" && p.Secret.IsZero(),
 		at:     q.Now,
 		form:   form,
 	}, nil
@@ -175,6 +179,7 @@ type authenticated struct {
 	gate.PerRequest
 	client client.Client
 	byKey  bool
+	public bool // it has shown only its name
 	at     time.Time
 	form   url.Values // the request; the handler takes it, as the gate keeps the credential for a while
 }
@@ -186,10 +191,15 @@ func (p *authenticated) Principal() jeton.Principal {
 
 // Describe implements gate.Credential.
 func (p *authenticated) Describe() (which, window string) {
-	if p.byKey {
-		return "client " + p.client.Name + ", by an assertion", "good for this request"
+	by := ", by its secret"
+	switch {
+	case p.byKey:
+		by = ", by an assertion"
+	case p.public:
+		by = ", which is public"
 	}
-	return "client " + p.client.Name + ", by its secret", "good for this request"
+
+	return "client " + p.client.Name + by, "good for this request"
 }
 
 // caller returns the client that sent a request, and its form.

@@ -61,7 +61,9 @@ type openIDMetadata struct {
 func (s *Server) describeOpenID(m *metadata) {
 	m.ResponseTypes = []string{"code"}
 	m.GrantTypes = append(m.GrantTypes, grantCode, grantRefresh)
-	m.AuthMethods = append(slices.Clone(m.AuthMethods), "none") // of public clients
+	// Of public clients.
+	m.AuthMethods = append(slices.Clone(m.AuthMethods), "none")
+	m.RevocationAuth = append(slices.Clone(m.RevocationAuth), "none")
 
 	var algs []string
 	for _, a := range client.IDTokenAlgs() {

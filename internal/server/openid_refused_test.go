@@ -71,6 +71,13 @@ func TestARelyingPartyRevokesItsTokensAlone(t *testing.T) {
 		t.Fatalf("refresh after an access token was revoked: got %d %q, want 200", got.Status, got.Error)
 	}
 
+	form := url.Values{"client_id": {"wiki"}, "token": {got.Refresh}}
+	a := s.Send(s.Client(), http.MethodPost, s.Issuer()+"/oauth2/revoke", form.Encode(),
+		"Content-Type", "application/x-www-form-urlencoded")
+	if a.Status != http.StatusUnauthorized {
+		t.Errorf("revoke without the secret = %d %s, want 401", a.Status, a.Body)
+	}
+
 	revoke("wiki", got.Refresh)
 	if again := refresh(t, s, got.Refresh); again.Error != "invalid_grant" {
 		t.Errorf("refresh after the client revoked the token: got %d %q, want invalid_grant", again.Status, again.Error)

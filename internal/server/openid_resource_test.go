@@ -2,6 +2,8 @@ package server_test
 
 import (
 	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/jeton-auth/jeton/jetontest"
@@ -84,7 +86,20 @@ func TestTheTokenOfAResourceIsForThatServiceAlone(t *testing.T) {
 		})
 	}
 
-	got := desktopRedeems(t, s, b.codeFor(desktopAsks(s)), "resource", s.URL("notes"))
+	// The sign-in page passes the resource on.
+	out := newBrowser(t, s)
+	out.open(desktopAsks(s))
+	back := out.resolve(out.at(), out.send(out.at(), "diane"))
+	for strings.HasPrefix(back, s.Issuer()) {
+		a := out.get(back)
+		back = out.resolve(back, a.Header.Get("Location")+strings.TrimPrefix(a.Header.Get("Refresh"), "0;url="))
+	}
+	to, err := url.Parse(back)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	got := desktopRedeems(t, s, to.Query().Get("code"), "resource", s.URL("notes"))
 	if got.Scope != "notes:read notes:write offline_access openid" || got.ID == "" || got.Refresh == "" {
 		t.Fatalf("got %+v, want an ID token, a refresh token, and the scopes of the client", got)
 	}

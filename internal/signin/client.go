@@ -23,23 +23,20 @@ type ClientCredential struct {
 	// right if they are present.
 	IssuerOnly bool
 	Issuer     string // ours: the only audience that an assertion may have
+	Public     bool   // a public client that signs users in needs no credential
 }
 
 // Client returns the client that a credential proves, and uses an assertion up. The error
 // of a bad credential contains the reason for the operator; the caller records it.
 func (l *Logins) Client(ctx context.Context, cred ClientCredential) (client.Client, error) {
 	var trail auditTrail
-	proved, err := l.proveClient(ctx, cred, &trail)
-	if err == nil {
-		err = l.useOnce(ctx, proved.once, &trail)
-	}
-
+	found, err := l.relyingClient(ctx, cred, &trail)
 	if ReasonOf(err) != "" {
 		last := trail.checks[len(trail.checks)-1]
 		return client.Client{}, fmt.Errorf("%w: %s of %s: %s", err, last.Name, trail.actor, last.Value)
 	}
 
-	return proved.client, err
+	return found, err
 }
 
 // provedClient is a client that a credential proves.

@@ -80,6 +80,8 @@ func (g *GrantError) Unwrap() error { return g.Err }
 
 // relying proves the client, and takes the code or the refresh token.
 func (l *Logins) relying(ctx context.Context, req RelyingRequest, trail *auditTrail) (Relied, error) {
+	req.Credential.Public = true
+
 	c, err := l.relyingClient(ctx, req.Credential, trail)
 	if err != nil {
 		return Relied{}, err
@@ -104,9 +106,10 @@ func (l *Logins) relying(ctx context.Context, req RelyingRequest, trail *auditTr
 	return out, err
 }
 
-// relyingClient proves the client. A public one shows nothing but its name (RFC 6749, section 2.3).
+// relyingClient proves the client. Where that is enough, a public one shows nothing but its name (RFC 6749, section
+// 2.3).
 func (l *Logins) relyingClient(ctx context.Context, cred ClientCredential, trail *auditTrail) (client.Client, error) {
-	if cred.Assertion != "" || !cred.Secret.IsZero() || cred.ClientID == "" {
+	if cred.Assertion != "" || !cred.Secret.IsZero() || cred.ClientID == "" || !cred.Public {
 		proved, err := l.proveClient(ctx, cred, trail)
 		if err == nil {
 			err = l.useOnce(ctx, proved.once, trail)

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/jeton-auth/jeton/wallet"
+
+	"github.com/spf13/cobra"
+)
+
+// browserFlags are the flags of a sign-in with a browser.
+type browserFlags struct {
+	use      bool
+	none     bool
+	clientID string
+}
+
+func (b *browserFlags) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.BoolVar(&b.use, "browser", false, "sign in with the browser (default without --as and without a credential)")
+	f.BoolVar(&b.none, "no-browser", false, "print the address of the sign-in, for a browser on this machine")
+	f.StringVar(
+		&b.clientID, "client-id", "",
+		"with the browser: public client at the issuer (default: "+wallet.DefaultClientID+")",
+	)
+}
+
+// given reports whether a flag asks for a sign-in with a browser.
+func (b *browserFlags) given() bool { return b.use || b.none || b.clientID != "" }
+
+// signIn returns how the user signs in, with the texts for the user on out.
+func (b *browserFlags) signIn(out io.Writer) *wallet.SignIn {
+	return &wallet.SignIn{
+		ClientID: b.clientID,
+		Open: func(ctx context.Context, address string) error {
+			if b.none {
+				fmt.Fprintf(out, "Load this address in a browser on this machine:\n\n  %s\n\n", address)
+				return nil
+			}
+
+			fmt.Fprintf(out, "Sign in with the browser. If none opens, load this address:\n\n  %s\n\n", address)
+
+			return openBrowser(address)
+		},
+	}
+}
+
+// openBrowser starts the program of the environment variable BROWSER, else that of the system, with an address, and
+// does not wait for its end.
+func openBrowser(address string) error {
+	argv := browserCommand(os.Getenv("BROWSER"), runtime.GOOS, address)
+	// Not bound to the context: the browser stays open after this program has ended.
+	cmd := exec.Command(argv[0], argv[1:]...)
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("%w; set BROWSER to a program, or use --no-browser", err)
+	}
+	go func() { _ = cmd.Wait() }()
+
+	return nil
+}
+
+// browserCommand returns the command that loads an address: BROWSER, whose %s is the address, as other programs read
+// that variable.
+func browserCommand(browser, system, address string) []string {
+	argv := strings.Fields(browser)
+	switch {
+	case slices.Contains(argv, "%s"):
+		for i := range argv {
+			if argv[i] == "%s" {
+				argv[i] = address
+			}
+		}
+		return argv
+	case len(argv) > 0:
+		return append(argv, address)
+	case system == "windows":
+		return []string{"rundll32", "url.dll,FileProtocolHandler", address}
+	case system == "darwin":
+		return []string{"open", address}
+	}
+
+	return []string{"xdg-open", address}
+}
+
+// errBrowser is a contradiction of flags.
+var errBrowser = usage{errors.New("an identity signs in with a browser, or has a token, a key or a password")}
