@@ -161,6 +161,11 @@ func startProxy(t *testing.T, program, kind string, described forward.Proxied, e
 	switch kind {
 	case "nginx":
 		args = []string{program, "-p", ".", "-c", file, "-e", "stderr"}
+	case "traefik":
+		file += ".yaml" // by which it knows the form
+		files = map[string]string{file: kind}
+		args = []string{program, "--entrypoints.web.address=127.0.0.1:" + described.Listen,
+			"--providers.file.filename=" + file, "--global.checknewversion=false", "--global.sendanonymoususage=false"}
 	case "haproxy":
 		args = []string{program, "-db", "-f", file}
 		files[filepath.Join(dir, "jeton.lua")] = "haproxy-lua"
@@ -195,7 +200,7 @@ func framed(kind, text string) string {
 	switch kind {
 	case "caddy":
 		return "{\n\tadmin off\n}\n" + text
-	case "haproxy", "haproxy-lua":
+	case "haproxy", "haproxy-lua", "traefik":
 		return text
 	}
 

@@ -2,9 +2,11 @@ package forward_test
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -40,8 +42,12 @@ const attackedRoutes = `
 // front is a proxy, or the gateway, before a backend.
 type front struct {
 	name    string
+	kind    string // of the proxy; "": the gateway
+	program []string
 	host    string // Host of the service, with a port
 	address string
+	frames  string // address for HTTP/2; "": the front has none
+	trust   *x509.CertPool
 	asked   *wire // what Jeton is asked; nil: the gateway judges what it passes on
 	backend *wire
 }
@@ -58,7 +64,7 @@ func (f front) judged(t *testing.T, sent head) (method, target string) {
 		t.Errorf("Jeton was asked %d times, want once", len(list))
 		return "", ""
 	}
-	if f.name != "nginx" {
+	if f.kind != "nginx" {
 		return one(list[0].get("X-Forwarded-Method")), one(list[0].get("X-Forwarded-Uri"))
 	}
 
@@ -79,7 +85,16 @@ func one(values []string) string {
 // startFronts starts a server with a service at the gateway and one behind each proxy, and returns the token of a user.
 func startFronts(t *testing.T) (fronts []front, token string) {
 	t.Helper()
-	fronts = []front{{name: "gateway"}, {name: "nginx"}, {name: "caddy"}, {name: "haproxy"}}
+	fronts = []front{{name: "gateway"}, {name: "secured"}}
+	for _, kind := range slices.Sorted(maps.Keys(programs)) {
+		fronts = append(fronts, front{name: kind, kind: kind, program: programs[kind]})
+	}
+	if need.Soaking() {
+		fronts = append(fronts,
+			front{name: "newest", kind: "caddy", program: []string{"caddy-2.11.9"}},
+			front{name: "traefik", kind: "traefik", program: []string{"traefik-3.7.13"}})
+	}
+
 	text := attacked
 	services := []string{}
 
@@ -96,20 +111,32 @@ func startFronts(t *testing.T) (fronts []front, token string) {
 		f.host = f.name + ".example:" + port
 		upstream := ""
 		place := "\n    url: http://" + f.host
-		if f.name == "gateway" {
+		routes := attackedRoutes
+		if f.kind == "" {
 			upstream = ", upstream: {url: 'http://" + f.backend.address + "'}"
-			place = "\n    host: gateway.example\n    listen: 127.0.0.1:0"
+			place = "\n    host: " + f.name + ".example\n    listen: 127.0.0.1:0"
 		}
-		text += "  - name: " + f.name + place + strings.ReplaceAll(attackedRoutes, "UPSTREAM", upstream)
+		if f.name == "secured" {
+			routes = strings.Replace(routes, "plain_http: true", "plain_http: false", 1)
+		}
+		text += "  - name: " + f.name + place + strings.ReplaceAll(routes, "UPSTREAM", upstream)
 	}
 
 	s := jetontest.Start(t, text)
 	s.AddUser("diane", right)
 	token = s.AddToken(jetontest.NewToken{Name: "job", User: "diane", Services: services}).Secret
-	fronts[0].address = s.Addr("gateway")
 
-	for i := range fronts[1:] {
-		fronts[i+1].start(t, s)
+	for i := range fronts {
+		f := &fronts[i]
+		switch {
+		case f.kind != "":
+			f.start(t, s)
+		case f.name == "secured":
+			// HTTP/2 alone: the rest is that of the gateway without TLS.
+			f.address, f.frames, f.trust = "", s.Addr(f.name), s.TLS().RootCAs
+		default:
+			f.address = s.Addr(f.name)
+		}
 	}
 
 	return fronts, token
@@ -120,7 +147,24 @@ func (f *front) start(t *testing.T, s *jetontest.Server) {
 	t.Helper()
 	f.asked = relay(t, s.Forward())
 	host, port, _ := strings.Cut(f.host, ":")
-	startProxy(t, need.Program(t, programs[f.name]...), f.name, forward.Proxied{
+	f.frames = f.address
+	second := port
+	if f.kind == "nginx" {
+		var err error
+		second, err = jetontest.FreePort()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.frames = "127.0.0.1:" + second
+	}
+
+	// HAProxy and Traefik know HTTP/2 by its first bytes.
+	speaks := strings.NewReplacer(
+		"\n    listen "+port+";", "\n    listen "+port+";\n    listen "+second+" http2;",
+		"\tadmin off\n", "\tadmin off\n\tservers {\n\t\tprotocols h1 h2c\n\t}\n",
+	)
+
+	startProxy(t, need.Program(t, f.program...), f.kind, forward.Proxied{
 		Service: f.name,
 		Scheme:  "http",
 		Host:    host,
@@ -129,7 +173,7 @@ func (f *front) start(t *testing.T, s *jetontest.Server) {
 		Jeton:   f.asked.address,
 		Backend: f.backend.address,
 		Own:     []string{"/logout"},
-	})
+	}, speaks.Replace)
 	waitFor(t, f.name, port)
 }
 
@@ -277,6 +321,13 @@ func TestNoAttackReachesTheBackend(t *testing.T) {
 
 	for _, f := range fronts {
 		t.Run(f.name, func(t *testing.T) {
+			if f.frames != "" {
+				t.Run("frames of HTTP/2", func(t *testing.T) { f.attackFrames(t, token) })
+			}
+			if f.address == "" {
+				return
+			}
+
 			for _, v := range vectors {
 				t.Run(v.name, func(t *testing.T) { f.attack(t, v.want, v.textFor(f, token)) })
 			}
@@ -310,25 +361,38 @@ func (f front) attackTargets(t *testing.T, token string) {
 // attack sends a request, checks what the backend got, and reports whether it got anything.
 func (f front) attack(t *testing.T, want, text string) bool {
 	t.Helper()
+	sent := headOf(strings.TrimSuffix(text, "\r\n\r\n"))
+	return f.compare(t, want, text, sent, func() string {
+		resp := exchange(t, f.address, text)
+		if resp == nil {
+			return ""
+		}
+		return resp.Header.Get("Location")
+	})
+}
+
+// compare makes a request with send, which returns where its response leads, and compares what the backend got with
+// what was sent and judged.
+func (f front) compare(t *testing.T, want, text string, sent head, send func() string) bool {
+	t.Helper()
 	f.backend.heads()
 	if f.asked != nil {
 		f.asked.heads()
 	}
 
-	resp := exchange(t, f.address, text)
-	if resp != nil && strings.Contains(resp.Header.Get("Location"), "evil") {
-		t.Errorf("%q leads to %q", text, resp.Header.Get("Location"))
+	location := send()
+	if strings.Contains(location, "evil") {
+		t.Errorf("%q leads to %q", text, location)
 	}
 
 	seen := f.backend.heads()
 	if len(seen) > 1 || want == refused && len(seen) > 0 || want == cleaned && len(seen) == 0 {
-		t.Fatalf("%q was %v, and the backend got %q, want it %s", text, resp, seen, want)
+		t.Errorf("%q: the backend got %q, want it %s", text, seen, want)
 	}
-	if len(seen) == 0 {
+	if len(seen) != 1 {
 		return false
 	}
 
-	sent := headOf(strings.TrimSuffix(text, "\r\n\r\n"))
 	method, target := f.judged(t, sent)
 	if seen[0].method != method || seen[0].target != target {
 		t.Errorf("%q: judged was %q %q, and the backend got %q %q",
