@@ -24,6 +24,7 @@
 //	internal/session   sessions of users
 //	internal/token     tokens: opaque, signed, personal
 //	internal/openid    claims of users and ID tokens (OpenID Connect)
+//	internal/upstream  sign-ins at other providers (OpenID Connect, GitHub)
 //	internal/ticket    one-time secrets for one purpose and a short time
 //	internal/keys      signing keys of this server
 //	internal/account   users

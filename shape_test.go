@@ -49,6 +49,7 @@ var layers = map[string]int{
 	"internal/session":    4,
 	"internal/ticket":     4,
 	"internal/openid":     4,
+	"internal/upstream":   4,
 	"internal/token":      4,
 	"internal/signin":     5,
 	"internal/gate":       6,

@@ -52,6 +52,19 @@ func newFetcher(log *slog.Logger) *fetcher {
 	return &fetcher{log: log, timeout: fetchTimeout, sources: map[Source]*remote{}}
 }
 
+// KeyCache fetches the keys that somebody else than a client publishes, as it is done for clients, and caches them. It
+// is safe for concurrent use.
+type KeyCache struct{ sources *fetcher }
+
+// NewKeyCache returns a cache that has fetched nothing.
+func NewKeyCache(log *slog.Logger) *KeyCache { return &KeyCache{newFetcher(log)} }
+
+// Keys returns the keys of a source with the kid, or all of its keys (""): none when there is no such key, and
+// jeton.ErrUnavailable when the source does not answer and nothing fresh is cached.
+func (k *KeyCache) Keys(ctx context.Context, s Source, kid string, now time.Time) ([]jose.Key, error) {
+	return k.sources.keys(ctx, s, kid, now)
+}
+
 // remote is the state of one source.
 type remote struct {
 	mu       sync.Mutex
@@ -209,7 +222,7 @@ func (f *fetcher) run(s Source, r *remote, req *request, now time.Time) {
 
 	switch {
 	case err != nil:
-		f.log.Warn("keys were not fetched; clients that need them are answered 503", "url", s.URL, "error", err)
+		f.log.Warn("keys were not fetched; what needs them is answered 503", "url", s.URL, "error", err)
 	case recovered:
 		f.log.Info("keys are fetched again", "url", s.URL, "keys", len(keys))
 	}
