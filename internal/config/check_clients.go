@@ -43,6 +43,7 @@ func (c checker) issuer() {
 
 	c.signInSession(&s.Session)
 	c.brand(&s.Brand)
+	c.providers(s)
 
 	// The next key must have been published before its turn comes.
 	keys := &s.Keys

@@ -35,6 +35,12 @@ func (c checker) files() {
 		c.conf.ACME.CAFile = relativeTo(folder, c.conf.ACME.CAFile)
 	}
 
+	if c.conf.Issuer != nil {
+		for i := range c.conf.Issuer.Upstreams {
+			c.providerSecret(&c.conf.Issuer.Upstreams[i], folder)
+		}
+	}
+
 	for i := range c.conf.Users {
 		c.passwordHashFile(&c.conf.Users[i], folder)
 	}

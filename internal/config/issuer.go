@@ -20,6 +20,7 @@ type Issuer struct {
 	Keys              IssuerKeys    `yaml:"keys" doc:"The keys that sign tokens."`
 	Pages             bool          `yaml:"pages" default:"true" doc:"Serve the pages for browsers: sign-in, account and administration. On the address of a service they have precedence over its routes."`
 	Session           SignInSession `yaml:"session" doc:"Terms of sign-in sessions, which start at the pages. The session at a service that follows from one has the terms of the service and ends no later."`
+	Upstreams         []Provider    `yaml:"upstreams" absent:"none" doc:"Other providers at which users sign in (OpenID Connect, GitHub), in the order of their buttons."`
 	Brand             Brand         `yaml:"brand" doc:"The look of the pages."`
 }
 
