@@ -33,7 +33,7 @@ type IdentityStore interface {
 	// ListIdentities returns the identities of a user, by issuer.
 	ListIdentities(ctx context.Context, user int64) ([]Identity, error)
 	// RemoveIdentity removes the identity that a user has of an issuer, ends the sessions of the user that began with
-	// a method of sign-in, and adds the event. It returns jeton.ErrNotFound if there is none.
+	// a method of sign-in ("": none), and adds the event. It returns jeton.ErrNotFound if there is none.
 	RemoveIdentity(ctx context.Context, user int64, issuer, method string, ev jeton.Event) error
 }
 

@@ -118,6 +118,17 @@ var centralMatrix = map[string]struct {
 	"POST /users/{id}/sign-in-link": {path: "/users/ID/sign-in-link", want: [4]int{401, 403, 201, 403}},
 	"GET /overview":                 {want: [4]int{401, 403, 200, 200}},
 
+	"GET /users/me/identities": {want: [4]int{401, 200, 200, 200}},
+	"DELETE /users/me/identities": {
+		path: "/users/me/identities?issuer=https://login.example",
+		want: [4]int{401, 404, 404, 403},
+	},
+	"GET /users/{id}/identities": {path: "/users/ID/identities", want: [4]int{401, 403, 200, 200}},
+	"DELETE /users/{id}/identities": {
+		path: "/users/ID/identities?issuer=https://login.example",
+		want: [4]int{401, 403, 404, 403},
+	},
+
 	"GET /users/me/services": {want: [4]int{401, 200, 200, 200}},
 	"GET /users/me/events":   {want: [4]int{401, 200, 200, 200}},
 	"GET /services":          {want: [4]int{401, 403, 200, 200}},

@@ -44,6 +44,12 @@ func (t *auditTrail) fail(name, value string, reason Reason) error {
 	return &refused{reason}
 }
 
+// deny adds a check that failed for a user who is proved, and returns the refusal.
+func (t *auditTrail) deny(name, value string, reason Reason) error {
+	_ = t.fail(name, value, reason)
+	return &denied{reason}
+}
+
 // check adds a check that passed if err is nil, and returns err.
 func (t *auditTrail) check(name, value string, err error) error {
 	c := passed(name, value)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/upstream"
 )
 
 // Reason is why a credential was refused. It is for the operator only.
@@ -24,6 +25,15 @@ const (
 	OtherRedirect Reason = "the code was sent to another address"
 	WrongVerifier Reason = "code_verifier is not that of the code (PKCE)"
 	SignInEnded   Reason = "the sign-in session has ended"
+)
+
+// The reasons for a sign-in at another provider. Package upstream has those for an answer that is not for the sign-in.
+const (
+	NotAllowed    Reason = "the configuration of the provider does not allow this user"
+	NotConnected  Reason = "the account of the provider is not connected to a user"
+	OtherUser     Reason = "the account of the provider is connected to another user, or the session has ended"
+	NoNewUser     Reason = "no user can be made: the name or the e-mail address is taken, or not valid"
+	AlreadyHasOne Reason = "the user or the account of the provider is connected already"
 )
 
 // The reasons for a client's credential. Package client has those of its keys.
@@ -59,6 +69,12 @@ type refused struct{ reason Reason }
 func (r *refused) Error() string { return jeton.ErrBadCredential.Error() }
 func (r *refused) Unwrap() error { return jeton.ErrBadCredential }
 
+// denied is jeton.ErrForbidden with its reason: the user is proved, and may not sign in.
+type denied struct{ reason Reason }
+
+func (d *denied) Error() string { return jeton.ErrForbidden.Error() }
+func (d *denied) Unwrap() error { return jeton.ErrForbidden }
+
 // ReasonOf returns why a credential was refused, or "". The reason reveals which names
 // exist, so only a teaching service shows it.
 func ReasonOf(err error) Reason {
@@ -66,5 +82,10 @@ func ReasonOf(err error) Reason {
 	if errors.As(err, &r) {
 		return r.reason
 	}
-	return ""
+	var d *denied
+	if errors.As(err, &d) {
+		return d.reason
+	}
+
+	return Reason(upstream.ReasonOf(err))
 }

@@ -15,7 +15,10 @@
 //
 //	password.go        a login with a password
 //	code.go            a sign-in at the issuer that continues at a service
-//	open.go            the last step of both: the session
+//	link.go            a sign-in with a one-time link
+//	upstream.go        a sign-in at another provider
+//	connect.go         the account of a user at another provider
+//	open.go            the last step of each: the session
 //	basic.go           a password in every request (RFC 7617)
 //	passwordcache.go   passwords that were right a moment ago, by HMAC
 //	client.go          a client, by its secret or its assertion

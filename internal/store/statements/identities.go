@@ -123,7 +123,7 @@ func (db *Store) RemoveIdentity(ctx context.Context, user int64, issuer, method 
 			return nil, jeton.ErrNotFound
 		}
 
-		ended, err := endSessions(ctx, tx, "account = $1 AND methods = $2", user, method)
+		ended, err := endSessions(ctx, tx, "account = $1 AND methods = $2 AND methods <> ''", user, method)
 		if err != nil {
 			return nil, err
 		}
