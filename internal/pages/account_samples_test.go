@@ -113,6 +113,10 @@ func securitySamples() []any {
 	full := newSecurity(hostile, false, 15)
 	full.Note = badNote()
 	full.filled(url.Values{"new": {"x"}})
+	full.With = []connection{
+		{Provider: hostile, Account: hostile, Issuer: "https://login.example", Since: noon.Add(-day)},
+		{Provider: "GitHub", Issuer: "https://github.com", Action: "/account/security/connect/github"},
+	}
 
 	return []any{newSecurity("diane", false, 15), full, newSecurity("diane", true, 15)}
 }

@@ -84,6 +84,7 @@ var doneNotes = map[string]Text{
 	"sessions-ended":   text("done.sessions-ended"),
 	"token-revoked":    text("done.token-revoked"),
 	"password-changed": text("done.password-changed"),
+	"disconnected":     text("done.disconnected"),
 }
 
 // done returns the note of the key in an address, or nil. Another site may not choose it: no page says that something

@@ -25,6 +25,7 @@
 //	headers.go, assets.go  headers of every page; the style sheet, script and logo
 //	fail.go, notice.go     what a page says of an error, here and at services
 //	signin.go, continue.go, signout.go, prove.go, setup.go, link.go  pages before an account
+//	upstream.go, connections.go  sign-ins at other providers, and accounts there
 //	account.go, admin.go   pages of an account, and of administrators
 package pages
 
@@ -65,6 +66,8 @@ type Config struct {
 	Services []Service
 	Logo     []byte // file of issuer.brand.logo; nil: none
 
+	Upstreams []Upstream // at which users sign in, in the order of their buttons
+
 	MinPassword int // characters of a new password
 
 	Logins   *signin.Logins
@@ -91,7 +94,9 @@ type Pages struct {
 	templates  map[string]map[string]lazyTemplate // by language and name
 	cookie     web.Cookie
 	langCookie web.Cookie
-	issuer     *gate.Service // reads the cookie
+	// browserCookie is what a sign-in at another provider is bound to.
+	browserCookie web.Cookie
+	issuer        *gate.Service // reads the cookie
 
 	prerendered prerendered
 	matched     matched
@@ -107,7 +112,9 @@ func New(c Config) (*Pages, error) {
 		Config:     c,
 		cookie:     c.Issuer.SessionCookie(),
 		langCookie: web.Cookie{Name: languageCookie, PlainHTTP: c.Issuer.PlainHTTP},
-		matched:    matched{lists: map[string]*language{}},
+		// No service has a dot in its name, so none has a session cookie of this name.
+		browserCookie: web.Cookie{Name: c.Issuer.SessionCookie().Name + ".with", PlainHTTP: c.Issuer.PlainHTTP},
+		matched:       matched{lists: map[string]*language{}},
 	}
 
 	p.issuer = &gate.Service{
@@ -145,6 +152,8 @@ func (p *Pages) Routes() []web.Route {
 		{Pattern: "GET " + assetsPath + "{hash}/{name}", Access: policy.Open, Handle: p.asset},
 	}
 	routes = append(routes, p.signInRoutes()...)
+	routes = append(routes, p.upstreamRoutes()...)
+	routes = append(routes, p.connectionRoutes()...)
 	routes = append(routes, p.accountRoutes()...)
 	routes = append(routes, p.adminRoutes()...)
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"html/template"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,13 +30,25 @@ type plainSignIn struct {
 type prerenderedKey struct {
 	language string
 	service  Strong
+	with     int // number of buttons of other providers: those of a fresh proof are fewer
 }
 
-// The addresses of the page while it is rendered. Escaping changes none of their characters.
-const (
-	slotAction   = "/sign-in?SLOT-ACTION"
-	slotLanguage = "/sign-in?SLOT-LANGUAGE"
-)
+// slot is every address of the page that depends on the request, while it is rendered. Escaping changes none of its
+// characters.
+const slot = "/sign-in?SLOT"
+
+// addresses returns the addresses for the slots of the page, in the order in which they stand there.
+func addresses(v signInView, links []languageLink) []string {
+	list := []string{v.Action}
+	for _, link := range v.With {
+		list = append(list, link.URL)
+	}
+	for _, link := range links {
+		list = append(list, link.URL)
+	}
+
+	return list
+}
 
 // showEmptySignIn writes the page that show writes for an empty form, in a fraction of the time.
 func (p *Pages) showEmptySignIn(w *web.Reply, r *http.Request, v signInView) error {
@@ -53,7 +66,7 @@ func (p *Pages) showEmptySignIn(w *web.Reply, r *http.Request, v signInView) err
 		return nil
 	}
 
-	_, _ = w.Write(between(parts, v.Action, links))
+	_, _ = w.Write(between(parts, addresses(v, links)))
 
 	return nil
 }
@@ -65,15 +78,11 @@ func (p *Pages) isPrerendered(v signInView) bool {
 }
 
 // between returns the page with its addresses between its parts.
-func between(parts []string, action string, links []languageLink) []byte {
+func between(parts, addresses []string) []byte {
 	var b bytes.Buffer
 	for i, part := range parts {
-		switch {
-		case i == 0:
-		case i == 1:
-			b.WriteString(template.HTMLEscapeString(action))
-		default:
-			b.WriteString(template.HTMLEscapeString(links[i-2].URL))
+		if i > 0 {
+			b.WriteString(template.HTMLEscapeString(addresses[i-1]))
 		}
 		b.WriteString(part)
 	}
@@ -116,7 +125,7 @@ func (p *Pages) plainSignIn(r *http.Request, l *language) (plainSignIn, error) {
 		return plainSignIn{}, err
 	}
 
-	page.body = between(parts, v.Action, p.languageLinks(r, l))
+	page.body = between(parts, addresses(v, p.languageLinks(r, l)))
 	page.length = []string{strconv.Itoa(len(page.body))}
 
 	p.prerendered.mu.Lock()
@@ -129,12 +138,12 @@ func (p *Pages) plainSignIn(r *http.Request, l *language) (plainSignIn, error) {
 	return page, nil
 }
 
-// emptySignIn returns the parts of the page around its addresses: that of the form, then those of other languages.
+// emptySignIn returns the parts of the page around its addresses.
 func (p *Pages) emptySignIn(l *language, v signInView) ([]string, error) {
 	p.prerendered.mu.Lock()
 	defer p.prerendered.mu.Unlock()
 
-	key := prerenderedKey{l.code, v.Service}
+	key := prerenderedKey{l.code, v.Service, len(v.With)}
 	parts := p.prerendered.pages[key]
 	if parts != nil {
 		return parts, nil
@@ -148,10 +157,14 @@ func (p *Pages) emptySignIn(l *language, v signInView) ([]string, error) {
 	}
 	for _, other := range p.languages {
 		if other != l {
-			f.Languages = append(f.Languages, languageLink{other.code, other.name, slotLanguage})
+			f.Languages = append(f.Languages, languageLink{other.code, other.name, slot})
 		}
 	}
-	v.Action = slotAction
+	v.Action = slot
+	v.With = slices.Clone(v.With)
+	for i := range v.With {
+		v.With[i].URL = slot
+	}
 	f.View = v
 
 	body, err := p.render(l, "sign-in/sign-in", f)
@@ -159,9 +172,7 @@ func (p *Pages) emptySignIn(l *language, v signInView) ([]string, error) {
 		return nil, err
 	}
 
-	// The form stands before the links of the languages.
-	first, rest, _ := strings.Cut(string(body), slotAction)
-	parts = append([]string{first}, strings.Split(rest, slotLanguage)...)
+	parts = strings.Split(string(body), slot)
 	if p.prerendered.pages == nil {
 		p.prerendered.pages = map[prerenderedKey][]string{}
 	}

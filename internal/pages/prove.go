@@ -22,6 +22,7 @@ type proveView struct {
 	Note     *Note
 	Name     Field
 	Password Field
+	With     []Link // forms that lead to other providers
 	Lasts    time.Duration
 }
 
@@ -32,7 +33,15 @@ func provePath(to string) string {
 
 // provePage answers GET /prove.
 func (p *Pages) provePage(w *web.Reply, r *http.Request) error {
-	return p.show(w, r, http.StatusOK, "sign-in/prove", proveForm(r.URL.Query(), gate.From(w).Principal()))
+	v := proveForm(r.URL.Query(), gate.From(w).Principal())
+
+	var err error
+	v.With, err = p.proveLinks(w, r, localPage(r.URL.Query().Get(toParam)))
+	if err != nil {
+		return err
+	}
+
+	return p.show(w, r, http.StatusOK, "sign-in/prove", v)
 }
 
 // proveForm returns the empty form.
@@ -83,6 +92,7 @@ func (p *Pages) prove(w *web.Reply, r *http.Request) error {
 	})
 	if err != nil {
 		v := proveForm(r.URL.Query(), who)
+		v.With, _ = p.proveLinks(w, r, localPage(r.URL.Query().Get(toParam))) // the form works without them
 		v.Note = p.noteOf(w, err)
 		v.Note.Focus = false
 		v.Password.NoteBelongs = true

@@ -64,6 +64,10 @@ func signInSamples() map[string][]any {
 				Note:     note,
 				Name:     field,
 				Password: full,
+				With: []Link{
+					{Text: text("upstream.button", hostile), URL: "/sign-in/with/company?client_id=reports"},
+					{Text: text("upstream.button", "GitHub"), URL: "/sign-in/with/github?client_id=reports"},
+				},
 				Lifetime: 12 * time.Hour,
 				Idle:     time.Hour,
 			},
@@ -118,6 +122,7 @@ func signInSamples() map[string][]any {
 				Note:     note,
 				Name:     Field{Name: "username", Label: text("prove.name"), ReadOnly: true},
 				Password: full,
+				With:     []Link{{Text: text("prove.with", hostile), URL: "/prove/with/company?to=%2Faccount"}},
 				Lasts:    proofAge,
 			},
 		},

@@ -22,16 +22,32 @@ type securityView struct {
 	Repeat   Field
 	Keep     Checks
 	Minimum  int
+	With     []connection // other providers
 }
 
 // security answers GET /account/security.
 func (p *Pages) security(w *web.Reply, r *http.Request) error {
-	var user jeton.User
-	if err := p.API.Call(w, r, http.MethodGet, ownAPI, nil, &user); err != nil {
+	v, err := p.securityView(w, r)
+	if err != nil {
 		return err
 	}
 
-	return p.show(w, r, http.StatusOK, "account/security", newSecurity(user.Name, user.Declared, p.MinPassword))
+	return p.show(w, r, http.StatusOK, "account/security", v)
+}
+
+// securityView returns the page with an empty form.
+func (p *Pages) securityView(w *web.Reply, r *http.Request) (securityView, error) {
+	var user jeton.User
+	if err := p.API.Call(w, r, http.MethodGet, ownAPI, nil, &user); err != nil {
+		return securityView{}, err
+	}
+
+	v := newSecurity(user.Name, user.Declared, p.MinPassword)
+
+	var err error
+	v.With, err = p.connections(w, r)
+
+	return v, err
 }
 
 // newSecurity returns the empty form.

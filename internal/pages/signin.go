@@ -42,6 +42,7 @@ type signInView struct {
 	Note     *Note
 	Name     Field
 	Password Field
+	With     []Link // other providers
 	Lifetime time.Duration
 	Idle     time.Duration
 }
@@ -118,6 +119,7 @@ func (p *Pages) signInForm(ctx context.Context, query url.Values, name string) s
 			Required:     true,
 			Focus:        name != "",
 		},
+		With:     p.upstreamLinks(query),
 		Lifetime: p.Issuer.Session.Lifetime.Std(),
 		Idle:     p.Issuer.Session.IdleTimeout.Std(),
 	}

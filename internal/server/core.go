@@ -269,17 +269,18 @@ func (k *core) close() {
 // request, as a reload changes it. start is that when the API is made.
 func (k *core) apiConfig(start *config.Config, conf func() *config.Config) api.Config {
 	a := api.Config{
-		Accounts:  k.accounts,
-		Clients:   k.clients,
-		Sessions:  k.sessions,
-		Tokens:    k.tokens,
-		Keys:      k.keys,
-		Audit:     k.audit,
-		Gate:      k.gate,
-		Logins:    k.logins,
-		CursorKey: k.secret.Derive("cursor of users"),
-		Audiences: func(names []string) ([]string, error) { return audiences(conf(), names) },
-		Scopes:    func(names []string, user jeton.Principal) []string { return userScopes(conf(), names, user) },
+		Accounts:   k.accounts,
+		Clients:    k.clients,
+		Sessions:   k.sessions,
+		Tokens:     k.tokens,
+		Keys:       k.keys,
+		Audit:      k.audit,
+		Gate:       k.gate,
+		Logins:     k.logins,
+		CursorKey:  k.secret.Derive("cursor of users"),
+		Audiences:  func(names []string) ([]string, error) { return audiences(conf(), names) },
+		ProviderOf: func(issuer string) string { return providerOf(conf(), issuer) },
+		Scopes:     func(names []string, user jeton.Principal) []string { return userScopes(conf(), names, user) },
 	}
 
 	issuer := start.Issuer

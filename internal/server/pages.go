@@ -50,6 +50,10 @@ func (s *Server) pages(conf *config.Config) (*pages.Pages, error) {
 
 		MinPassword: conf.Passwords.MinLength,
 	}
+	c.Upstreams, err = s.upstreams(conf)
+	if err != nil {
+		return nil, err
+	}
 	for _, service := range conf.Services {
 		c.Services = append(c.Services, pages.Service{Name: service.Name, URL: service.URL})
 	}
