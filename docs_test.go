@@ -75,8 +75,12 @@ func (p page) blocks(t *testing.T) []block {
 	return list
 }
 
+// secretFile is a file that a configuration of a page names, and that the page makes by a command.
+var secretFile = regexp.MustCompile(`_file: ([a-z]+\.secret)\b`)
+
 func TestConfigurationsInPagesAreValid(t *testing.T) {
 	found := 0
+	folder := t.TempDir()
 	noVariables := func(string) (string, bool) { return "", false }
 	for _, p := range pages(t) {
 		for _, b := range p.blocks(t) {
@@ -85,7 +89,13 @@ func TestConfigurationsInPagesAreValid(t *testing.T) {
 			}
 
 			found++
-			_, err := config.Parse(b.page, []byte(b.text), noVariables)
+			for _, m := range secretFile.FindAllStringSubmatch(b.text, -1) {
+				if err := os.WriteFile(filepath.Join(folder, m[1]), []byte("secret"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+
+			_, err := config.Parse(filepath.Join(folder, "jeton.yaml"), []byte(b.text), noVariables)
 			if err != nil {
 				t.Errorf("%s:%d: %v", b.page, b.line, err)
 			}

@@ -15,7 +15,7 @@ type Identity struct {
 	Issuer   string    `json:"issuer" jsonschema:"Issuer of the provider"`
 	Subject  string    `json:"subject" jsonschema:"What the provider calls the user, for ever"`
 	Label    string    `json:"label" jsonschema:"Address or name of the user there, when it was connected"`
-	Provider string    `json:"provider,omitempty" jsonschema:"Name of the provider in the configuration, if it is there"`
+	Provider string    `json:"provider,omitempty" jsonschema:"Its name in the configuration, if it has one"`
 	Created  time.Time `json:"created_at" jsonschema:"When it was connected"`
 }
 
@@ -69,7 +69,7 @@ func (a *API) providerOf(issuer string) string {
 	return a.ProviderOf(issuer)
 }
 
-// removeOwnIdentity answers DELETE /users/me/identities?issuer=. Nobody loses the only way to sign in.
+// removeOwnIdentity answers DELETE /users/me/identities?issuer=. No user loses the only way to sign in.
 func (a *API) removeOwnIdentity(w *web.Reply, r *http.Request, c caller) error {
 	acct, err := a.account(r.Context(), c)
 	if err != nil {

@@ -52,8 +52,8 @@ func newFetcher(log *slog.Logger) *fetcher {
 	return &fetcher{log: log, timeout: fetchTimeout, sources: map[Source]*remote{}}
 }
 
-// KeyCache fetches the keys that somebody else than a client publishes, as it is done for clients, and caches them. It
-// is safe for concurrent use.
+// KeyCache fetches keys that are not of clients, as those of clients are fetched, and caches them. It is safe for
+// concurrent use.
 type KeyCache struct{ sources *fetcher }
 
 // NewKeyCache returns a cache that has fetched nothing.

@@ -114,7 +114,12 @@ func securitySamples() []any {
 	full.Note = badNote()
 	full.filled(url.Values{"new": {"x"}})
 	full.With = []connection{
-		{Provider: hostile, Account: hostile, Issuer: "https://login.example", Since: noon.Add(-day)},
+		{
+			Provider: hostile,
+			Account:  hostile,
+			Issuer:   "https://login.example",
+			Since:    noon.Add(-day),
+		},
 		{Provider: "GitHub", Issuer: "https://github.com", Action: "/account/security/connect/github"},
 	}
 

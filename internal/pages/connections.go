@@ -168,8 +168,8 @@ func (p *Pages) proveLinks(w *web.Reply, r *http.Request, to string) ([]Link, er
 
 	var links []Link
 	for _, u := range p.Upstreams {
-		connected := slices.ContainsFunc(list, func(c connection) bool { return c.Issuer == u.Issuer && c.Account != "" })
-		if connected && u.CanProve() {
+		isHere := func(c connection) bool { return c.Issuer == u.Issuer && c.Account != "" }
+		if u.CanProve() && slices.ContainsFunc(list, isHere) {
 			action := "/prove/with/" + u.Name + "?" + url.Values{toParam: {to}}.Encode()
 			links = append(links, Link{Text: text("prove.with", u.Label), URL: action})
 		}

@@ -194,7 +194,12 @@ func refusedThere(code string) error {
 }
 
 // upstreamRequest returns what package signin needs to finish a sign-in.
-func (p *Pages) upstreamRequest(w *web.Reply, r *http.Request, u *Upstream, in upstream.Pending) signin.UpstreamRequest {
+func (p *Pages) upstreamRequest(
+	w *web.Reply,
+	r *http.Request,
+	u *Upstream,
+	in upstream.Pending,
+) signin.UpstreamRequest {
 	query := r.URL.Query()
 
 	return signin.UpstreamRequest{
@@ -308,8 +313,9 @@ func (p *Pages) upstreamFailed(w *web.Reply, r *http.Request, u *Upstream, in up
 		view.Links[0].URL = pathWith("/sign-in", carried(query))
 	}
 
-	if showErr := p.showTo(w, r, gate.From(w).Principal(), problem.Status, "sign-in/error", view); showErr != nil {
-		return showErr
+	shown := p.showTo(w, r, gate.From(w).Principal(), problem.Status, "sign-in/error", view)
+	if shown != nil {
+		return shown
 	}
 
 	return err

@@ -39,9 +39,10 @@ func TestAUserConnectsAnAccountAfterAProof(t *testing.T) {
 	// One account of the provider is of one user, and one user has one.
 	other := f.visitor(t, "diane")
 	other.signIn("ben")
-	wantShown(t, "of another user", other.viaForm("/account/security/connect/company", ""), 403, "It is connected already")
+	const connect = "/account/security/connect/company"
+	wantShown(t, "of another user", other.viaForm(connect, ""), 403, "It is connected already")
 	v.there.signIn("eric")
-	wantShown(t, "a second one", v.viaForm("/account/security/connect/company", ""), 403, "It is connected already")
+	wantShown(t, "a second one", v.viaForm(connect, ""), 403, "It is connected already")
 
 	// The session that began with it ends, the other stays.
 	a = v.post("/account/security/disconnect", "issuer", f.above.Issuer())

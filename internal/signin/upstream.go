@@ -222,7 +222,7 @@ func (l *Logins) connectByEmail(
 		return account.Account{}, jeton.ErrNotFound
 	}
 
-	// Whoever changes the address needs a proof: a password, or another provider.
+	// A user who changes the address needs a proof: a password, or another provider.
 	operators := func(a account.Account, others int) error {
 		unused := a.Password == "" && others == 0
 		if a.EmailFolded != acct.EmailFolded || a.Disabled || !a.Declared && !unused {

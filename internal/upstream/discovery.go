@@ -83,7 +83,8 @@ func (p *Provider) metadata(ctx context.Context) (*metadata, error) {
 	return found, nil
 }
 
-// within reports whether now is less than d after t, or a little before it: callers read the clock before they get here.
+// within reports whether now is less than d after t, or a little before it: callers read the clock before they get
+// here.
 func within(d time.Duration, t, now time.Time) bool {
 	age := now.Sub(t)
 	return age > -time.Minute && age < d

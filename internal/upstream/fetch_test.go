@@ -202,7 +202,12 @@ func TestGitHub(t *testing.T) {
 			"a user with a verified address",
 			`{"id":583231,"login":"octocat","email":"shown@evil.example"}`,
 			`[{"email":"old@example.org","verified":true},{"email":"cat@example.org","primary":true,"verified":true}]`,
-			Identity{Subject: "583231", Preferred: "octocat", Email: "cat@example.org", Verified: true},
+			Identity{
+				Subject:   "583231",
+				Preferred: "octocat",
+				Email:     "cat@example.org",
+				Verified:  true,
+			},
 			nil,
 		},
 		{

@@ -347,7 +347,12 @@ func TestClaimsOfTwoPlaces(t *testing.T) {
 		},
 		{
 			"a text is not true",
-			map[string]any{"email": "a@example.org", "email_verified": "true", "preferred_username": 7, "roles": []string{}},
+			map[string]any{
+				"email":              "a@example.org",
+				"email_verified":     "true",
+				"preferred_username": 7,
+				"roles":              []string{},
+			},
 			map[string]any{},
 			"a@example.org", false, "", "[]",
 		},

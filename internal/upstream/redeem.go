@@ -118,7 +118,7 @@ func (p *Provider) exchange(ctx context.Context, m *metadata, in Pending, code s
 	switch {
 	// GitHub calls it bad_verification_code, with status 200.
 	case err == nil && (got.Error == "invalid_grant" || got.Error == "bad_verification_code"):
-		return tokens{}, refuse("the provider does not accept the code: it was used, has expired, or is of another sign-in")
+		return tokens{}, refuse("the provider does not accept the code: used, expired, or of another sign-in")
 	case err != nil:
 		return tokens{}, p.down("token endpoint", err)
 	case got.Error != "" || a.status != http.StatusOK:
