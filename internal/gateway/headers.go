@@ -18,6 +18,32 @@ const (
 	headerEmail  = web.HeaderEmail
 )
 
+// headerSetter sets headers that have one value each. Their values share one allocation, which every request needs.
+type headerSetter struct {
+	header http.Header
+	values []string
+}
+
+// newHeaderSetter returns a setter for up to eleven headers; more cost another allocation.
+func newHeaderSetter(h http.Header) *headerSetter { return &headerSetter{h, make([]string, 0, 11)} }
+
+// to sets a header. The name is canonical.
+func (s *headerSetter) to(name, value string) {
+	s.values = append(s.values, value)
+	n := len(s.values)
+	// Without room to grow into the next one.
+	s.header[name] = s.values[n-1 : n : n]
+}
+
+// orDelete sets a header, or removes it where there is no value. The name is canonical.
+func (s *headerSetter) orDelete(name, value string) {
+	if value == "" {
+		delete(s.header, name)
+		return
+	}
+	s.to(name, value)
+}
+
 // dropHeaders removes the headers of a client that say who or where it is, except those of the allow list. Only the
 // exact name passes: another spelling of it may be what a server reads, too.
 func dropHeaders(h http.Header, pass []string) {

@@ -17,7 +17,7 @@ func (g *Gateway) pass(w *web.Reply, r *http.Request) error {
 	}
 
 	h := w.Header()
-	identify(h, who, contact)
+	identify(newHeaderSetter(h), who, contact)
 
 	// The secret of a session would open every other route of the service, and those of other services.
 	in := http.Header{"Cookie": r.Header["Cookie"]}

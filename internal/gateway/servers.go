@@ -126,7 +126,7 @@ func (s *sender) RoundTrip(r *http.Request) (*http.Response, error) {
 
 	if !s.pool.Many() {
 		in.choose(s.pool.Pick(nil))
-		return transport.RoundTrip(addressed(in.ctx, r, in.server.URL, in.path))
+		return transport.RoundTrip(addressed(in, r, in.server.URL, in.path))
 	}
 
 	var tried []*balance.Server
@@ -135,8 +135,8 @@ func (s *sender) RoundTrip(r *http.Request) (*http.Response, error) {
 		tried = append(tried, in.server)
 
 		p := &progress{}
-		resp, err := transport.RoundTrip(addressed(p.trace(in.ctx), r, in.server.URL, in.path))
-		if err == nil || in.ctx.Err() != nil {
+		resp, err := transport.RoundTrip(addressed(p.trace(in), r, in.server.URL, in.path))
+		if err == nil || in.Err() != nil {
 			return resp, err
 		}
 

@@ -9,7 +9,6 @@ import (
 	"net/http/httputil"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
@@ -116,41 +115,55 @@ func (u *upstream) serve(w *web.Reply, r *http.Request) error {
 		r.Body = http.MaxBytesReader(w, r.Body, u.conf.MaxBody)
 	}
 
-	in := &forwarded{
-		reply:     w,
-		path:      path,
-		contact:   contact,
-		assertion: assertion,
-	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	defer w.UntilGone(gonePatience, func() { cancel(nil) })()
-	defer u.watch(ctx, w, r, cancel)()
 	if u.conf.Total > 0 {
 		total, stop := context.WithTimeout(ctx, u.conf.Total.Std())
 		defer stop()
 		ctx = total
 	}
 
-	in.ctx = context.WithValue(ctx, forwardedKey{}, in)
+	in := &forwarded{
+		Context:   ctx,
+		upstream:  u,
+		reply:     w,
+		request:   r,
+		end:       cancel,
+		path:      path,
+		contact:   contact,
+		assertion: assertion,
+	}
+	in.watch()
+	defer in.unwatch()
 	defer in.done()
 
-	u.proxy.ServeHTTP(w, r.WithContext(in.ctx))
+	u.proxy.ServeHTTP(w, r.WithContext(in))
 
 	return nil
 }
 
-// gonePatience bounds how long an upstream works for a client that sends no more and gets nothing: it may have gone.
-const gonePatience = time.Minute
-
-// forwarded is what the hooks of the proxy find of a request, under forwardedKey.
+// forwarded is a request in progress, and the context in which the hooks of the proxy find it. It is all of that in one
+// since each would be an allocation of every request.
 type forwarded struct {
+	context.Context
+
+	upstream  *upstream
 	reply     *web.Reply
-	ctx       context.Context // of the request as it arrived, with this value
+	request   *http.Request // as it arrived
+	end       context.CancelCauseFunc
 	path      string          // for the upstream, encoded as it was sent
 	contact   account.Contact // of the caller
 	assertion string          // "": the upstream gets none
 	server    *balance.Server // where the request is in progress; nil: nowhere
+	watched   watched
+}
+
+// Value implements context.Context.
+func (in *forwarded) Value(key any) any {
+	if key == (forwardedKey{}) {
+		return in
+	}
+	return in.Context.Value(key)
 }
 
 // choose makes a server the one where the request is in progress.
@@ -197,9 +210,10 @@ func (u *upstream) rewrite(pr *httputil.ProxyRequest) {
 	in := forwardedOf(pr.In.Context())
 	if in != nil {
 		u.keepTrace(pr.Out.Header, in.reply)
-		identify(pr.Out.Header, gate.From(in.reply).Principal(), in.contact)
-		setOrDelete(pr.Out.Header, web.HeaderAssertion, in.assertion)
-		forward(pr.Out.Header, in.reply)
+		set := newHeaderSetter(pr.Out.Header)
+		identify(set, gate.From(in.reply).Principal(), in.contact)
+		set.orDelete(web.HeaderAssertion, in.assertion)
+		forward(set, in.reply)
 	}
 }
 
@@ -224,35 +238,26 @@ func contactOf(ctx context.Context, accounts *account.Accounts, who jeton.Princi
 }
 
 // identify sets the headers with the identity of the caller, and removes those that are not known.
-func identify(h http.Header, who jeton.Principal, contact account.Contact) {
-	h[headerUser] = []string{who.Name}
-	h[headerGroups] = []string{strings.Join(who.Groups, ",")}
-	setOrDelete(h, headerName, contact.Name)
-	setOrDelete(h, headerEmail, contact.Email)
-}
-
-// setOrDelete sets a header, or removes it where there is no value. The name is canonical.
-func setOrDelete(h http.Header, name, value string) {
-	if value == "" {
-		delete(h, name)
-		return
-	}
-	h[name] = []string{value}
+func identify(set *headerSetter, who jeton.Principal, contact account.Contact) {
+	set.to(headerUser, who.Name)
+	set.to(headerGroups, strings.Join(who.Groups, ","))
+	set.orDelete(headerName, contact.Name)
+	set.orDelete(headerEmail, contact.Email)
 }
 
 // forward sets the headers with the client's address and the address that it sent the request to.
-func forward(h http.Header, w *web.Reply) {
-	h[jeton.HeaderRequestID] = []string{w.ID}
-	h["X-Forwarded-Proto"] = []string{w.Origin.Scheme}
-	h["X-Forwarded-Host"] = []string{w.Origin.Host}
-	h["X-Forwarded-Port"] = []string{w.Origin.Port}
-	setOrDelete(h, "X-Forwarded-Prefix", w.Origin.Prefix)
+func forward(set *headerSetter, w *web.Reply) {
+	set.to(jeton.HeaderRequestID, w.ID)
+	set.to("X-Forwarded-Proto", w.Origin.Scheme)
+	set.to("X-Forwarded-Host", w.Origin.Host)
+	set.to("X-Forwarded-Port", w.Origin.Port)
+	set.orDelete("X-Forwarded-Prefix", w.Origin.Prefix)
 
 	source := ""
 	if w.Source.IsValid() && w.Source != policy.UnknownSource {
 		source = w.Source.String()
 	}
-	setOrDelete(h, "X-Forwarded-For", source)
+	set.orDelete("X-Forwarded-For", source)
 }
 
 // failed answers when the upstream did not. A use that was taken stays taken: whether the

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -22,6 +21,10 @@ func (e endedError) Unwrap() error { return e.error }
 
 // ofCredential returns why the credential of a request ended it, or nil if it did not.
 func ofCredential(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+
 	var ended endedError
 	if errors.As(context.Cause(ctx), &ended) {
 		return ended
@@ -30,56 +33,73 @@ func ofCredential(ctx context.Context) error {
 	return nil
 }
 
-// watched is a request in progress.
+// gonePatience bounds how long an upstream works for a client that sends no more and gets nothing: it may have gone.
+// That is noticed within twice this time.
+const gonePatience = time.Minute
+
+// watched is what is known of a request that is looked at from time to time.
 type watched struct {
-	upstream *upstream
-	ctx      context.Context
-	reply    *web.Reply
-	request  *http.Request
-	end      context.CancelCauseFunc
+	timer  *time.Timer // of the first look
+	every  time.Duration
+	waited time.Duration // since the last look at the client
+	client web.Departure
 }
 
-// watch ends a request when its credential ends. The caller calls stop when the response is complete; then the reason
-// is in the log of requests.
-func (u *upstream) watch(
-	ctx context.Context,
-	w *web.Reply,
-	r *http.Request,
-	end context.CancelCauseFunc,
-) (stop func()) {
-	if u.access.IsOpen() {
-		return func() {}
+// watch ends a request when its credential ends, or its client has gone. It is a timer and no goroutine: most requests
+// end before it fires.
+func (in *forwarded) watch() {
+	in.watched.every = watchEvery
+	if in.upstream.access.IsOpen() {
+		in.watched.every = gonePatience
 	}
+	in.watched.timer = time.AfterFunc(in.watched.every, in.look)
+}
 
-	// A timer and no goroutine: most requests end before it fires.
-	at := &watched{u, ctx, w, r, end}
-	timer := time.AfterFunc(watchEvery, at.check)
+// unwatch ends the watch when the response is complete. Why a request was ended is in the log of requests.
+func (in *forwarded) unwatch() {
+	in.watched.timer.Stop()
 
-	return func() {
-		timer.Stop()
-		ended := ofCredential(ctx)
-		if ended != nil {
-			w.Refused = jeton.Code(ended)
-		}
+	ended := ofCredential(in)
+	if ended != nil {
+		in.reply.Refused = jeton.Code(ended)
 	}
 }
 
-// check judges the request again. It does so until the request has ended.
-func (a *watched) check() {
-	if a.ctx.Err() != nil {
+// look judges the request again. It does so until the request has ended.
+func (in *forwarded) look() {
+	if in.Err() != nil {
 		return
 	}
 
-	u := a.upstream
-	err := u.gate.Recheck(a.ctx, a.reply, a.request, u.service, u.access)
+	in.watched.waited += in.watched.every
+	if in.watched.waited >= gonePatience {
+		in.watched.waited = 0
+		if in.watched.client.Look(in.reply) {
+			in.end(nil)
+			return
+		}
+	}
+
+	if in.upstream.access.IsOpen() || in.mayGoOn() {
+		time.AfterFunc(in.watched.every, in.look)
+	}
+}
+
+// mayGoOn judges the credential again, and ends the request if that does not open the route any more.
+func (in *forwarded) mayGoOn() bool {
+	u := in.upstream
+	err := u.gate.Recheck(in, in.reply, in.request, u.service, u.access)
 	switch {
-	case a.ctx.Err() != nil:
+	case in.Err() != nil:
+		return false
 	// Busy says nothing about the credential: it is looked at again.
 	case err == nil, errors.Is(err, jeton.ErrBusy):
-		time.AfterFunc(watchEvery, a.check)
-	default:
-		a.end(endedError{err})
-		u.log.Info("a request in progress ended with its credential", "service", u.service.Name,
-			"outcome", jeton.Code(err), "request_id", a.reply.ID)
+		return true
 	}
+
+	in.end(endedError{err})
+	u.log.Info("a request in progress ended with its credential", "service", u.service.Name,
+		"outcome", jeton.Code(err), "request_id", in.reply.ID)
+
+	return false
 }

@@ -3,8 +3,6 @@ package web
 import (
 	"context"
 	"net/http"
-	"sync/atomic"
-	"time"
 )
 
 // Arrive prepares the request that w answers and returns it. A client of HTTP/1 may close its side of the connection
@@ -24,43 +22,21 @@ func (w *Reply) Arrive(r *http.Request, pace Pace) *http.Request {
 	return r
 }
 
-// UntilGone calls gone when the client sends no more and takes no byte of the response for a time. It notices within
-// twice that time. The caller calls stop when the response is complete.
-func (w *Reply) UntilGone(patience time.Duration, gone func()) (stop func()) {
-	d := &departure{reply: w, patience: patience, gone: gone}
-	timer := time.AfterFunc(patience, d.look)
-
-	return func() {
-		timer.Stop()
-		d.complete.Store(true)
-	}
-}
-
-// departure looks from time to time whether a client has gone. To watch its context would cost every request more.
-type departure struct {
-	reply    *Reply
-	patience time.Duration
-	gone     func()
-	complete atomic.Bool
-
+// Departure finds out whether a client has gone, by looking from time to time: to watch its context would cost every
+// request more. It is used by one goroutine at a time.
+type Departure struct {
 	left    bool  // at the last look, the client sent no more
 	written int64 // and this many bytes were written
 }
 
-// look calls gone, or looks again later.
-func (d *departure) look() {
-	if d.complete.Load() {
-		return
-	}
-
-	left := d.reply.Client.Err() != nil
-	written := d.reply.Bytes()
-	if left && d.left && written == d.written {
-		d.gone()
-		return
-	}
+// Look reports whether the client of w sent no more at the last look, and has taken no byte of the response since.
+func (d *Departure) Look(w *Reply) bool {
+	left := w.Client.Err() != nil
+	written := w.Bytes()
+	gone := left && d.left && written == d.written
 
 	d.left = left
 	d.written = written
-	time.AfterFunc(d.patience, d.look)
+
+	return gone
 }

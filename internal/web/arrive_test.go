@@ -4,40 +4,28 @@ import (
 	"context"
 	"net/http/httptest"
 	"testing"
-	"time"
 )
-
-func TestAClientThatHasGoneIsNoticed(t *testing.T) {
-	client, leave := context.WithCancel(t.Context())
-	w := &Reply{ResponseWriter: httptest.NewRecorder(), Client: client}
-
-	gone := make(chan struct{})
-	stop := w.UntilGone(time.Millisecond, func() { close(gone) })
-	defer stop()
-	leave()
-
-	select {
-	case <-gone:
-	case <-time.After(time.Minute):
-		t.Error("a client that has gone is not noticed within a minute, want a few milliseconds")
-	}
-}
 
 func TestOnlyAClientThatTakesNothingHasGone(t *testing.T) {
 	client, leave := context.WithCancel(t.Context())
 	w := &Reply{ResponseWriter: httptest.NewRecorder(), Client: client}
-	d := &departure{reply: w, patience: time.Hour, gone: func() { t.Error("gone is called, want it not to be") }}
+	var d Departure
 
-	d.look() // it still sends
+	look := func(when string, want bool) {
+		t.Helper()
+		if got := d.Look(w); got != want {
+			t.Errorf("%s, the client has gone: %t, want %t", when, got, want)
+		}
+	}
+
+	look("while it sends", false)
 	leave()
-	d.look()
+	look("when it has just stopped to send", false)
 	for range 3 {
 		if _, err := w.Write([]byte("a part")); err != nil {
 			t.Fatal(err)
 		}
-		d.look() // it takes what is sent
+		look("while it takes what is sent", false)
 	}
-
-	d.complete.Store(true)
-	d.look()
+	look("when it takes nothing", true)
 }

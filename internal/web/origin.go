@@ -1,7 +1,6 @@
 package web
 
 import (
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -65,8 +64,8 @@ func OriginAt(scheme, host, port string) Origin {
 	o.Host, o.Port = splitPort(host, scheme)
 
 	// A load balancer sends its port beside a Host that has none.
-	_, _, err := net.SplitHostPort(host)
-	if err != nil && isPort(port) {
+	_, _, named := splitHostPort(host)
+	if !named && isPort(port) {
 		o.Port = port
 	}
 	if o.Port != defaultPort(o.Scheme) {
@@ -104,17 +103,27 @@ func lastValue(r *http.Request, name string) string {
 
 // isHost reports whether text is a host name or an IP address, with or without a port.
 func isHost(text string) bool {
-	name, port, err := net.SplitHostPort(text)
-	if err != nil {
+	name, port, ok := splitHostPort(text)
+	if !ok {
 		name, port = strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"), "1"
 	}
-	if _, err := netip.ParseAddr(name); err == nil {
+	if isAddress(name) {
 		return isPort(port)
 	}
 
 	named := strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == ""
 
 	return name != "" && len(name) <= 255 && named && isPort(port)
+}
+
+// isAddress reports whether text is an IP address. A name that cannot be one makes no error of netip.
+func isAddress(text string) bool {
+	if !strings.Contains(text, ":") && strings.Trim(text, "0123456789.") != "" {
+		return false
+	}
+	_, err := netip.ParseAddr(text)
+
+	return err == nil
 }
 
 func isPort(text string) bool {
@@ -133,8 +142,8 @@ func isPrefix(text string) bool {
 
 // splitPort returns a host as Hostname does, but an IPv6 address with brackets, and the port, or the one of the scheme.
 func splitPort(host, scheme string) (name, port string) {
-	_, port, err := net.SplitHostPort(host)
-	if err != nil || port == "" {
+	_, port, _ = splitHostPort(host)
+	if port == "" {
 		port = defaultPort(scheme)
 	}
 

@@ -29,7 +29,7 @@ type Reply struct {
 	Repeat   string   // the same for a request and its repetitions by a proxy; see package gate
 
 	status  int         // 0 before there is one
-	bytes   int64       // of the body, written so far; UntilGone reads it, too
+	bytes   int64       // of the body, written so far; Departure reads it, too
 	body    *clientBody // nil without a body
 	pace    Pace        // of the client
 	stream  bool        // of HTTP/2
