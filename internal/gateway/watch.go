@@ -55,7 +55,7 @@ func (in *forwarded) watch() {
 	in.watched.timer = time.AfterFunc(in.watched.every, in.look)
 }
 
-// unwatch ends the watch when the response is complete. Why a request was ended is in the log of requests.
+// unwatch ends the watch when the response is complete. If the credential ended it, the log of requests says why.
 func (in *forwarded) unwatch() {
 	in.watched.timer.Stop()
 
