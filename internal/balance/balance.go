@@ -96,6 +96,9 @@ func contains(list []*Server, s *Server) bool {
 	return false
 }
 
+// Healthy reports whether requests go to a server now.
+func (p *Pool) Healthy(s *Server) bool { return s.healthy(p.Now().UnixNano()) }
+
 // healthy reports whether requests should go to the server.
 func (s *Server) healthy(now int64) bool { return !s.failing.Load() && s.rest.Load() <= now }
 

@@ -28,6 +28,27 @@ func (g *Gateway) Run(ctx context.Context) {
 	wg.Wait()
 }
 
+// Upstream is the state of one of several servers.
+type Upstream struct {
+	Host string
+	Up   bool // it gets requests
+}
+
+// Upstreams returns the state of all servers that others can stand in for.
+func (g *Gateway) Upstreams() []Upstream {
+	var list []Upstream
+	for _, p := range g.pools {
+		if !p.Many() {
+			continue
+		}
+		for _, s := range p.Servers {
+			list = append(list, Upstream{s.URL.Host, p.Healthy(s)})
+		}
+	}
+
+	return list
+}
+
 // pool returns the servers of an upstream. Routes with the same servers share them, with their health.
 func (g *Gateway) pool(c config.Upstream, dataDir string) (*balance.Pool, error) {
 	key := fmt.Sprintf("%q %q %s", c.Servers(), c.CA, c.Protocol)

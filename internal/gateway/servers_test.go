@@ -247,6 +247,17 @@ func TestHealthChecksFollowTheConfiguration(t *testing.T) {
 	s := jetontest.Start(t, easy+checkedServers, jetontest.Env("A", sick.URL), jetontest.Env("B", well),
 		jetontest.Log(log, 0))
 	log.await(t, "unhealthy")
+	wantUp := func(host, value string) {
+		t.Helper()
+		host = strings.TrimPrefix(host, "http://")
+		line := `jeton_upstream_up{service="app",upstream="` + host + `"} ` + value + "\n"
+		metrics := s.Send(http.DefaultClient, "GET", s.Admin()+"/metrics", "").Body
+		if strings.Count(metrics, line) != 1 {
+			t.Errorf("the metrics do not have %s once", line)
+		}
+	}
+	wantUp(well, "1")
+	wantUp(sick.URL, "0")
 
 	for _, path := range []string{"/a", "/b", "/a"} {
 		if a := s.Ask("GET", "app", path); a.Status != 200 {
@@ -258,4 +269,5 @@ func TestHealthChecksFollowTheConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	log.await(t, "unhealthy")
+	wantUp(sick.URL, "0")
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/gateway"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -28,9 +29,11 @@ type mux struct {
 	log      *slog.Logger
 	metrics  *metrics
 	work     func(context.Context) // runs while the mux is in use; nil: none
-	routes   []web.Route
-	refuse   web.Refuser // of requests without a route
-	throttle *logLimit
+	// upstreams returns the servers behind the service; nil: it has none.
+	upstreams func() []gateway.Upstream
+	routes    []web.Route
+	refuse    web.Refuser // of requests without a route
+	throttle  *logLimit
 	// patternsOf has the routes of patterns and of read by their patterns there.
 	patternsOf map[*http.ServeMux]map[string]web.Route
 }

@@ -322,6 +322,8 @@ func (s *Server) serviceRoutes(
 		log:     s.c.Log,
 		metrics: s.metrics,
 		work:    g.Run,
+
+		upstreams: g.Upstreams,
 	}, append(t.Wrap(g.Routes()), routes...), nil
 }
 
