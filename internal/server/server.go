@@ -160,7 +160,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 
 	s.metrics = newMetrics(s.c.Version, s.core)
 	s.connections.register(s.metrics.registry)
-	s.metrics.registry.MustRegister(&s.certificates, upstreams{s.upstreams})
+	s.metrics.registry.MustRegister(&s.certificates, upstreams{s.servedUpstreams})
 	s.metrics.countFailedOrders(s.acme.Failed)
 	s.metrics.countLost(s.c.LogLost, s.requestFile.lostLines)
 

@@ -45,8 +45,8 @@ func (u upstreams) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// upstreams returns the servers behind all services.
-func (s *Server) upstreams() []serviceUpstreams {
+// servedUpstreams returns the servers behind all services.
+func (s *Server) servedUpstreams() []serviceUpstreams {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
