@@ -66,7 +66,7 @@ type Start struct {
 	Remember time.Time
 	Network  string      // to remember as known for the owner
 	Siblings bool        // judge needs the open sessions, of which there may be many
-	Ticket   secret.Hash // of the ticket that it starts for, which must not be revoked; zero: none
+	Ticket   secret.Hash // of the ticket that it starts for, and takes; zero: none
 	Issuer   string      // of an identity that the owner must have; "": of none
 	Event    jeton.Event
 }
@@ -99,7 +99,8 @@ type Store interface {
 	// StartSession is one atomic step. It returns jeton.ErrBadCredential unless the owner
 	// exists, is enabled, and its credential still has the version that was proved; nor unless a
 	// Parent is a session of the owner that has no parent itself and expires no earlier than this
-	// one; nor with an Issuer unless the owner has an identity of it. It calls judge with what the
+	// one; nor with an Issuer unless the owner has an identity of it; nor with a Ticket that was
+	// revoked. It takes the ticket, or returns jeton.ErrSpent if that was taken. It calls judge with what the
 	// owner did at the service before. If judge returns no error, it ends the sessions that judge
 	// names with their children, adds this one, and adds the event; otherwise it changes nothing.
 	// Without Siblings the history has no open sessions.
@@ -205,7 +206,8 @@ type Started struct {
 // The event gets the session's id as its target and is added in the same transaction. With a
 // Parent the session expires no later than that, perhaps a 32nd of the time earlier. Start then
 // returns jeton.ErrBadCredential if the parent has ended, expired, or been idle for too long. With a
-// Ticket it does so if that was revoked, and with an Issuer if the owner has no identity of it.
+// Ticket it does so if that was revoked, and with an Issuer if the owner has no identity of it. The
+// ticket is taken by the same step; jeton.ErrSpent means that it was taken before.
 func (s *Sessions) Start(
 	ctx context.Context,
 	o Owner,

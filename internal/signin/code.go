@@ -131,13 +131,13 @@ func (l *Logins) byTicket(
 	return started, user, nil
 }
 
-// continueAt uses the code up, checks it, and starts the session.
+// continueAt checks the code, uses it up, and starts the session.
 func (l *Logins) continueAt(
 	ctx context.Context,
 	req CodeRequest,
 	trail *auditTrail,
 ) (session.Started, account.Account, error) {
-	code, err := l.tickets.Take(ctx, ticket.Code, req.Code)
+	code, err := l.tickets.Look(ctx, ticket.Code, req.Code)
 	if errors.Is(err, jeton.ErrSpent) {
 		return session.Started{}, account.Account{}, l.stolen(ctx, code, req.Code, trail)
 	}
@@ -145,6 +145,30 @@ func (l *Logins) continueAt(
 		return session.Started{}, account.Account{}, err
 	}
 
+	started, acct, err := l.startFor(ctx, code, req, trail)
+	switch {
+	case err == nil:
+		return started, acct, nil
+	case errors.Is(err, jeton.ErrSpent):
+		return session.Started{}, account.Account{}, l.stolen(ctx, code, req.Code, trail)
+	}
+
+	// The attempt uses the code up, too. Who has taken it meanwhile got a session by it.
+	_, spent := l.tickets.Take(ctx, ticket.Code, req.Code)
+	if errors.Is(spent, jeton.ErrSpent) {
+		return session.Started{}, account.Account{}, l.stolen(ctx, code, req.Code, trail)
+	}
+
+	return session.Started{}, account.Account{}, err
+}
+
+// startFor checks a code, and starts the session in the step that takes it.
+func (l *Logins) startFor(
+	ctx context.Context,
+	code ticket.Ticket,
+	req CodeRequest,
+	trail *auditTrail,
+) (session.Started, account.Account, error) {
 	if err := checkCode(code, req, trail); err != nil {
 		return session.Started{}, account.Account{}, err
 	}

@@ -50,7 +50,7 @@ func (db *Store) StartSession(
 		if err := holdParent(ctx, tx, s); err != nil {
 			return nil, err
 		}
-		if err := holdTicket(ctx, tx, s); err != nil {
+		if err := takeTicket(ctx, tx, s); err != nil {
 			return nil, err
 		}
 		if err := hasIdentity(ctx, tx, s); err != nil {
@@ -133,20 +133,29 @@ func holdParent(ctx context.Context, tx Conn, s session.Start) error {
 	return err
 }
 
-// holdTicket returns jeton.ErrBadCredential if a session starts for a ticket that was revoked. A step that revokes it
-// waits, and its caller then finds the session.
-func holdTicket(ctx context.Context, tx Conn, s session.Start) error {
+// takeTicket takes the ticket that a session starts for, if there is one. It returns jeton.ErrSpent if that was taken,
+// and jeton.ErrBadCredential if it was revoked. A step that revokes it waits, and its caller then finds the session.
+func takeTicket(ctx context.Context, tx Conn, s session.Start) error {
 	if s.Ticket == (secret.Hash{}) {
 		return nil
 	}
 
-	var one int
-	err := tx.QueryRow(ctx, "SELECT 1 FROM tickets WHERE hash = $1"+tx.Lock("FOR SHARE"), s.Ticket[:]).Scan(&one)
-	if errors.Is(err, sql.ErrNoRows) {
-		return jeton.ErrBadCredential
+	const take = "UPDATE tickets SET used = $2 WHERE hash = $1 AND used IS NULL"
+	n, err := tx.Exec(ctx, take, s.Ticket[:], milli(s.Created))
+	if err != nil || n > 0 {
+		return err
 	}
 
-	return err
+	var one int
+	err = tx.QueryRow(ctx, "SELECT 1 FROM tickets WHERE hash = $1", s.Ticket[:]).Scan(&one)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return jeton.ErrBadCredential
+	case err != nil:
+		return err
+	}
+
+	return jeton.ErrSpent
 }
 
 // hasIdentity returns jeton.ErrBadCredential if a session starts with an identity that the user has no more. A step

@@ -27,6 +27,7 @@ func Tickets(t *testing.T, open Open) {
 		{"ending deletes those of one purpose and user that were not taken", endingTickets},
 		{"a sweep deletes expired tickets, up to a limit", sweepingTickets},
 		{"a user has at most a hundred tickets of a purpose, the newest", ticketsPerUser},
+		{"a session takes the ticket that it starts for, once", startTakesTicket},
 		{"no session outlives the revocation of the ticket that it starts for", startAgainstRevocation},
 	})
 }
@@ -308,6 +309,45 @@ func ticketsPerUser(t *testing.T, s Store) {
 		_, err := s.FindTicket(t.Context(), tc.p, secret.HashOf(tc.text), noon)
 		wants(t, "FindTicket("+tc.text+")", err, tc.want)
 	}
+}
+
+// startTakesTicket starts sessions for one code: first one that the terms refuse, then several at once.
+func startTakesTicket(t *testing.T, s Store) {
+	diane := user(t, s, "diane")
+	top := signedIn(t, s, diane, "top")
+	code := newTicket(ticket.Code)
+	code.Subject, code.Login = diane.ID, top.Login
+	h := added(t, s, "code", code)
+
+	start := func(text string, judge func(policy.History) ([]int64, error)) error {
+		in := childLogin(top, diane, "shop", text)
+		in.Ticket = h
+		return s.StartSession(t.Context(), in, judge)
+	}
+
+	err := start("refused", func(policy.History) ([]int64, error) { return nil, jeton.ErrRelogin })
+	wants(t, "StartSession against the terms", err, jeton.ErrRelogin)
+	_, err = s.FindTicket(t.Context(), ticket.Code, h, noon)
+	wants(t, "FindTicket after it", err, nil)
+
+	var started atomic.Int64
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			err := start(fmt.Sprint("child ", i), acceptLogin)
+			switch {
+			case err == nil:
+				started.Add(1)
+			case !errors.Is(err, jeton.ErrSpent):
+				t.Errorf("StartSession with a ticket that was taken: %v, want %v", err, jeton.ErrSpent)
+			}
+		})
+	}
+	all.Wait()
+
+	same(t, "sessions of four starts at once", started.Load(), int64(1))
+	_, err = s.TakeTicket(t.Context(), ticket.Code, h, noon)
+	wants(t, "TakeTicket after the start", err, jeton.ErrSpent)
 }
 
 // startAgainstRevocation starts a session for a code while another use of the code revokes it, and then ends what it
