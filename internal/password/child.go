@@ -19,15 +19,15 @@ import (
 const (
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 5 * time.Second
-	// stopGrace is how long a hasher may take to exit after its input ends.
-	stopGrace = 2 * time.Second
+	stopGrace  = 2 * time.Second // the grace of a child
 )
 
 // child keeps the hasher process of one worker. It starts one when there is work and none
 // runs. Its methods are safe for concurrent use.
 type child struct {
-	argv []string
-	log  *slog.Logger
+	argv  []string
+	log   *slog.Logger
+	grace time.Duration // how long the process may take to exit after its input ends
 
 	mu       sync.Mutex
 	proc     *process      // nil: none is running
@@ -39,7 +39,12 @@ type child struct {
 
 // newChild returns a child that is not running: the first job starts it.
 func newChild(argv []string, log *slog.Logger) *child {
-	return &child{argv: argv, log: log, backoff: minBackoff}
+	return &child{
+		argv:    argv,
+		log:     log,
+		grace:   stopGrace,
+		backoff: minBackoff,
+	}
 }
 
 // derive sends j to the process and returns the key. When no process can be started, or it
@@ -251,7 +256,7 @@ func (c *child) stop() {
 
 		select {
 		case <-p.gone:
-		case <-time.After(stopGrace):
+		case <-time.After(c.grace):
 			_ = p.cmd.Process.Kill()
 		}
 	}

@@ -85,10 +85,10 @@ func TestChildDiesWithAKilledServer(t *testing.T) {
 	kill(t, server.Process.Pid)
 	_ = server.Wait()
 
-	for deadline := time.Now().Add(5 * time.Second); alive(child); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); alive(child); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			kill(t, child)
-			t.Fatalf("process %d still runs after its server was killed", child)
+			t.Fatalf("process %d still runs a minute after its server was killed, want it ended", child)
 		}
 	}
 }

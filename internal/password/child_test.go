@@ -146,11 +146,10 @@ func TestKilledChildIsReplaced(t *testing.T) {
 		})
 	}
 
-	for held(p) < 2 || len(p.jobs) > 0 {
-		time.Sleep(time.Millisecond)
+	for _, c := range p.children {
+		waitForRequest(c)
 	}
 
-	time.Sleep(20 * time.Millisecond) // until the requests are with the child
 	dead := pids(p)
 	for _, pid := range dead {
 		kill(t, pid)
@@ -176,6 +175,32 @@ func TestKilledChildIsReplaced(t *testing.T) {
 	}
 }
 
+// waitForRequest waits until the process of a child has received a request that it has not answered.
+func waitForRequest(c *child) {
+	for {
+		c.mu.Lock()
+		proc := c.proc
+		c.mu.Unlock()
+
+		if proc != nil && proc.asked() {
+			return
+		}
+
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// asked reports whether a request is with the process.
+func (p *process) asked() bool {
+	p.writing.Lock() // a registered request is written while this lock is held
+	defer p.writing.Unlock()
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	return len(p.waiting) > 0
+}
+
 func TestProgramsThatAreNotHashers(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
@@ -199,12 +224,14 @@ func TestProgramsThatAreNotHashers(t *testing.T) {
 				return p.children[0].backoff
 			}
 
+			limit := time.Now().Add(time.Minute)
 			for pause() < 4*minBackoff || !strings.Contains(log.String(), tc.logged) {
 				if _, err := p.Hash(t.Context(), jeton.NewSecret("12345678")); !errors.Is(err, jeton.ErrBusy) {
 					t.Fatalf("Hash: %v, want ErrBusy", err)
 				}
-				if pause() > 8*minBackoff {
-					t.Fatalf("log is %q, want %q in it", log.String(), tc.logged)
+				if time.Now().After(limit) {
+					t.Fatalf("pause = %v and log = %q, want at least %v and %q", pause(), log.String(),
+						4*minBackoff, tc.logged)
 				}
 
 				time.Sleep(time.Millisecond)
@@ -248,6 +275,7 @@ func TestChildEndsWhatHasBegunWhenRunEnds(t *testing.T) {
 	}
 
 	p.params = Params{MemoryKiB: 32 << 10, Passes: 2, Lanes: 1}
+	p.children[0].grace = time.Minute // beside other work its low priority makes the hash take seconds
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx) }()
@@ -256,28 +284,14 @@ func TestChildEndsWhatHasBegunWhenRunEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	proc := p.children[0].proc // the first request has started it
 	answered := make(chan error, 1)
 	go func() {
 		_, err := p.Hash(context.Background(), jeton.NewSecret("12345678"))
 		answered <- err
 	}()
 
-	for {
-		proc.mu.Lock()
-		n := len(proc.waiting)
-		proc.mu.Unlock()
-
-		if n > 0 {
-			break
-		}
-
-		time.Sleep(time.Millisecond)
-	}
-
-	proc.writing.Lock() // until the request is with the child
+	waitForRequest(p.children[0])
 	stop()
-	proc.writing.Unlock()
 
 	if err := <-answered; err != nil {
 		t.Errorf("Hash that had begun = %v, want nil", err)
