@@ -62,9 +62,14 @@ async function load(page, address) {
   await Promise.race([going, complete()])
 }
 
+// To make a validator takes longer than to judge a document.
+const validators = new Map()
+
 // validate returns what html-validate finds in a document.
 async function validate(markup, config) {
-  const report = await new HtmlValidate(config).validateString(markup)
+  const key = JSON.stringify(config)
+  if (!validators.has(key)) validators.set(key, new HtmlValidate(config))
+  const report = await validators.get(key).validateString(markup)
   return report.results.flatMap((r) => r.messages).map((m) => `${m.line}:${m.column} ${m.ruleId}: ${m.message}`)
 }
 

@@ -80,13 +80,24 @@ func (p *Page) Back() {
 	p.Run("setTimeout(() => history.back())")
 }
 
-// Run runs a script in the page. The value of its last expression is lost.
+// Run runs a script once in the loaded page: until then, what the script needs may not be there. The value
+// of its last expression is lost.
 func (p *Page) Run(script string) {
 	p.t.Helper()
-	p.do(script, func(ctx context.Context) error {
-		_, err := p.tab.evaluate(ctx, "(async () => {"+script+"})()")
-		return err
-	})
+	guarded := "(async () => { if (document.readyState !== 'complete') return false; " + script + "; return true })()"
+
+	for began := false; !began; {
+		p.Wait("document.readyState === 'complete'")
+		p.do(script, func(ctx context.Context) error {
+			text, err := p.tab.evaluate(ctx, guarded)
+			if err != nil {
+				return err
+			}
+
+			// Another page may have replaced the loaded one meanwhile.
+			return json.Unmarshal(text, &began)
+		})
+	}
 }
 
 // Value returns the value of an expression in the loaded page, of a promise what it resolves to. When

@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -19,14 +21,9 @@ func NodeModules(tb testing.TB, lock string) (folder string, node []string) {
 	tb.Helper()
 	External(tb)
 
-	node = []string{"node"}
-	old, err := exec.Command("node", "-p", "parseInt(process.versions.node) < 20").Output()
+	node, err := nodeCommand()
 	if err != nil {
 		Missing(tb, "node is not there")
-	}
-
-	if strings.TrimSpace(string(old)) == "true" { // Debian's has what the libraries need, and asks to be asked
-		node = append(node, "--experimental-global-webcrypto")
 	}
 	Program(tb, "npm")
 
@@ -54,6 +51,23 @@ func NodeModules(tb testing.TB, lock string) (folder string, node []string) {
 
 	return modules, node
 }
+
+// nodeCommand asks Node for its version once a process: to start it costs a fifth of a second, and the
+// tests of the pages ask a hundred times.
+var nodeCommand = sync.OnceValues(func() ([]string, error) {
+	old, err := exec.Command("node", "-p", "parseInt(process.versions.node) < 20").Output()
+	if err != nil {
+		return nil, err
+	}
+
+	node := []string{"node"}
+	if strings.TrimSpace(string(old)) == "true" { // Debian's has what the libraries need, and asks to be asked
+		node = append(node, "--experimental-global-webcrypto")
+	}
+
+	// Callers append to it.
+	return slices.Clip(node), nil
+})
 
 // installModules installs the packages elsewhere and then moves the folder to its place.
 func installModules(lock, place string) error {
