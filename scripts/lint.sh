@@ -11,10 +11,11 @@ errcheck=github.com/kisielk/errcheck@v1.30.0
 temp=$(mktemp -d)
 trap 'rm -rf "$temp"' EXIT
 
-# A workspace of both modules: what they share is compiled and judged once.
+# A workspace of all modules: what they share is compiled and judged once.
 export GOWORK="$temp/go.work"
-go work init . ./bench
+go work init . ./bench ./internal/test/acme ./internal/test/envoy
+packages="./... ./bench/... ./internal/test/acme/... ./internal/test/envoy/..."
 
-go vet ./... ./bench/...
-go run $staticcheck ./... ./bench/...
-go run $errcheck -exclude scripts/errcheck.txt ./... ./bench/...
+go vet $packages
+go run $staticcheck $packages
+go run $errcheck -exclude scripts/errcheck.txt $packages
