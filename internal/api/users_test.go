@@ -594,7 +594,7 @@ func follow(t *testing.T, a jetontest.Answer) string {
 // TestTenThousandUsers lists ten thousand users, page by page.
 func TestTenThousandUsers(t *testing.T) {
 	many, wantPages := 10_000, 11
-	if raceDetector {
+	if testing.Short() {
 		many, wantPages = 1_000, 2
 	}
 

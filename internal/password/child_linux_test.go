@@ -123,6 +123,7 @@ func TestChildMemory(t *testing.T) {
 	if raceEnabled {
 		need.Elsewhere(t, "the race detector multiplies memory: scripts/race.sh runs this test without it, too")
 	}
+	need.Slow(t) // sixty hashes of the full cost, at the lowest priority
 
 	const workers = 2
 	p := running(t, Config{Workers: workers, Queue: 100, Command: as("hasher")})
