@@ -6,8 +6,9 @@
 // writes them a moment later.
 //
 // A flood of refusals neither slows down other requests nor fills the disk. Beyond a
-// burst, a limited number of events is kept each second, and the log says how many were
-// dropped.
+// burst, refusals that are alike are summed: once a minute, the event of the last one has
+// their number. Of other events a limited number is kept each second, and the log says how
+// many were dropped.
 //
 // The package makes no decisions, and events contain no secrets: packages gate and
 // signin see to that.
@@ -25,6 +26,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -114,17 +116,24 @@ type Log struct {
 	mu         sync.Mutex
 	waiting    []jeton.Event
 	buckets    [kinds]bucket // one per kind, so that a flood of one kind does not hide another
+	sums       [kinds]sums
 	wake       chan struct{}
+	summed     atomic.Int64 // refusals without an event of their own since the start
 	unreported atomic.Int64 // dropped events that the log does not mention yet
+	reported   time.Time    // when the log mentioned some last; writing guards it
 	dropped    atomic.Int64 // all of them since the start
 	writing    sync.Mutex   // held by flush, so that a reader waits for a flush in progress
 }
 
 // bucket is a token bucket: how many events of a kind may be queued now.
 type bucket struct {
+	rate
 	left   float64
 	filled time.Time // when left was last increased
 }
+
+// rate is how many events of a kind may be queued at once, and how many a second beyond that.
+type rate struct{ burst, sustained float64 }
 
 // take takes one event from the bucket, or reports that the event is to be dropped.
 func (b *bucket) take(now time.Time) bool {
@@ -132,7 +141,7 @@ func (b *bucket) take(now time.Time) bool {
 	// and again; never following a clock that was set back would not fill it at all.
 	since := now.Sub(b.filled)
 	if since > 0 || since < -time.Minute {
-		b.left = min(burst, b.left+max(0, since.Seconds())*sustained)
+		b.left = min(b.burst, b.left+max(0, since.Seconds())*b.sustained)
 		b.filled = now
 	}
 
@@ -153,17 +162,25 @@ const (
 	kinds
 )
 
-// kindOf returns the bucket of an event. Logins, good and bad, are apart from refused
-// requests, of which a client can cause more.
+// kindOf returns the bucket of an event. Refused logins are apart from refused requests, of
+// which a client can cause more.
 func kindOf(e jeton.Event) int {
 	switch {
-	case e.Action == Login:
-		return kindLogin
 	case e.Outcome == OK:
 		return kindAllowed
+	case e.Action == Login, e.Action == TokenIssue:
+		return kindLogin
 	}
 
 	return kindRefusal
+}
+
+// rates are the limits of each kind. Anybody can cause refusals, one after the other: those
+// beyond two a second have a place in a sum. 4,096 events take a megabyte or two.
+var rates = [kinds]rate{
+	kindRefusal: {1024, 2},
+	kindLogin:   {1024, 2},
+	kindAllowed: {4096, 100},
 }
 
 // Config is what New needs.
@@ -176,13 +193,10 @@ type Config struct {
 }
 
 const (
-	// burst is how many events of a kind may be queued at once: a megabyte or two.
-	burst = 4096
-	// sustained is how many a second are kept beyond that: a few gigabytes in a month of
-	// uninterrupted flood.
-	sustained = 100
 	// maxBatch is how many events one commit contains, so that other writers get their turn.
 	maxBatch = 128
+	// maxText is how long a text of a queued event may be, in bytes: a path is the caller's.
+	maxText = 512
 )
 
 // New returns a log that writes events while Run runs.
@@ -197,23 +211,23 @@ func New(c Config) *Log {
 	}
 
 	for i := range l.buckets {
-		l.buckets[i] = bucket{burst, c.Now()}
+		l.buckets[i] = bucket{rates[i], rates[i].burst, c.Now()}
 	}
 
 	return l
 }
 
-// Record queues an event that changes nothing. It never waits for the store. A refused login has a line
-// in the server's log as well, also when the event is dropped.
+// Record queues an event that changes nothing, or adds it to a sum. It never waits for the store. A refused
+// login has a line in the server's log as well, also when it has no event.
 func (l *Log) Record(e jeton.Event) {
 	l.logRefusedLogin(e)
 
-	l.mu.Lock()
-	kept := l.buckets[kindOf(e)].take(e.Time)
-	if kept {
-		l.waiting = append(l.waiting, e)
-	}
+	e.Actor = clip(e.Actor)
+	e.Target = clip(e.Target)
+	e.Reason = clip(e.Reason)
 
+	l.mu.Lock()
+	kept := l.place(e)
 	l.mu.Unlock()
 
 	if !kept {
@@ -225,6 +239,42 @@ func (l *Log) Record(e jeton.Event) {
 	case l.wake <- struct{}{}:
 	default:
 	}
+}
+
+// place queues or sums an event, or returns false. The caller holds mu.
+func (l *Log) place(e jeton.Event) bool {
+	kind := kindOf(e)
+	bucket := &l.buckets[kind]
+	if e.Outcome == OK {
+		kept := bucket.take(e.Time)
+		if kept {
+			l.waiting = append(l.waiting, e)
+		}
+
+		return kept
+	}
+
+	s := l.sums[kind].find(e)
+	if s.single < maxSingle && bucket.take(e.Time) {
+		s.single++
+		l.waiting = append(l.waiting, e)
+
+		return true
+	}
+
+	s.more++
+	s.last = e
+	l.summed.Add(1)
+
+	return true
+}
+
+// clip returns the beginning of a text that a caller may have chosen.
+func clip(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxText], "") + "…"
 }
 
 // logRefusedLogin writes a line for each refused login of a user or client. The guide documents its
@@ -253,6 +303,9 @@ func (l *Log) drop(n int) {
 	l.dropped.Add(int64(n))
 }
 
+// Summed returns how many refusals since the start have no event of their own.
+func (l *Log) Summed() int64 { return l.summed.Load() }
+
 // Dropped returns how many events were dropped since the start.
 func (l *Log) Dropped() int64 { return l.dropped.Load() }
 
@@ -270,13 +323,18 @@ func (l *Log) Run(ctx context.Context) error {
 
 	forgetting.Go(func() { sweep.Loop(ctx, time.Hour, l.forget) }) // does not delay events
 
+	tick := time.NewTicker(sumInterval) // for sums to which nothing more is added
+	defer tick.Stop()
+
 	// A short wait lets events share a commit.
 	const gather = 100 * time.Millisecond
 	for {
 		select {
 		case <-ctx.Done():
-			l.flush(ctx)
+			l.write(ctx, true)
 			return nil
+		case <-tick.C:
+			l.flush(ctx)
 		case <-l.wake:
 			pause := gather
 			if !l.flush(ctx) {
@@ -291,10 +349,13 @@ func (l *Log) Run(ctx context.Context) error {
 	}
 }
 
-// flush writes the queued events and reports whether the store has taken all of them. A
-// caller who goes away does not cancel it: the store might write a batch that is then
-// counted as dropped.
-func (l *Log) flush(ctx context.Context) bool {
+// flush writes the queued events, and the sums of an interval that is over. It reports
+// whether the store has taken all of them.
+func (l *Log) flush(ctx context.Context) bool { return l.write(ctx, false) }
+
+// write is flush; last writes the sums of the current interval as well. A caller who goes
+// away does not cancel it: the store might write a batch that is then counted as dropped.
+func (l *Log) write(ctx context.Context, last bool) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 
@@ -302,16 +363,27 @@ func (l *Log) flush(ctx context.Context) bool {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 
+	now := l.now()
 	l.mu.Lock()
 	batch := l.waiting
 	l.waiting = nil
+	for kind := range l.sums {
+		if last || l.sums[kind].due(now) {
+			batch = append(batch, l.sums[kind].take()...)
+		}
+	}
 	l.mu.Unlock()
 
-	// Taken before the write; it is added again if the write fails.
-	missing := l.unreported.Swap(0)
+	// Once a minute, or in a flood this event would be one of ten. Taken before the write; it
+	// is added again if the write fails.
+	missing := int64(0)
+	since := now.Sub(l.reported)
+	if last || since >= sumInterval || since < 0 {
+		missing = l.unreported.Swap(0)
+	}
 	if missing > 0 {
 		batch = append(batch, jeton.Event{
-			Time:    l.now(),
+			Time:    now,
 			Action:  Missing,
 			Outcome: OK,
 			Reason:  fmt.Sprintf("%d events were dropped: they came faster than they are kept", missing),
@@ -334,6 +406,10 @@ func (l *Log) flush(ctx context.Context) bool {
 		}
 
 		batch = batch[n:]
+	}
+
+	if missing > 0 {
+		l.reported = now
 	}
 
 	return true

@@ -56,7 +56,12 @@ func newMetrics(version string, k *core) *metrics {
 			Name: "jeton_audit_lost_total",
 			Help: "Audit events that were dropped because they came too fast; the audit log has their number.",
 		},
-			func() float64 { return float64(k.audit.Dropped()) }))
+			func() float64 { return float64(k.audit.Dropped()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "jeton_audit_summed_total",
+			Help: "Refusals without an audit event of their own: once a minute, another event has their number.",
+		},
+			func() float64 { return float64(k.audit.Summed()) }))
 
 	// On SQLite there are no other nodes to wait for, and no connection to lose.
 	shared, many := k.db.(*postgres.DB)
