@@ -8,7 +8,8 @@
 // A flood of refusals neither slows down other requests nor fills the disk. Beyond a
 // burst, refusals that are alike are summed: once a minute, the event of the last one has
 // their number. Of other events a limited number is kept each second, and the log says how
-// many were dropped.
+// many were dropped. Beyond its maximum size it loses the oldest refusals first, and changes
+// and logins last.
 //
 // The package makes no decisions, and events contain no secrets: packages gate and
 // signin see to that.
@@ -43,6 +44,10 @@ type Store interface {
 	Events(ctx context.Context, f Filter) ([]jeton.Event, error)
 	// Forget deletes at most limit events from before the time and returns how many.
 	Forget(ctx context.Context, before time.Time, limit int) (int, error)
+	// Measure measures at most limit events after the one of a Seq, in their order.
+	Measure(ctx context.Context, after int64, limit int) (Measured, error)
+	// Drop deletes events, and what is kept of ended tokens beside them.
+	Drop(ctx context.Context, x Excess) (Measured, error)
 }
 
 // Filter chooses events. Zero fields choose all.
@@ -123,6 +128,12 @@ type Log struct {
 	reported   time.Time    // when the log mentioned some last; writing guards it
 	dropped    atomic.Int64 // all of them since the start
 	writing    sync.Mutex   // held by flush, so that a reader waits for a flush in progress
+
+	maxSize   int64
+	shrinking sync.Mutex // held by Shrink
+	held      size
+	stale     atomic.Bool  // events were deleted that held has
+	bytes     atomic.Int64 // of held
 }
 
 // bucket is a token bucket: how many events of a kind may be queued now.
@@ -178,8 +189,8 @@ func kindOf(e jeton.Event) int {
 // rates are the limits of each kind. Anybody can cause refusals, one after the other: those
 // beyond two a second have a place in a sum. 4,096 events take a megabyte or two.
 var rates = [kinds]rate{
-	kindRefusal: {1024, 2},
-	kindLogin:   {1024, 2},
+	kindRefusal: {2048, 2},
+	kindLogin:   {2048, 2},
 	kindAllowed: {4096, 100},
 }
 
@@ -190,6 +201,8 @@ type Config struct {
 	Now   func() time.Time
 	Keep  time.Duration // how long events are kept
 	Clock *sweep.Clock  // that they are deleted by; nil: Now
+	// MaxSize is how many bytes the log may have in the store; 0: any number. It is compared once a minute.
+	MaxSize int64
 }
 
 const (
@@ -208,6 +221,8 @@ func New(c Config) *Log {
 		keep:  c.Keep,
 		clock: c.Clock,
 		wake:  make(chan struct{}, 1),
+
+		maxSize: c.MaxSize,
 	}
 
 	for i := range l.buckets {
@@ -255,7 +270,7 @@ func (l *Log) place(e jeton.Event) bool {
 	}
 
 	s := l.sums[kind].find(e)
-	if s.single < maxSingle && bucket.take(e.Time) {
+	if (s.single < maxSingle || bucket.left > bucket.burst/2) && bucket.take(e.Time) {
 		s.single++
 		l.waiting = append(l.waiting, e)
 
@@ -316,12 +331,14 @@ func (l *Log) Events(ctx context.Context, f Filter) ([]jeton.Event, error) {
 }
 
 // Run writes queued events until ctx ends, then writes the rest. Every hour it deletes
-// events that are older than Config.Keep.
+// events that are older than Config.Keep, and every minute those over Config.MaxSize.
 func (l *Log) Run(ctx context.Context) error {
 	var forgetting sync.WaitGroup
 	defer forgetting.Wait()
 
-	forgetting.Go(func() { sweep.Loop(ctx, time.Hour, l.forget) }) // does not delay events
+	// They do not delay events.
+	forgetting.Go(func() { sweep.Loop(ctx, time.Hour, l.forget) })
+	forgetting.Go(func() { sweep.Loop(ctx, sizeInterval, l.shrink) })
 
 	tick := time.NewTicker(sumInterval) // for sums to which nothing more is added
 	defer tick.Stop()
@@ -424,7 +441,12 @@ func (l *Log) forget(ctx context.Context) {
 			return 0, err
 		}
 
-		return l.store.Forget(ctx, before, limit)
+		n, err := l.store.Forget(ctx, before, limit)
+		if n > 0 {
+			l.stale.Store(true)
+		}
+
+		return n, err
 	})
 	if err != nil {
 		l.slog.Error("old audit events were not deleted", "error", err)

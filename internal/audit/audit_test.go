@@ -71,6 +71,12 @@ func (m *memory) Forget(_ context.Context, before time.Time, limit int) (int, er
 	return n, m.fail
 }
 
+// Measure implements Store for a log without a maximum size.
+func (m *memory) Measure(context.Context, int64, int) (Measured, error) { return Measured{}, m.fail }
+
+// Drop implements Store.
+func (m *memory) Drop(context.Context, Excess) (Measured, error) { return Measured{}, m.fail }
+
 func newLog(m *memory) *Log {
 	return New(Config{
 		Store: m,

@@ -11,8 +11,8 @@ import (
 const (
 	// sumInterval is how long refusals that are alike are summed before an event has their number.
 	sumInterval = time.Minute
-	// maxSingle is how many refusals that are alike have an event each in an interval, if there is place: an operator
-	// can look them up by the id of the request.
+	// maxSingle is how many refusals that are alike have an event each in an interval. An operator can look these up by
+	// the id of the request. While half of the bucket is left there are more.
 	maxSingle = 60
 	// maxSums is how many likenesses have a sum each in an interval. All further ones share one.
 	maxSums = 128

@@ -57,6 +57,7 @@ func TestRefusalsBeyondABurstAreSummed(t *testing.T) {
 	l.now = func() time.Time { return now }
 
 	const flood, few = 5000, 3
+	single := int(rates[kindRefusal].burst) / 2
 	refuse(l, flood, now, "192.0.2.1")
 	refuse(l, few, now, "192.0.2.2")
 	l.flush(t.Context())
@@ -68,7 +69,7 @@ func TestRefusalsBeyondABurstAreSummed(t *testing.T) {
 		source           string
 		refusals, events int
 	}{
-		{"192.0.2.1", flood, maxSingle + 1},
+		{"192.0.2.1", flood, single + 1},
 		{"192.0.2.2", few, few},
 	} {
 		refusals, events := m.standsFor(t, tc.source)
@@ -78,20 +79,22 @@ func TestRefusalsBeyondABurstAreSummed(t *testing.T) {
 		}
 	}
 
-	if l.Summed() != flood-maxSingle || l.Dropped() != 0 {
-		t.Errorf("Summed = %d, Dropped = %d, want %d and 0", l.Summed(), l.Dropped(), flood-maxSingle)
+	if l.Summed() != int64(flood-single) || l.Dropped() != 0 {
+		t.Errorf("Summed = %d, Dropped = %d, want %d and 0", l.Summed(), l.Dropped(), flood-single)
 	}
 }
 
 func TestAnIntervalThatHasNotEndedIsWrittenAtTheEnd(t *testing.T) {
 	m := &memory{}
 	l := newLog(m)
-	refuse(l, 100, noon, "192.0.2.1")
+	const flood = 3000
+	single := int(rates[kindRefusal].burst) / 2
+	refuse(l, flood, noon, "192.0.2.1")
 	l.flush(t.Context())
 
 	refusals, _ := m.standsFor(t, "192.0.2.1")
-	if refusals != maxSingle {
-		t.Errorf("within the interval, events stand for %d refusals, want %d", refusals, maxSingle)
+	if refusals != single {
+		t.Errorf("within the interval, events stand for %d refusals, want %d", refusals, single)
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -101,8 +104,8 @@ func TestAnIntervalThatHasNotEndedIsWrittenAtTheEnd(t *testing.T) {
 	}
 
 	refusals, _ = m.standsFor(t, "192.0.2.1")
-	if refusals != 100 {
-		t.Errorf("at the end, events stand for %d refusals, want 100", refusals)
+	if refusals != flood {
+		t.Errorf("at the end, events stand for %d refusals, want %d", refusals, flood)
 	}
 }
 
@@ -152,6 +155,27 @@ func TestAFloodGrowsTheLogSlowly(t *testing.T) {
 		if len(e.Target) > maxText+len("…") {
 			t.Fatalf("an event has a target of %d bytes, want at most %d", len(e.Target), maxText)
 		}
+	}
+}
+
+func TestAFloodOfOneSourceLeavesEventsToOthers(t *testing.T) {
+	m := &memory{}
+	l := newLog(m)
+	now := noon
+	l.now = func() time.Time { return now }
+
+	// In the tenth minute of it.
+	for range 10 {
+		now = now.Add(time.Minute)
+		refuse(l, 5000, now, "192.0.2.1")
+		l.flush(t.Context())
+	}
+	refuse(l, 1, now, "192.0.2.2")
+	l.flush(t.Context())
+
+	_, events := m.standsFor(t, "192.0.2.2")
+	if events != 1 {
+		t.Errorf("a refusal of another source has %d events at once, want 1", events)
 	}
 }
 

@@ -115,7 +115,8 @@ type Throttle struct {
 
 // Audit configures the audit log.
 type Audit struct {
-	Keep Duration `yaml:"keep" default:"90d" min:"1ns" doc:"How long audit events are kept."`
+	Keep    Duration `yaml:"keep" default:"90d" min:"1ns" doc:"How long audit events are kept."`
+	MaxSize int64    `yaml:"max_size" default:"1073741824" min:"1048576" doc:"About how many bytes the audit log may have in the database. The oldest refusals and requests over it are deleted first, changes and logins last."`
 }
 
 // Cache limits memory.

@@ -69,7 +69,7 @@ func defaults() *config.Config {
 			SourceBurst:  60,
 			SourceEvery:  config.Duration(15 * time.Second),
 		},
-		Audit: config.Audit{Keep: config.Duration(90 * 24 * time.Hour)},
+		Audit: config.Audit{Keep: config.Duration(90 * 24 * time.Hour), MaxSize: 1 << 30},
 		Cache: config.Cache{Sessions: 200_000},
 		Limits: config.Limits{
 			MaxConnections: 10000,

@@ -95,6 +95,8 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 		Now:   c.Now,
 		Keep:  conf.Audit.Keep.Std(),
 		Clock: clock,
+
+		MaxSize: conf.Audit.MaxSize,
 	})
 
 	k.sessions = session.New(session.Config{

@@ -61,7 +61,12 @@ func newMetrics(version string, k *core) *metrics {
 			Name: "jeton_audit_summed_total",
 			Help: "Refusals without an audit event of their own: once a minute, another event has their number.",
 		},
-			func() float64 { return float64(k.audit.Summed()) }))
+			func() float64 { return float64(k.audit.Summed()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "jeton_audit_bytes",
+			Help: "About how many bytes the audit log has in the database; at most audit.max_size.",
+		},
+			func() float64 { return float64(k.audit.Bytes()) }))
 
 	// On SQLite there are no other nodes to wait for, and no connection to lose.
 	shared, many := k.db.(*postgres.DB)

@@ -3,6 +3,8 @@ package sqlite
 import (
 	"context"
 	"time"
+
+	"github.com/jeton-auth/jeton/internal/audit"
 )
 
 // A step of a sweep touches hundreds of pages all over the file. Were they left in the log,
@@ -32,6 +34,12 @@ func (db *DB) SweepTickets(ctx context.Context, before time.Time, limit int) (in
 func (db *DB) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
 	n, err := db.Store.Forget(ctx, before, limit)
 	return n, db.copied(ctx, n, err)
+}
+
+// Drop implements audit.Store.
+func (db *DB) Drop(ctx context.Context, x audit.Excess) (audit.Measured, error) {
+	m, err := db.Store.Drop(ctx, x)
+	return m, db.copied(ctx, int(m.Bytes), err)
 }
 
 // copied copies what is in the log into the file after a step that swept n rows. That it could

@@ -16,7 +16,9 @@ func Audit(t *testing.T, open Open) {
 		{"an event is returned as it was appended", eventComesBack},
 		{"without a limit a thousand are returned", thousand},
 		{"the oldest are deleted, up to a limit, and their numbers not used again", forgetting},
+		{"the size of events is that of their texts, by subject", measuring},
 	})
+	t.Run("a flood keeps the log within its size", func(t *testing.T) { flooding(t, open) })
 }
 
 // eventComesBack has text in it that a log viewer or a statement could trip over: quotes, a

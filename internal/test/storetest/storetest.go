@@ -465,6 +465,8 @@ func Closed(t *testing.T, open Open) {
 		{"Events", func(ctx context.Context) error { _, err := s.Events(ctx, audit.Filter{}); return err }},
 		{"FindEnded", func(ctx context.Context) error { _, err := s.FindEnded(ctx, secret.Hash{}); return err }},
 		{"Forget", func(ctx context.Context) error { _, err := s.Forget(ctx, noon, 9); return err }},
+		{"Measure", func(ctx context.Context) error { _, err := s.Measure(ctx, 0, 9); return err }},
+		{"Drop", func(ctx context.Context) error { _, err := s.Drop(ctx, audit.Excess{Limit: 9}); return err }},
 	} {
 		t.Run(tc.name, func(t *testing.T) { wants(t, tc.name, tc.call(t.Context()), jeton.ErrUnavailable) })
 	}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -84,5 +85,28 @@ func endedTokenKnown(t *testing.T, s Store) {
 		must(t, err)
 		_, err = s.FindEnded(t.Context(), secret.HashOf("revoked"))
 		wants(t, "FindEnded after Forget", err, tc.want)
+	}
+}
+
+// endedTokenDropped drops what is kept of a token with the event of its end.
+func endedTokenDropped(t *testing.T, s Store) {
+	r := minted(t, s, mint(clientAdded(t, s, "job", "k"), "dropped"))
+	revoke := event(audit.TokenRevoke, "")
+	must(t, s.EndTokens(t.Context(), token.Which{Accessor: r.Accessor}, nil, revoke))
+
+	for _, tc := range []struct {
+		excess audit.Excess
+		want   error
+	}{
+		{audit.Excess{Droppable: true}, nil},
+		{audit.Excess{Actor: "user:diane"}, nil},
+		{audit.Excess{Actor: "operator"}, jeton.ErrNotFound},
+	} {
+		tc.excess.Limit = 1000
+		_, err := s.Drop(t.Context(), tc.excess)
+		must(t, err)
+
+		_, err = s.FindEnded(t.Context(), r.Hash)
+		wants(t, fmt.Sprintf("FindEnded after Drop of %+v", tc.excess), err, tc.want)
 	}
 }

@@ -33,6 +33,7 @@ func Tokens(t *testing.T, open Open) {
 		{"a signed token is revoked by its jti or its generation", signedRevoked},
 		{"ending deletes the selected tokens, keeps revocations, and adds an event", tokensEnd},
 		{"which token was revoked, by whom and when, is known as long as the audit log", endedTokenKnown},
+		{"what is kept of a token is dropped with the event of its end", endedTokenDropped},
 		{"every end is published before it returns, and when its caller cancels", tokenEndsArePublished},
 		{"lists are newest first and respect the limit", tokensListed},
 		{"the last use of a token moves forward only", tokenTouchForward},
