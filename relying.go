@@ -1,5 +1,7 @@
 package jeton
 
+import "time"
+
 // RelyingParty is what a client needs that sends its users here to sign in (OpenID Connect Core 1.0). Only the first
 // member is required.
 type RelyingParty struct {
@@ -17,6 +19,8 @@ type RelyingParty struct {
 
 	// Public is a client that keeps no secret, such as a program on the user's machine.
 	Public bool `json:"public,omitempty"`
+	// AskConsent is a client of another organisation: each user is asked once, for each set of scopes.
+	AskConsent bool `json:"ask_consent,omitempty"`
 	// PKCEOptional accepts authorization requests without PKCE (RFC 7636). A public client has no choice.
 	PKCEOptional bool   `json:"pkce_optional,omitempty"`
 	Algorithm    string `json:"id_token_signed_response_alg,omitempty"` // RS256, ES256 or EdDSA; "": RS256
@@ -25,6 +29,15 @@ type RelyingParty struct {
 	Allow         *AllowedUsers `json:"allow,omitempty"` // nil: every user
 	// RefreshLifetime is how many seconds after a sign-in its refresh tokens are valid; 0: 30 days.
 	RefreshLifetime int64 `json:"refresh_lifetime_seconds,omitempty"`
+}
+
+// Application is a relying party that a user signs in at.
+type Application struct {
+	Client   string    `json:"client"`
+	Scopes   []string  `json:"scopes"`             // that the user agreed to, or those of the last sign-in
+	Agreed   time.Time `json:"agreed_at,omitzero"` // absent: the user was not asked
+	Created  time.Time `json:"created_at"`
+	LastUsed time.Time `json:"last_used_at"` // when the user last signed in there
 }
 
 // AllowedUsers lists users. Being in one of the lists is enough; empty lists allow no one.

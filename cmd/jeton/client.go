@@ -123,6 +123,10 @@ func (f *clientFlags) flags(c *cobra.Command) {
 		&o.PrivateNetwork, "private-network", false,
 		"that address may be on this machine or in a private network",
 	)
+	c.Flags().BoolVar(
+		&o.AskConsent, "ask-consent", false,
+		"ask each user once what the client may learn, for one of another organisation",
+	)
 	c.Flags().BoolVar(&o.Public, "public", false, "the client has no secret; PKCE protects its sign-ins")
 }
 

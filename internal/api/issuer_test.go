@@ -131,10 +131,13 @@ var centralMatrix = map[string]struct {
 
 	"GET /users/me/services": {want: [4]int{401, 200, 200, 200}},
 	"GET /users/me/events":   {want: [4]int{401, 200, 200, 200}},
-	"GET /services":          {want: [4]int{401, 403, 200, 200}},
-	"GET /services/{name}":   {path: "/services/portal", want: [4]int{401, 403, 200, 200}},
-	"GET /sessions":          {want: [4]int{401, 403, 200, 200}},
-	"DELETE /sessions":       {path: "/sessions?id=SESSION", want: [4]int{401, 403, 200, 403}},
+
+	"GET /users/me/applications":             {want: [4]int{401, 200, 200, 200}},
+	"DELETE /users/me/applications/{client}": {path: "/users/me/applications/none", want: [4]int{401, 404, 404, 404}},
+	"GET /services":                          {want: [4]int{401, 403, 200, 200}},
+	"GET /services/{name}":                   {path: "/services/portal", want: [4]int{401, 403, 200, 200}},
+	"GET /sessions":                          {want: [4]int{401, 403, 200, 200}},
+	"DELETE /sessions":                       {path: "/sessions?id=SESSION", want: [4]int{401, 403, 200, 403}},
 
 	"GET /users/me/tokens": {want: [4]int{401, 200, 200, 200}},
 	"POST /users/me/tokens": {

@@ -91,6 +91,8 @@ func (a *API) userRoutes() []route {
 		{"DELETE /users/{id}/identities", manager, a.removeIdentity},
 		{"GET /users/me/services", owner, a.listOwnServices},
 		{"GET /users/me/events", owner, a.listOwnEvents},
+		{"GET /users/me/applications", owner, a.listOwnApplications},
+		{"DELETE /users/me/applications/{client}", owner, a.endOwnApplication},
 		{"GET /services", manager, a.listServices},
 		{"GET /services/{name}", manager, a.readService},
 		{"GET /sessions", manager, a.listSessions},

@@ -73,6 +73,8 @@ const (
 	Login           = "login"
 	Logout          = "logout"
 	LogoutAll       = "logout.all"
+	ConsentGive     = "consent.give"
+	ConsentEnd      = "consent.end"
 	LogoutSend      = "logout.send"
 	Request         = "request"
 	SessionEnd      = "session.end"

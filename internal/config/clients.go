@@ -26,6 +26,7 @@ type OpenID struct {
 	BackchannelURI  string      `yaml:"backchannel_logout_uri" absent:"none" doc:"https:// address that gets a logout token for each session of a user that ends (Back-Channel Logout)."`
 	PrivateNetwork  bool        `yaml:"private_network" doc:"backchannel_logout_uri may be on this machine or in a private network, and may use plain http:// on this machine."`
 	Public          bool        `yaml:"public" doc:"The client keeps no secret, as a program on the user's machine or a page without a server."`
+	AskConsent      bool        `yaml:"ask_consent" doc:"The client is of another organisation: each user is asked once whether it may learn what it asks for."`
 	RequirePKCE     bool        `yaml:"require_pkce" default:"true" doc:"Refuse authorization requests without PKCE (S256). A public client needs it always."`
 	IDTokenAlg      string      `yaml:"id_token_algorithm" default:"RS256" enum:"RS256,ES256,EdDSA" doc:"Signing algorithm of ID tokens."`
 	IDTokenClaims   bool        `yaml:"id_token_claims" doc:"Put the claims of the granted scopes into the ID token, and not only into the answer of the userinfo endpoint."`

@@ -41,6 +41,7 @@ const (
 	codeRequest       = "request_not_supported"
 	codeRequestURI    = "request_uri_not_supported"
 	codeDenied        = "access_denied"
+	codeConsent       = "consent_required"
 	codeServer        = "server_error"
 	codeTarget        = "invalid_target" // RFC 8707, section 2
 )
@@ -101,6 +102,8 @@ func (s *Server) proceed(w *web.Reply, r *http.Request, a authorization) error {
 	switch {
 	case err != nil:
 		return err
+	case lack.code == "" && a.query.Get(deniedParam) == "denied":
+		s.answer(w, a, url.Values{"error": {codeDenied}})
 	case lack.code == "":
 		return s.grantCode(w, r, a, live)
 	case lack.final, a.silent():
@@ -282,25 +285,16 @@ func (s *Server) grantCode(w *web.Reply, r *http.Request, a authorization, live 
 	user := live.Principal()
 	allow, err := a.mayLogIn(user)
 	if err != nil {
-		s.audit.Record(jeton.Event{
-			Time:    w.Start,
-			Request: w.ID,
-			Actor:   gate.Actor(user),
-			Action:  audit.Login,
-			Service: a.party.Name,
-			Outcome: jeton.Code(err),
-			Reason:  err.Error(),
-			Source:  web.AddressText(w.Source),
-			Checks:  []jeton.Check{{Name: "allowed users", Value: allow.String(), Result: "fail"}},
-		})
+		s.refuseLogin(w, r, a, user, allow, err)
+		return nil
+	}
 
-		if a.silent() {
-			web.Mark(w, err)
-			s.answer(w, a, url.Values{"error": {codeDenied}})
-		} else {
-			s.refuseUser(w, r, a, user, err)
-		}
-
+	agreed, err := s.consents(w, r, a, live)
+	if err != nil {
+		return err
+	}
+	if !agreed {
+		s.askConsent(w, r, a)
 		return nil
 	}
 
@@ -333,6 +327,35 @@ func (s *Server) grantCode(w *web.Reply, r *http.Request, a authorization, live 
 	s.answer(w, a, url.Values{"code": {code.Reveal()}})
 
 	return nil
+}
+
+// refuseLogin records that a user may not log in at the service, and answers the request.
+func (s *Server) refuseLogin(
+	w *web.Reply,
+	r *http.Request,
+	a authorization,
+	user jeton.Principal,
+	allow *policy.Allow,
+	err error,
+) {
+	s.audit.Record(jeton.Event{
+		Time:    w.Start,
+		Request: w.ID,
+		Actor:   gate.Actor(user),
+		Action:  audit.Login,
+		Service: a.party.Name,
+		Outcome: jeton.Code(err),
+		Reason:  err.Error(),
+		Source:  web.AddressText(w.Source),
+		Checks:  []jeton.Check{{Name: "allowed users", Value: allow.String(), Result: "fail"}},
+	})
+
+	if a.silent() {
+		web.Mark(w, err)
+		s.answer(w, a, url.Values{"error": {codeDenied}})
+	} else {
+		s.refuseUser(w, r, a, user, err)
+	}
 }
 
 // answer redirects back to the service, with its state and our name (RFC 9207).

@@ -82,7 +82,7 @@ func (s *Server) describeOpenID(m *metadata) {
 		SubjectTypes:       []string{"public"},
 		IDTokenAlgs:        algs,
 		ChallengeMethods:   []string{"S256"},
-		Prompts:            []string{"none", "login", "select_account"},
+		Prompts:            []string{"none", "login", "select_account", "consent"},
 		IssParameter:       true,
 	}
 }

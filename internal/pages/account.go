@@ -24,6 +24,8 @@ func (p *Pages) accountRoutes() []web.Route {
 			{Pattern: "GET /account/security", Handle: p.security},
 			{Pattern: "POST /account/security", Handle: p.setPassword},
 			{Pattern: "GET /account/activity", Handle: p.activity},
+			{Pattern: "GET /account/applications", Handle: p.applications},
+			{Pattern: "POST /account/applications/{client}", Handle: p.endApplication},
 		},
 		p.sessionRoutes(),
 		p.tokenRoutes(),

@@ -6,9 +6,31 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/openid"
 )
 
 // accountSamples are the view models of templates/account.
+func applicationSamples() []any {
+	return []any{
+		newApplications(nil),
+		newApplications([]jeton.Application{
+			{
+				Client:   "wiki",
+				Scopes:   []string{"openid"},
+				Created:  noon,
+				LastUsed: noon,
+			},
+			{
+				Client:   hostile,
+				Scopes:   append(openid.Scopes(), "service: reports", "read"),
+				Agreed:   noon,
+				Created:  noon,
+				LastUsed: noon,
+			},
+		}),
+	}
+}
+
 func accountSamples() map[string][]any {
 	all := map[string][]any{
 		"account/profile":      profileSamples(),
@@ -16,6 +38,7 @@ func accountSamples() map[string][]any {
 		"account/sessions-all": {endAllView{SignIns: 1}, endAllView{SignIns: 2, Services: 3}},
 		"account/security":     securitySamples(),
 		"account/activity":     activitySamples(),
+		"account/applications": applicationSamples(),
 	}
 	maps.Copy(all, tokenSamples())
 

@@ -143,6 +143,10 @@ func actionText(action string) Text {
 		return text("event.user-connect")
 	case audit.IdentityRemove:
 		return text("event.user-disconnect")
+	case audit.ConsentGive:
+		return text("event.consent-give")
+	case audit.ConsentEnd:
+		return text("event.consent-end")
 	case audit.TokenCreate:
 		return text("event.token-create")
 	case audit.TokenIssue:

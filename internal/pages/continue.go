@@ -23,6 +23,7 @@ const authorizePath = "/oauth2/authorize"
 var authorizeParams = []string{
 	"response_type", "client_id", "redirect_uri", "scope", "state", "nonce", "response_mode", "code_challenge",
 	"code_challenge_method", "resource", "max_age", "ui_locales", "login_hint", "id_token_hint", "asked",
+	"consent",
 }
 
 // carried returns the parameters that say where a sign-in leads.

@@ -13,6 +13,7 @@ var accountNav = []Link{
 	{Text: text("nav.profile"), URL: "/account"},
 	{Text: text("nav.sessions"), URL: "/account/sessions"},
 	{Text: text("nav.tokens"), URL: "/account/tokens"},
+	{Text: text("nav.applications"), URL: "/account/applications"},
 	{Text: text("nav.security"), URL: "/account/security"},
 	{Text: text("nav.activity"), URL: "/account/activity"},
 }
@@ -79,12 +80,13 @@ var doneNotes = map[string]Text{
 	"setup":  text("done.setup"),
 	"proved": text("done.proved"),
 
-	"profile-changed":  text("done.profile-changed"),
-	"session-ended":    text("done.session-ended"),
-	"sessions-ended":   text("done.sessions-ended"),
-	"token-revoked":    text("done.token-revoked"),
-	"password-changed": text("done.password-changed"),
-	"disconnected":     text("done.disconnected"),
+	"profile-changed":   text("done.profile-changed"),
+	"session-ended":     text("done.session-ended"),
+	"sessions-ended":    text("done.sessions-ended"),
+	"token-revoked":     text("done.token-revoked"),
+	"password-changed":  text("done.password-changed"),
+	"disconnected":      text("done.disconnected"),
+	"application-ended": text("done.application-ended"),
 }
 
 // done returns the note of the key in an address, or nil. Another site may not choose it: no page says that something

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -94,6 +95,15 @@ func signInSamples() map[string][]any {
 			signedOutView{},
 			signedOutView{Next: "/oauth2/logout?client_id=wiki"},
 			signedOutView{Services: []Service{{Name: "reports"}, {Name: "wiki", URL: "https://wiki.example"}}},
+		},
+		"sign-in/consent": {
+			consentView{Action: "/consent?client_id=wiki", Client: "wiki", Name: "diane"},
+			consentView{
+				Action: "/consent?client_id=wiki",
+				Client: "wiki",
+				Name:   hostile,
+				Scopes: consentScopes(append(openid.Scopes(), "service: reports", "read")),
+			},
 		},
 		"sign-in/setup": {
 			setupView{Action: "/setup/jtn_t_x", Name: field, Password: secret},

@@ -23,6 +23,8 @@ func (p *Pages) signInRoutes() []web.Route {
 		{Pattern: "GET /sign-in", Access: policy.Open, Handle: p.signInPage},
 		{Pattern: "POST /sign-in", Access: policy.Open, Handle: p.signIn},
 		{Pattern: "GET /sign-in/continue", Access: policy.Open, Handle: p.goOn},
+		{Pattern: "GET /consent", Access: policy.Open, Handle: p.consentPage},
+		{Pattern: "POST /consent", Access: policy.Open, Handle: p.consent},
 		{Pattern: "GET /sign-out", Access: policy.Open, Handle: p.signOutPage},
 		{Pattern: "POST /sign-out", Access: policy.Open, Handle: p.signOut},
 		{Pattern: "GET /signed-out", Access: policy.Open, Handle: p.signedOut},

@@ -144,6 +144,7 @@ func relyingParty(o *config.OpenID) *jeton.RelyingParty {
 		BackchannelLogoutURI:   o.BackchannelURI,
 		PrivateNetwork:         o.PrivateNetwork,
 		Public:                 o.Public,
+		AskConsent:             o.AskConsent,
 		PKCEOptional:           !o.RequirePKCE,
 		Algorithm:              o.IDTokenAlg,
 		IDTokenClaims:          o.IDTokenClaims,

@@ -37,6 +37,9 @@ clients:
       id_token_algorithm: ES256
       id_token_claims: true
       allow: {groups: [staff]}
+  - name: stranger
+    secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0
+    openid: {redirect_uris: ["https://stranger.example/done"], ask_consent: true, id_token_algorithm: ES256}
   - name: brief
     secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0
     openid: {redirect_uris: ["https://brief.example/done"], refresh_lifetime: 10m, id_token_algorithm: ES256}

@@ -20,6 +20,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/ticket"
+	"github.com/jeton-auth/jeton/internal/token"
 )
 
 // codeLifetime is how long an authorization code is valid: long enough for one redirect.
@@ -40,9 +41,6 @@ type CodeGrant struct {
 	Resource string
 }
 
-// serviceOf returns what stands for a relying party where a ticket names a service: no service has a colon in its name.
-func serviceOf(client string) string { return "client:" + client }
-
 // codeData is what the ticket of a code holds beside its own fields.
 type codeData struct {
 	Redirect  string   `json:"redirect_uri"`
@@ -55,7 +53,7 @@ type codeData struct {
 // GrantCode issues an authorization code (RFC 6749, section 4.1.2). It ends with the sign-in session.
 func (l *Logins) GrantCode(ctx context.Context, g CodeGrant) (jeton.Secret, error) {
 	if g.Client != "" {
-		g.Service = serviceOf(g.Client)
+		g.Service = token.ServiceOfClient(g.Client)
 	}
 
 	data, err := json.Marshal(codeData{

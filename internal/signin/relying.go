@@ -215,7 +215,7 @@ func (l *Logins) takeCode(
 		return code, codeData{}, err
 	}
 
-	data, err := boundCode(code, serviceOf(c.Name), req.Redirect, req.Verifier, trail)
+	data, err := boundCode(code, token.ServiceOfClient(c.Name), req.Redirect, req.Verifier, trail)
 
 	return code, data, err
 }

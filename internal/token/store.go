@@ -160,6 +160,7 @@ type Voided struct {
 type Store interface {
 	change.Feed
 	GrantStore
+	ConnectionStore
 	// MintToken is one atomic step. It returns jeton.ErrBadCredential unless the owner
 	// exists, is enabled, its credential still has the version that was proved, and the named
 	// parent and session exist; the error of SignIn.Judge; jeton.ErrTokensFull when the user has

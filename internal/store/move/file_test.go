@@ -72,7 +72,7 @@ func TestAnIncompleteBackupIsRefused(t *testing.T) {
 		{
 			"newer rows",
 			sealed(changed(t, good, 'H', func(b []byte) []byte {
-				return bytes.Replace(b, []byte(`"level":9`), []byte(`"level":10`), 1)
+				return bytes.Replace(b, []byte(`"level":10`), []byte(`"level":11`), 1)
 			})),
 			"newer jeton",
 		},

@@ -6,12 +6,12 @@ import (
 )
 
 // Level is the version of the list of tables. This program cannot keep the rows of a greater one.
-const Level = 9
+const Level = 10
 
 // firstSchema has the number of the schema with which each level began, from level 1 on, by Head.Engine.
 var firstSchema = map[string][Level]int{
-	"sqlite":   {5, 6, 7, 8, 10, 11, 12, 13, 14},
-	"postgres": {1, 2, 3, 4, 6, 7, 8, 9, 10},
+	"sqlite":   {5, 6, 7, 8, 10, 11, 12, 13, 14, 15},
+	"postgres": {1, 2, 3, 4, 6, 7, 8, 9, 10, 11},
 }
 
 // LevelOf returns the level of a schema of an engine, and 0 for one that is older than backups.
@@ -104,6 +104,7 @@ func tables() []table {
 		withKey("grants", 1, "code:blob number client login session:text offline:bool "+
 			"signed_in methods:text turn turned"),
 		withKey("identities", 2, "issuer:text subject:text account label:text created"),
+		withKey("connections", 2, "account client scopes:text agreed created used"),
 		withKey("relying_sessions", 2, "login client session:text subject:text due tries"),
 		withKey("uses", 2, "login budget used"),
 		withKey("assertions", 2, "issuer:text jti:blob expires"),
@@ -128,6 +129,7 @@ var later = map[string]int{
 	"grants":           7,
 	"identities":       8,
 	"relying_sessions": 9,
+	"connections":      10,
 }
 
 // tablesOf returns what a schema of a level has of it.

@@ -40,8 +40,8 @@ func checkColumns(t *testing.T, db *DB, log *queryLog) {
 		}
 	}
 
-	if len(inserted) != 17 {
-		t.Errorf("statements insert into %d tables, want 17: %v", len(inserted), inserted)
+	if len(inserted) != 18 {
+		t.Errorf("statements insert into %d tables, want 18: %v", len(inserted), inserted)
 	}
 }
 

@@ -429,7 +429,9 @@ func removeClient(ctx context.Context, tx Conn, c client.Client, s client.Step) 
 		return nil, err
 	}
 
-	for _, from := range []string{"client_keys WHERE client", "relying_sessions WHERE client", "clients WHERE id"} {
+	for _, from := range []string{
+		"client_keys WHERE client", "relying_sessions WHERE client", "connections WHERE client", "clients WHERE id",
+	} {
 		if _, err := tx.Exec(ctx, "DELETE FROM "+from+" = $1", c.ID); err != nil {
 			return nil, err
 		}

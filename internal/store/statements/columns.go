@@ -14,13 +14,14 @@ const (
 		"parent, methods, proved, agent"
 	tokenColumns = "accessor, hash, format, kind, name, parent, version, audience, scopes, " +
 		"allows, networks, max_uses, created, opens, expires, source, used"
-	ticketColumns   = "hash, purpose, account, login, service, data, expires, used"
-	keyColumns      = "kid, kind, alg, public, sealed, created, opens, retires, closes, revoked"
-	grantColumns    = "code, number, client, login, session, offline, signed_in, methods, turn, turned"
-	identityColumns = "issuer, subject, account, label, created"
-	relyingColumns  = "login, client, session, subject, due, tries"
-	endedColumns    = "hash, accessor, name, owner, at, actor, action"
-	auditColumns    = "at, request, actor, action, target, service, outcome, reason, source, checks"
+	ticketColumns     = "hash, purpose, account, login, service, data, expires, used"
+	keyColumns        = "kid, kind, alg, public, sealed, created, opens, retires, closes, revoked"
+	grantColumns      = "code, number, client, login, session, offline, signed_in, methods, turn, turned"
+	identityColumns   = "issuer, subject, account, label, created"
+	connectionColumns = "account, client, scopes, agreed, created, used"
+	relyingColumns    = "login, client, session, subject, due, tries"
+	endedColumns      = "hash, accessor, name, owner, at, actor, action"
+	auditColumns      = "at, request, actor, action, target, service, outcome, reason, source, checks"
 )
 
 // insertInto returns "INSERT INTO table (a, b) VALUES ($1, $2)".

@@ -37,6 +37,9 @@ func (db *Store) AddGrant(ctx context.Context, g token.Grant, access token.Recor
 		if err := addRelyingSession(ctx, tx, g); err != nil {
 			return err
 		}
+		if err := useConnection(ctx, tx, g); err != nil {
+			return err
+		}
 
 		return addAccess(ctx, tx, g.Number, access, ev)
 	})

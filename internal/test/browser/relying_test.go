@@ -22,6 +22,7 @@ func relyingParty(t *testing.T, w *world) (app, third string) {
 		RedirectURIs:           []string{app + "/done"},
 		PostLogoutRedirectURIs: []string{app + "/bye"},
 		Public:                 true,
+		AskConsent:             true,
 		Algorithm:              "ES256",
 	}}, nil)
 
@@ -50,7 +51,16 @@ func TestARelyingPartyThatRedirectsOnIsReached(t *testing.T) {
 	each(t, func(t *testing.T, open func(testing.TB) *Page) {
 		p := open(t)
 		p.Open(authorize)
-		w.signIn(p, "diane")
+		user := "diane"
+		if p.Browser() == "firefox" {
+			user = "bob" // who was not asked for consent yet
+		}
+		w.signIn(p, user)
+		p.Wait("location.pathname === '/consent' && document.readyState === 'complete'")
+		if p.Browser() == "chromium" {
+			w.inspect(p, "consent")
+		}
+		p.Click("button[value=allow]")
 		p.Reach(third + "/done")
 
 		p.Open(logout)

@@ -63,6 +63,7 @@ func Run(t *testing.T, open Open) {
 		{"grants", Grants},
 		{"identities", Identities},
 		{"logouts", Logouts},
+		{"connections", Connections},
 		{"uses", Uses},
 		{"accounts", Accounts},
 		{"admins and prefixes", Admins},
