@@ -34,6 +34,10 @@ type Config struct {
 	// Audience must be in the claim aud of a token. By default, the server writes the name of
 	// the service there.
 	Audience string
+	// Resource is the URL of the service, without / at the end. If set, challenges name the
+	// address of its metadata (see [Guard.ResourceMetadata]), with which clients find the issuer
+	// by themselves (RFC 9728).
+	Resource string
 	// Bound is how long a token may still be accepted after its revocation was answered:
 	// 1s to 1h. 0 is 10s. The guard fetches the revocations three times within it.
 	Bound time.Duration
@@ -75,6 +79,7 @@ type Guard struct {
 	revoked   revocationSet
 	verified  verifiedCache
 	lookups   chan struct{} // holds a value for each running introspection
+	metadata  string        // address of that of the resource, or ""
 }
 
 // New returns a guard, or jeton.ErrInvalid for an invalid configuration. It sends no request and
@@ -99,6 +104,11 @@ func New(c Config) (*Guard, error) {
 	}
 
 	client, err := g.conf.client(g.pace)
+	if err != nil {
+		return nil, fmt.Errorf("guard: %w", err)
+	}
+
+	g.metadata, err = resourceAddress(g.conf.Resource)
 	if err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
 	}

@@ -219,6 +219,9 @@ func (g *Guard) challenge(code string, scopes []string) string {
 	if code == "insufficient_scope" {
 		value += `, scope="` + strings.Join(scopes, " ") + `"`
 	}
+	if g.metadata != "" {
+		value += `, resource_metadata="` + g.metadata + `"`
+	}
 
 	return value
 }

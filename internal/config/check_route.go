@@ -92,6 +92,10 @@ func (p *patterns) addOwn(s *Service) {
 		p.addPath("GET", FinishPath, "login.sign_in")
 	}
 
+	if s.Tokens != nil {
+		p.addPath("GET", "/.well-known/oauth-protected-resource", "tokens")
+	}
+
 	if s.Teaching != nil {
 		p.addPath("POST", s.Teaching.AssertionLogin, "teaching.assertion_login")
 		p.addPath("POST", s.Teaching.Register, "teaching.register")

@@ -56,8 +56,13 @@ services:
 
 			a := s.Ask("GET", tc.service, tc.path, header...)
 			got := strings.Join(a.Header["Www-Authenticate"], " | ")
-			if a.Status != 401 || got != tc.want {
-				t.Errorf("refusal is %d with challenge %s, want 401 with %s", a.Status, got, tc.want)
+			want := tc.want
+			if strings.Contains(want, "Bearer") {
+				path := "/.well-known/oauth-protected-resource" + strings.TrimSuffix(tc.path, "/")
+				want += `, resource_metadata="` + s.URL(tc.service) + path + `"`
+			}
+			if a.Status != 401 || got != want {
+				t.Errorf("refusal is %d with challenge %s, want 401 with %s", a.Status, got, want)
 			}
 
 			named := a.Header.Get("Docker-Distribution-Api-Version") != ""

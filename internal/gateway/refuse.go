@@ -10,7 +10,9 @@ import (
 
 // refuse answers a refusal of a configured route.
 func (g *Gateway) refuse(w *web.Reply, r *http.Request, err error) {
-	g.challenge(g.schemes).Set(w, r, err)
+	c := g.challenge(g.schemes)
+	c.Metadata = g.metadataOf(w, r)
+	c.Set(w, r, err)
 	web.Fail(w, r, err)
 }
 

@@ -13,6 +13,8 @@ import (
 func (g *Gateway) builtinRoutes() []web.Route {
 	routes := []web.Route{{Pattern: "GET /.well-known/jeton", Access: policy.Open, Handle: g.describe}}
 
+	routes = append(routes, g.resourceRoutes()...)
+
 	for _, path := range g.conf.Login.Paths {
 		routes = append(routes, web.Route{
 			Pattern: "POST " + web.ExactPath(path),

@@ -220,6 +220,7 @@ func (d *mux) serve(route web.Route) http.HandlerFunc {
 		// OPTIONS asks about a counted route: it needs no credential, and takes no use.
 		r.Pattern = route.Pattern // as configured
 		w.Route = route.Pattern
+		w.Scopes = route.Access.Scopes
 
 		if !route.Access.Handles(r.Method) {
 			d.options(w, r)

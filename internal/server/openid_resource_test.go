@@ -1,8 +1,10 @@
 package server_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -163,5 +165,75 @@ func TestNoOtherResourceComesOfAGrant(t *testing.T) {
 	s.MustControl("PUT", "/api/v1/users/diane/groups", map[string][]string{"groups": {}}, nil)
 	if again := refresh(t, s, got.Refresh, "client_id", "desktop"); again.Error != "invalid_grant" {
 		t.Errorf("a user who may not log in there any more: got %d %q, want invalid_grant", again.Status, again.Error)
+	}
+}
+
+// TestAClientFindsTheIssuerFromARefusal follows RFC 9728, as clients of the Model Context Protocol do: from a refusal
+// to the metadata of the resource, to the issuer, to a token.
+func TestAClientFindsTheIssuerFromARefusal(t *testing.T) {
+	s := jetontest.Start(t, resources)
+	s.AddUser("diane", right)
+	b := newBrowser(t, s)
+	b.signIn("diane")
+
+	for _, tc := range []struct {
+		name string
+		path string
+		want string // path of the resource
+	}{
+		{"a path", "/read", "/read"},
+		{"a path and a query", "/read?a=1", "/read"},
+		{"the service", "/", ""},
+		{"a path with a quote", "/a%22b/", "/a%22b"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := s.Ask(http.MethodGet, "notes", tc.path)
+			metadata := s.URL("notes") + "/.well-known/oauth-protected-resource" + tc.want
+			challenge := a.Header.Get("WWW-Authenticate")
+			if a.Status == http.StatusUnauthorized && !strings.Contains(challenge, `resource_metadata="`+metadata+`"`) {
+				t.Errorf("challenge = %q, want the metadata at %s", challenge, metadata)
+			}
+
+			var found struct {
+				Resource string   `json:"resource"`
+				Issuers  []string `json:"authorization_servers"`
+				Scopes   []string `json:"scopes_supported"`
+			}
+			a = s.Send(s.Client(), http.MethodGet, metadata, "")
+			if err := json.Unmarshal([]byte(a.Body), &found); err != nil {
+				t.Fatalf("metadata = %d %q: %v", a.Status, a.Body, err)
+			}
+			if found.Resource != s.URL("notes")+tc.want || !slices.Equal(found.Issuers, []string{s.Issuer()}) ||
+				!slices.Equal(found.Scopes, []string{"notes:read", "notes:write"}) {
+				t.Errorf("metadata = %+v, want the resource as it was asked, the issuer and the scopes", found)
+			}
+			if got := a.Header.Get("Access-Control-Allow-Origin"); got != "*" {
+				t.Errorf("Access-Control-Allow-Origin = %q, want *", got)
+			}
+
+			if b.codeFor(desktopAsks(s, "resource", found.Resource)) == "" {
+				t.Error("the resource of the metadata gets no code")
+			}
+		})
+	}
+
+	token := desktopRedeems(t, s, b.codeFor(desktopAsks(s))).Access
+	for _, tc := range []struct {
+		name   string
+		header []string
+		status int
+		want   string
+	}{
+		{"no token", nil, http.StatusUnauthorized, `Bearer realm="notes", scope="notes:write", resource_metadata="`},
+		{
+			"a scope is missing", bearer(token), http.StatusForbidden,
+			`Bearer realm="notes", error="insufficient_scope", scope="notes:write", resource_metadata="`,
+		},
+	} {
+		a := s.Ask(http.MethodGet, "notes", "/write", tc.header...)
+		got := a.Header.Get("WWW-Authenticate")
+		if a.Status != tc.status || !strings.HasPrefix(got, tc.want) {
+			t.Errorf("%s: got %d %q, want %d %q", tc.name, a.Status, got, tc.status, tc.want)
+		}
 	}
 }

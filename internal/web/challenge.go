@@ -12,9 +12,10 @@ import (
 // Challenge is what a refused caller may prove itself with (RFC 9110, section 11.6.1). Its strings
 // are written into a header as they are: they must have no quote and no control character.
 type Challenge struct {
-	Realm   string       // name of the service
-	Schemes policy.Kinds // sessions, tokens and passwords that are accepted
-	Login   string       // path of the login that sets the session cookie, or ""
+	Realm    string       // name of the service
+	Schemes  policy.Kinds // sessions, tokens and passwords that are accepted
+	Login    string       // path of the login that sets the session cookie, or ""
+	Metadata string       // address of the metadata of the resource (RFC 9728, section 5.1), or ""
 }
 
 // Set sets WWW-Authenticate where err is a 401, or where a token lacks a scope (RFC 6750,
@@ -33,7 +34,7 @@ func (c Challenge) Set(w *Reply, r *http.Request, err error) {
 		// Docker before version 23 gives up unless the refusal names the registry's API.
 		w.Header()["Docker-Distribution-Api-Version"] = []string{"registry/2.0"}
 	} else if c.Schemes&policy.ByToken != 0 {
-		list = append(list, bearerChallenge(c.Realm, err))
+		list = append(list, c.bearer(w.Scopes, err))
 	}
 
 	// RFC 9110, section 15.5.2: a 401 must have a challenge.
@@ -49,9 +50,9 @@ func BasicChallenge(realm string) string {
 	return `Basic realm="` + realm + `", charset="UTF-8"`
 }
 
-// bearerChallenge asks for a token, with the code of RFC 6750, section 3.1, where one was sent.
-func bearerChallenge(realm string, err error) string {
-	challenge := `Bearer realm="` + realm + `"`
+// bearer asks for a token with scopes, with the code of RFC 6750, section 3.1, where one was sent.
+func (c Challenge) bearer(scopes []string, err error) string {
+	challenge := `Bearer realm="` + c.Realm + `"`
 
 	// RFC 6750, section 3.1: without any credential there should be no error code.
 	switch {
@@ -59,6 +60,13 @@ func bearerChallenge(realm string, err error) string {
 		challenge += `, error="insufficient_scope"`
 	case !errors.Is(err, jeton.ErrNoCredential):
 		challenge += `, error="invalid_token"`
+	}
+
+	if len(scopes) > 0 {
+		challenge += `, scope="` + strings.Join(scopes, " ") + `"`
+	}
+	if c.Metadata != "" {
+		challenge += `, resource_metadata="` + c.Metadata + `"`
 	}
 
 	return challenge

@@ -21,6 +21,7 @@ type Reply struct {
 	Decision any      // of internal/gate, which reads it with From
 	HSTS     []string // Strict-Transport-Security (RFC 6797), unless the response has one; nil: none
 	Route    string   // pattern of the route, for the log; "": none
+	Scopes   []string // that the route needs, for the challenge of a refusal
 	Refused  string   // code of the refusal, for the log; "": none
 	TraceID  string   // of the trace that is passed on, for the log; "": none
 	Upstream string   // host and port of the server that the request was sent to last, for the log; "": none
