@@ -155,7 +155,7 @@ func (db *Store) FindSigned(ctx context.Context, jti, generation secret.Hash) (n
 
 // TouchTokens implements token.Store.
 func (db *Store) TouchTokens(ctx context.Context, at map[int64]time.Time) error {
-	return db.touch(ctx, "UPDATE tokens SET used = $2 WHERE number = $1 AND used < $2", at)
+	return db.touch(ctx, "tokens", "number", at)
 }
 
 // EndTokens implements token.Store.
