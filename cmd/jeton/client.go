@@ -34,6 +34,7 @@ running or stopped. Clients declared in the configuration file are changed only 
 	c.AddCommand(
 		clientNewSecret(),
 		clientAdd(),
+		clientImport(),
 		clientList(),
 		clientShow(),
 		clientTerms(),

@@ -43,7 +43,8 @@ with --dry-run. Otherwise, as in a pipe or a cron job, it imports.
 The file is CSV (separated by commas, semicolons or tabs; first line:
 name,email,first_name,last_name,groups,password_hash,disabled; only name is required), JSON
 lines (one object per line with the same members, as 'jeton user export' writes them), or
-htpasswd. How it was read is printed. The command reports a result per row: added, exists,
+htpasswd. With --format keycloak it is a realm export, with the hashes of pbkdf2 and argon2; a
+line is then a user of the export. How it was read is printed. The command reports a result per row: added, exists,
 changed (with --update), declared (the configuration file declares the name), or refused
 with the reason. A refused row does not stop the others; the exit code is then 1. Existing
 users are skipped, so it is safe to run again after an interruption.
@@ -53,7 +54,8 @@ the first login the password is hashed again. Plain passwords are refused.`,
 		Example: `  jeton user import users.csv --dry-run
   jeton user import users.csv --apply
   jeton user import /etc/nginx/htpasswd --group staff --allow-weak
-  jeton user import users.jsonl --verify diane`,
+  jeton user import users.jsonl --verify diane
+  jeton user import realm-export.json --format keycloak`,
 		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args[0]) },
 	}
 
@@ -62,7 +64,7 @@ the first login the password is hashed again. Plain passwords are refused.`,
 
 func (f *importFlags) flags(c *cobra.Command) {
 	c.Flags().StringVar(
-		&f.format, "format", "", "csv, jsonl or htpasswd (default: by the file's name, or its first line)",
+		&f.format, "format", "", "csv, jsonl, htpasswd or keycloak (default: by the file's name, or its first line)",
 	)
 
 	c.Flags().BoolVar(

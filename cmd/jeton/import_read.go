@@ -50,6 +50,20 @@ func openUsers(from io.Reader, name, format string) (*userFile, error) {
 		_, _ = buffered.Discard(len(mark))
 	}
 
+	if format == "keycloak" {
+		rows, err := keycloakUsers(buffered)
+		if err != nil {
+			return nil, err
+		}
+
+		p, err := openUsers(bytes.NewReader(rows), name, "jsonl")
+		if err == nil {
+			p.dialect = "keycloak"
+		}
+
+		return p, err
+	}
+
 	begin, _ = buffered.Peek(4 << 10)
 	if format == "" {
 		format = formatOf(name, string(begin))
@@ -69,9 +83,9 @@ func openUsers(from io.Reader, name, format string) (*userFile, error) {
 	case "htpasswd":
 		p.parse, p.comments = parseHtpasswdRow, true
 	case "":
-		return nil, usage{errors.New("unknown file format: use --format csv, jsonl or htpasswd")}
+		return nil, usage{errors.New("unknown file format: use --format csv, jsonl, htpasswd or keycloak")}
 	default:
-		return nil, usage{fmt.Errorf("invalid --format %q: want csv, jsonl or htpasswd", format)}
+		return nil, usage{fmt.Errorf("invalid --format %q: want csv, jsonl, htpasswd or keycloak", format)}
 	}
 
 	return p, nil
