@@ -46,7 +46,8 @@ type Store interface {
 	Forget(ctx context.Context, before time.Time, limit int) (int, error)
 	// Measure measures at most limit events after the one of a Seq, in their order.
 	Measure(ctx context.Context, after int64, limit int) (Measured, error)
-	// Drop deletes events, and what is kept of ended tokens beside them.
+	// Drop deletes events, and what is kept of ended tokens beside them. Of nodes that have the same turn, one
+	// deletes.
 	Drop(ctx context.Context, x Excess) (Measured, error)
 }
 

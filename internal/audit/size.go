@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,11 +28,15 @@ type Measured struct {
 	Events int              // how many it went through; 0: there are no more
 	Bytes  int64            // of those found or deleted, with their indexes
 	Actors map[string]int64 // bytes of the changes of each subject
+	// Turn is what the next step of Drop is called with. Measure from the begin returns it, and Drop; "": another
+	// node has deleted events meanwhile, and nothing was deleted.
+	Turn string
 }
 
 // Excess chooses what a step deletes of at most Limit events after a Seq. Without Droppable and Actor it is all of
 // them.
 type Excess struct {
+	Turn      string
 	After     int64
 	Limit     int
 	Droppable bool   // refusals, admitted requests, and what says that events are missing
@@ -44,6 +49,7 @@ type size struct {
 	events int64
 	bytes  int64
 	actors map[string]int64
+	turn   string
 }
 
 // add adds what a step found.
@@ -91,8 +97,17 @@ func (l *Log) Shrink(ctx context.Context) error {
 		return nil
 	}
 
-	return l.freePart(ctx)
+	err := l.freePart(ctx)
+	if errors.Is(err, errOther) {
+		l.stale.Store(true)
+		return nil
+	}
+
+	return err
 }
+
+// errOther means that another node deletes events. Both together would delete too much.
+var errOther = errors.New("another node deletes audit events")
 
 // measure adds the events that have not been measured yet.
 func (l *Log) measure(ctx context.Context) error {
@@ -105,6 +120,9 @@ func (l *Log) measure(ctx context.Context) error {
 		found, err := l.store.Measure(ctx, l.held.last, measureStep)
 		if err != nil {
 			return fmt.Errorf("measure the audit log: %w", err)
+		}
+		if l.held.last == 0 {
+			l.held.turn = found.Turn
 		}
 		if found.Events == 0 {
 			return nil
@@ -142,15 +160,20 @@ func (l *Log) free(ctx context.Context, x Excess, target int64) error {
 	one := max(1, l.held.bytes/max(1, l.held.events))
 	for l.held.bytes > target {
 		// Not more than needed, if all of them are chosen.
+		x.Turn = l.held.turn
 		x.Limit = int(min(dropStep, max(minDropStep, (l.held.bytes-target)/one)))
 		gone, err := l.store.Drop(ctx, x)
 		if err != nil {
 			return fmt.Errorf("delete audit events over audit.max_size: %w", err)
 		}
+		if gone.Turn == "" {
+			return errOther
+		}
 		if gone.Events == 0 {
 			return nil
 		}
 
+		l.held.turn = gone.Turn
 		x.After = gone.Last
 		l.held.bytes -= gone.Bytes
 	}

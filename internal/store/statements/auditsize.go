@@ -3,6 +3,7 @@ package statements
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/jeton-auth/jeton/internal/audit"
 )
@@ -26,6 +27,14 @@ func eventsAfter(limit int) string {
 // Measure implements audit.Store.
 func (db *Store) Measure(ctx context.Context, after int64, limit int) (audit.Measured, error) {
 	m := audit.Measured{Last: after, Actors: map[string]int64{}}
+	if after == 0 {
+		turn, err := db.dropTurn(ctx)
+		if err != nil {
+			return m, err
+		}
+		m.Turn = turn
+	}
+
 	rows, err := db.engine.Query(
 		ctx,
 		"SELECT CASE WHEN "+droppable+" THEN '' ELSE actor END, COUNT(*), MAX(seq), "+
@@ -56,6 +65,37 @@ func (db *Store) Measure(ctx context.Context, after int64, limit int) (audit.Mea
 	return m, Unavailable(rows.Err())
 }
 
+// dropTurn returns the turn of the next step of Drop.
+func (db *Store) dropTurn(ctx context.Context) (string, error) {
+	turn, err := Meta(ctx, db.engine, MetaDrops)
+	if turn == "" {
+		turn = "0"
+	}
+
+	return turn, Unavailable(err)
+}
+
+// takeTurn counts a step of Drop, and returns the next turn, or "" if another node took this one.
+func takeTurn(ctx context.Context, tx Conn, turn string) (next string, err error) {
+	number, err := strconv.ParseInt(turn, 10, 64)
+	if err != nil {
+		return "", fmt.Errorf("turn of a step that deletes audit events: %w", err)
+	}
+
+	_, err = tx.Exec(ctx, "INSERT INTO meta (name, value) VALUES ($1, '0') ON CONFLICT (name) DO NOTHING", MetaDrops)
+	if err != nil {
+		return "", err
+	}
+
+	next = strconv.FormatInt(number+1, 10)
+	n, err := tx.Exec(ctx, "UPDATE meta SET value = $1 WHERE name = $2 AND value = $3", next, MetaDrops, turn)
+	if err != nil || n == 0 {
+		return "", err
+	}
+
+	return next, nil
+}
+
 // Drop implements audit.Store.
 func (db *Store) Drop(ctx context.Context, x audit.Excess) (audit.Measured, error) {
 	chosen, ended := "1 = 1", "1 = 1"
@@ -70,7 +110,7 @@ func (db *Store) Drop(ctx context.Context, x audit.Excess) (audit.Measured, erro
 
 	var m audit.Measured
 	err := db.do(ctx, func(ctx context.Context, tx Conn) error {
-		m = audit.Measured{}
+		m = audit.Measured{Turn: x.Turn}
 		var at int64
 		err := tx.QueryRow(
 			ctx,
@@ -80,6 +120,12 @@ func (db *Store) Drop(ctx context.Context, x audit.Excess) (audit.Measured, erro
 			append([]any{x.After}, of...)...,
 		).Scan(&m.Events, &m.Last, &m.Bytes, &at)
 		if err != nil || m.Bytes == 0 {
+			return err
+		}
+
+		m.Turn, err = takeTurn(ctx, tx, x.Turn)
+		if err != nil || m.Turn == "" {
+			m.Bytes = 0
 			return err
 		}
 

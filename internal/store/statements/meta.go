@@ -23,6 +23,7 @@ const (
 	MetaCopying  = "copying"     // id of the database of which this is half a copy
 	MetaSweep    = "sweep"       // sweep.Mark: two times in milliseconds
 	MetaCopied   = "copied"      // id of the database of which this is a complete copy, until a server starts on it
+	MetaDrops    = "drops"       // how many steps have deleted audit events because of the size of the log
 	MetaProbe    = "probe"       // nothing: written to find out whether the database can be written
 )
 

@@ -17,6 +17,7 @@ func Audit(t *testing.T, open Open) {
 		{"without a limit a thousand are returned", thousand},
 		{"the oldest are deleted, up to a limit, and their numbers not used again", forgetting},
 		{"the size of events is that of their texts, by subject", measuring},
+		{"of two nodes that measured the same log one deletes events", turning},
 	})
 	t.Run("a flood keeps the log within its size", func(t *testing.T) { flooding(t, open) })
 }

@@ -69,6 +69,31 @@ func measuring(t *testing.T, s Store) {
 	same(t, "the size in steps of one", measured(t, s, 1), all)
 }
 
+func turning(t *testing.T, s Store) {
+	must(t, s.Append(t.Context(), []jeton.Event{
+		event(audit.Request, "0"), event(audit.Request, "1"), event(audit.Request, "2"),
+	}))
+	m, err := s.Measure(t.Context(), 0, 10)
+	must(t, err)
+
+	drop := func(turn string) (next string) {
+		t.Helper()
+		gone, err := s.Drop(t.Context(), audit.Excess{Turn: turn, Limit: 1})
+		must(t, err)
+		return gone.Turn
+	}
+
+	next := drop(m.Turn)
+	other := drop(m.Turn)
+	if next == "" || other != "" {
+		t.Errorf("turns after the steps of two nodes = %q and %q, want one, and none for the second", next, other)
+	}
+	same(t, "the events left", auditLog(t, s), []string{"request 1", "request 2"})
+
+	drop(next)
+	same(t, "the events left by the next step of the first", auditLog(t, s), []string{"request 2"})
+}
+
 // flooding fills logs of 100 kB with 500 events at a time, and looks at what is left.
 func flooding(t *testing.T, open Open) {
 	const most, rounds, events = 100_000, 3, 500

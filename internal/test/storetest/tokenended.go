@@ -94,6 +94,9 @@ func endedTokenDropped(t *testing.T, s Store) {
 	revoke := event(audit.TokenRevoke, "")
 	must(t, s.EndTokens(t.Context(), token.Which{Accessor: r.Accessor}, nil, revoke))
 
+	log, err := s.Measure(t.Context(), 0, 10)
+	must(t, err)
+
 	for _, tc := range []struct {
 		excess audit.Excess
 		want   error
@@ -103,6 +106,7 @@ func endedTokenDropped(t *testing.T, s Store) {
 		{audit.Excess{Actor: "operator"}, jeton.ErrNotFound},
 	} {
 		tc.excess.Limit = 1000
+		tc.excess.Turn = log.Turn
 		_, err := s.Drop(t.Context(), tc.excess)
 		must(t, err)
 
