@@ -208,18 +208,15 @@ var docs = map[string]Doc{
 	},
 	"GET /users/me/services": {
 		Summary: "List the services at which the calling user may log in, with the scopes of the user there.",
-		Out:     []OwnService{},
-		Status:  200,
+		Out:     []OwnService{}, Status: 200,
 	},
 	"GET /users/me/applications": {
 		Summary: "List the relying parties at which the calling user signs in, with what they may learn.",
-		Out:     []jeton.Application{},
-		Status:  200,
+		Out:     []jeton.Application{}, Status: 200,
 	},
 	"DELETE /users/me/applications/{client}": {
 		Summary: "End what a relying party may do for the calling user: its tokens end, and it asks again.",
-		Status:  204,
-		Fails:   []int{404},
+		Status:  204, Fails: []int{404},
 	},
 	"GET /users/me/events": {
 		Summary: "List what the calling user did, and what was done to it, newest first. The header Link leads to " +

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,9 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
+// verifierForm is a code_verifier (RFC 7636, section 4.1). A shorter one could be guessed.
+var verifierForm = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
+
 // relyingToken answers a token request of a relying party: with a code (RFC 6749, section 4.1.3) or a refresh token
 // (section 6).
 func (s *Server) relyingToken(w *web.Reply, r *http.Request, cred signin.ClientCredential, form url.Values) error {
@@ -31,22 +35,24 @@ func (s *Server) relyingToken(w *web.Reply, r *http.Request, cred signin.ClientC
 		Request:    w.ID,
 	}
 
-	missing := ""
+	wrong := ""
 	if form.Get("grant_type") == grantCode {
 		req.Code = form.Get("code")
 		req.Verifier = form.Get("code_verifier")
 		req.Redirect = form.Get("redirect_uri")
 		if req.Code == "" || req.Redirect == "" {
-			missing = "code and redirect_uri are required"
+			wrong = "code and redirect_uri are required"
+		} else if req.Verifier != "" && !verifierForm.MatchString(req.Verifier) {
+			wrong = "code_verifier: want 43 to 128 letters, digits and -._~"
 		}
 	} else {
 		req.Refresh = form.Get("refresh_token")
 		if req.Refresh == "" {
-			missing = "refresh_token is missing"
+			wrong = "refresh_token is missing"
 		}
 	}
-	if missing != "" {
-		return jeton.WithDetail(jeton.ErrInvalid, missing)
+	if wrong != "" {
+		return jeton.WithDetail(jeton.ErrInvalid, wrong)
 	}
 
 	got, err := s.logins.Relying(r.Context(), req)

@@ -374,6 +374,11 @@ func TestACodeIsForItsClientAlone(t *testing.T) {
 		{"another address", []string{"redirect_uri", wikiDone + "?app=1"}, http.StatusBadRequest, "invalid_grant"},
 		{"no address", []string{"redirect_uri", ""}, http.StatusBadRequest, "invalid_request"},
 		{"another verifier", []string{"code_verifier", verifier + "x"}, http.StatusBadRequest, "invalid_grant"},
+		{"a short verifier", []string{"code_verifier", verifier[:42]}, http.StatusBadRequest, "invalid_request"},
+		{"a long verifier", []string{
+			"code_verifier", strings.Repeat("a", 129),
+		}, http.StatusBadRequest, "invalid_request"},
+		{"a verifier with a space", []string{"code_verifier", verifier + " "}, http.StatusBadRequest, "invalid_request"},
 		{"no verifier", []string{"code_verifier", ""}, http.StatusBadRequest, "invalid_grant"},
 		{"no secret", []string{"client_secret", ""}, http.StatusUnauthorized, "invalid_client"},
 		{"a wrong secret", []string{"client_secret", "x"}, http.StatusUnauthorized, "invalid_client"},
@@ -414,9 +419,21 @@ func TestACodeIsForItsClientAlone(t *testing.T) {
 }
 
 func TestACodeThatIsUsedTwiceEndsWhatCameOfIt(t *testing.T) {
-	s := startRelying(t)
+	c := newHeldClock()
+	s := startRelying(t, jetontest.Clock(c.now))
 	b := newBrowser(t, s)
 	b.signIn("diane")
+
+	// Also once the code has expired, and was deleted.
+	expired := b.codeFor(wikiAsks(s, "scope", "openid offline_access"))
+	kept := redeem(t, s, expired)
+	c.move(10 * time.Minute)
+	if late := redeem(t, s, expired); late.Error != "invalid_grant" {
+		t.Errorf("second use after ten minutes: got %d %q, want invalid_grant", late.Status, late.Error)
+	}
+	if got := refresh(t, s, kept.Refresh); got.Error != "invalid_grant" {
+		t.Errorf("refresh after it: got %d %q, want invalid_grant", got.Status, got.Error)
+	}
 
 	code := b.codeFor(wikiAsks(s, "scope", "openid offline_access"))
 	first := redeem(t, s, code)

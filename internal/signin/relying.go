@@ -208,7 +208,12 @@ func (l *Logins) takeCode(
 	trail *auditTrail,
 ) (ticket.Ticket, codeData, error) {
 	code, err := l.tickets.Take(ctx, ticket.Code, req.Code)
-	if errors.Is(err, jeton.ErrSpent) {
+	used := errors.Is(err, jeton.ErrSpent)
+	if errors.Is(err, jeton.ErrBadCredential) {
+		// A code that has expired is unknown, and what came of it may be valid for weeks.
+		used, err = l.usedBefore(ctx, req.Code, err)
+	}
+	if used {
 		return code, codeData{}, l.burn(ctx, secret.HashOf(req.Code), trail)
 	}
 	if err := trail.check("code", "", err); err != nil {
@@ -218,6 +223,16 @@ func (l *Logins) takeCode(
 	data, err := boundCode(code, token.ServiceOfClient(c.Name), req.Redirect, req.Verifier, trail)
 
 	return code, data, err
+}
+
+// usedBefore reports whether a code that is unknown was used and has expired, or returns why it is refused.
+func (l *Logins) usedBefore(ctx context.Context, code string, refusal error) (bool, error) {
+	used, err := l.tokens.CodeUsed(ctx, secret.HashOf(code))
+	if err != nil {
+		return false, err
+	}
+
+	return used, refusal
 }
 
 // signedInAt returns when the user of a session was last proved (auth_time).

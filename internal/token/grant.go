@@ -48,6 +48,8 @@ type GrantStore interface {
 	// jeton.ErrBadCredential if it has ended, or its owner does not stand. Otherwise it stores an access token of the
 	// grant and adds the event; with advance, it also adds 1 to the turn, at the time at which the token was made.
 	TurnGrant(ctx context.Context, g Grant, advance bool, access Record, ev jeton.Event) error
+	// CodeUsed reports whether a grant that has not ended came of a code.
+	CodeUsed(ctx context.Context, code secret.Hash) (bool, error)
 	// BurnCode deletes a code that was taken, ends the grant that came of it, and adds the event. A grant that is being
 	// added is waited for, or refused.
 	BurnCode(ctx context.Context, code secret.Hash, ev jeton.Event) error
@@ -352,6 +354,16 @@ func (t *Tokens) turnOf(
 
 // RefreshReuse is the action of the audit event of a refresh token that was used again.
 const RefreshReuse = "token.reuse"
+
+// CodeUsed reports whether there is a grant that came of an authorization code, also once the code has expired.
+func (t *Tokens) CodeUsed(ctx context.Context, code secret.Hash) (bool, error) {
+	used, err := t.store.CodeUsed(ctx, code)
+	if err != nil {
+		return false, fmt.Errorf("find grant of code: %w", err)
+	}
+
+	return used, nil
+}
 
 // BurnCode ends what came of an authorization code that was used twice, now or in a step that still runs.
 func (t *Tokens) BurnCode(ctx context.Context, code secret.Hash, ev jeton.Event) error {

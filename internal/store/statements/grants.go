@@ -167,6 +167,14 @@ func (db *Store) TurnGrant(
 	})
 }
 
+// CodeUsed implements token.GrantStore.
+func (db *Store) CodeUsed(ctx context.Context, code secret.Hash) (bool, error) {
+	var n int
+	err := db.engine.QueryRow(ctx, "SELECT count(*) FROM grants WHERE code = $1", code[:]).Scan(&n)
+
+	return n > 0, Unavailable(err)
+}
+
 // BurnCode implements token.GrantStore.
 func (db *Store) BurnCode(ctx context.Context, code secret.Hash, ev jeton.Event) error {
 	return db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {

@@ -25,6 +25,7 @@ func Grants(t *testing.T, open Open) {
 	each(t, open, []test{
 		{"a grant is found as it was added", grantIsKept},
 		{"a grant needs its code, its session, its client and its user", grantNeeds},
+		{"a grant knows its code once that is deleted", usedCodes},
 		{"of many refreshes at once, one moves the turn", grantTurns},
 		{"a code is burnt before its grant is added, or the grant ends", burningCodes},
 	})
@@ -171,6 +172,26 @@ func grantNeeds(t *testing.T, s Store) {
 		t.Errorf("after refusals, found %v, want nothing", got)
 	}
 	must(t, g.add(t, s))
+}
+
+func usedCodes(t *testing.T, s Store) {
+	g := newGranting(t, s)
+	check := func(when string, want bool) {
+		t.Helper()
+		used, err := s.CodeUsed(t.Context(), g.code)
+		must(t, err)
+		if used != want {
+			t.Errorf("CodeUsed %s = %t, want %t", when, used, want)
+		}
+	}
+
+	check("before the grant", false)
+	must(t, g.add(t, s))
+	_, err := s.SweepTickets(t.Context(), noon.Add(time.Hour), 10)
+	must(t, err)
+	check("after the code was deleted", true)
+	must(t, s.BurnCode(t.Context(), g.code, event(audit.TokenRevoke, "")))
+	check("after the grant ended", false)
 }
 
 func endingGrants(t *testing.T, open Open) {
