@@ -182,17 +182,12 @@ var docs = map[string]Doc{
 		Status:  200,
 		Fails:   []int{404},
 	},
-	"GET /users/me/identities": {
-		Summary: "List the accounts at other providers that the calling user signs in with.",
-		Out:     []Identity{},
-		Status:  200,
-	},
+	"GET /users/me/identities": {Summary: "List own accounts at other providers.", Out: []Identity{}, Status: 200},
 	"DELETE /users/me/identities": {
-		Summary: "Disconnect the calling user's account at another provider. The sessions that began with it end. " +
-			"It needs a recent proof, as a change of the email address does.",
-		Query:  []Param{{"issuer", "Issuer of the provider. Required."}},
-		Status: 204,
-		Fails:  []int{400, 403, 404, 409},
+		Summary: "Disconnect the calling user's account at another provider, and end its sessions. Needs a proof.",
+		Query:   []Param{{"issuer", "Issuer of the provider. Required."}},
+		Status:  204,
+		Fails:   []int{400, 403, 404, 409},
 	},
 	"GET /users/{id}/identities": {
 		Summary: "List the accounts at other providers that the user signs in with. " + byName,
