@@ -20,6 +20,8 @@ func (s *Server) jwks(w *web.Reply, r *http.Request) error {
 	// Without the store the cached keys are served, as verifiers cache them for longer: hence no error.
 	_ = s.ring.Fresh(r.Context())
 	body, etag := s.ring.JWKS()
+	w.Header()["Access-Control-Allow-Origin"] = anyOrigin
+
 	return s.publish(w, r, "application/jwk-set+json", body, etag)
 }
 

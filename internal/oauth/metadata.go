@@ -124,5 +124,7 @@ func (s *Server) describe() metadata {
 // discover answers GET /.well-known/oauth-authorization-server and /.well-known/openid-configuration, byte by byte the
 // same.
 func (s *Server) discover(w *web.Reply, r *http.Request) error {
+	w.Header()["Access-Control-Allow-Origin"] = anyOrigin
+
 	return s.publish(w, r, "application/json", s.metadata, "")
 }

@@ -208,6 +208,8 @@ func (s *Server) signInRoutes() []web.Route {
 		})
 	}
 
+	routes = append(routes, s.preflightRoutes()...)
+
 	return append(routes, web.Route{Pattern: "GET " + pathOpenID, Access: policy.Open, Handle: s.discover})
 }
 

@@ -26,6 +26,11 @@ var verifierForm = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
 // relyingToken answers a token request of a relying party: with a code (RFC 6749, section 4.1.3) or a refresh token
 // (section 6).
 func (s *Server) relyingToken(w *web.Reply, r *http.Request, cred signin.ClientCredential, form url.Values) error {
+	// Before anything is refused: the script reads why.
+	if err := s.readable(w, r, cred.ClientID); err != nil {
+		return err
+	}
+
 	req := signin.RelyingRequest{
 		Credential: cred,
 		Scopes:     scopes(form),
@@ -133,6 +138,9 @@ func (s *Server) userinfo(w *web.Reply, r *http.Request) error {
 
 	live, err := s.tokens.Find(r.Context(), text, s.conf.URL)
 	if err != nil {
+		return err
+	}
+	if err := s.readable(w, r, live.Name); err != nil {
 		return err
 	}
 	if err := live.Check(w.Start); err != nil {

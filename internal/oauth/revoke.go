@@ -17,6 +17,8 @@ func (s *Server) revoke(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
+	readableBy(w, r, c.client)
+
 	text := form.Get("token")
 	if text == "" {
 		return jeton.WithDetail(jeton.ErrInvalid, "token is missing")
