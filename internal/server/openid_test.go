@@ -378,7 +378,9 @@ func TestACodeIsForItsClientAlone(t *testing.T) {
 		{"a long verifier", []string{
 			"code_verifier", strings.Repeat("a", 129),
 		}, http.StatusBadRequest, "invalid_request"},
-		{"a verifier with a space", []string{"code_verifier", verifier + " "}, http.StatusBadRequest, "invalid_request"},
+		{"a verifier with a space", []string{
+			"code_verifier", verifier + " ",
+		}, http.StatusBadRequest, "invalid_request"},
 		{"no verifier", []string{"code_verifier", ""}, http.StatusBadRequest, "invalid_grant"},
 		{"no secret", []string{"client_secret", ""}, http.StatusUnauthorized, "invalid_client"},
 		{"a wrong secret", []string{"client_secret", "x"}, http.StatusUnauthorized, "invalid_client"},
