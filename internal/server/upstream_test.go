@@ -247,7 +247,7 @@ func (f *federation) user(name string) jeton.User {
 	return u
 }
 
-// lastReason returns the checks of the last event with an action, as text.
+// lastEvent returns the last event with an action, as JSON.
 func (f *federation) lastEvent(action string) string {
 	f.t.Helper()
 	events := f.below.Events()
