@@ -185,14 +185,16 @@ func answerEnvoy(w, inner *web.Reply, v *verdict) {
 // write sends the answer, with every header of the identity.
 func (v *verdict) write(w *web.Reply, passes bool) {
 	for _, name := range web.IdentityHeaders {
-		if !passes {
-			v.header.Del(name)
+		if !passes || len(v.header[name]) != 1 {
+			v.header[name] = noValue
 		}
-		v.header.Set(name, v.header.Get(name))
 	}
 
 	v.send(w)
 }
+
+// noValue is a header without a value. It is shared by all answers, and never changed.
+var noValue = []string{""}
 
 // send sends the answer as it is.
 func (v *verdict) send(w *web.Reply) {
@@ -200,7 +202,7 @@ func (v *verdict) send(w *web.Reply) {
 	for name, values := range v.header {
 		h[name] = values
 	}
-	h.Del("Content-Length")
+	delete(h, "Content-Length")
 
 	w.WriteHeader(v.status)
 	_, _ = w.Write(v.body) // a proxy that has gone gets less

@@ -81,22 +81,22 @@ func (f *Forward) ask(c contract, r *http.Request) (asked, error) {
 		Proto:      "HTTP/1.1",
 		ProtoMajor: 1,
 		ProtoMinor: 1,
-		Header:     r.Header.Clone(),
+		Header:     r.Header, // of the client, once what decided is removed
 		Body:       http.NoBody,
 		Host:       a.host,
 		RemoteAddr: r.RemoteAddr,
 		RequestURI: a.target,
 	}).WithContext(r.Context())
-	for _, name := range deciding {
-		a.request.Header.Del(name)
-	}
-
 	if err := checkRequest(a.request); err != nil {
 		return a, err
 	}
 
 	if err := f.place(r, &a); err != nil {
 		return a, err
+	}
+
+	for _, name := range deciding {
+		delete(a.request.Header, name)
 	}
 
 	return a, pinned(c.query, r.URL.RawQuery, a.service.Name)

@@ -105,7 +105,11 @@ func (f *Forward) decide(c contract, w *web.Reply, r *http.Request) (judged *htt
 		return r, Name
 	}
 
-	v := &verdict{header: http.Header{}}
+	// gRPC has the answer in its message, and headers of its own.
+	v := &verdict{header: w.Header()}
+	if c.path == checkPath {
+		v.header = http.Header{}
+	}
 	inner := &web.Reply{}
 	inner.Reset(v, w.ID, w.Start, a.source)
 	inner.Origin = a.origin
