@@ -24,7 +24,7 @@ type load struct {
 	Users    int
 	Password string
 	Cookie   string // sent with every plain request
-	Header   string // a line of the head, sent with every request of kindHeader and kindBody
+	Header   string // lines of the head, sent with every request of kindCookie, kindHeader and kindBody
 	Lines    string // file of which those requests take a line each
 	Lined    int    // how many lines it has
 	// Rate makes the load an open loop with that many requests a second: latency counts from

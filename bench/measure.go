@@ -41,6 +41,7 @@ var blocks = []struct {
 	{name: "credentials", run: (*bench).credentials},
 	{name: "pages", run: (*bench).pages},
 	{name: "gateway", run: (*bench).gateways},
+	{name: "forward", run: (*bench).decisions},
 	{name: "flasktokens", run: (*bench).againstPyJWT},
 	{name: "nodes", run: onPostgres((*bench).nodes)},
 	{name: "nodeuses", run: onPostgres((*bench).nodeUses)},

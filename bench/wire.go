@@ -47,6 +47,9 @@ func (l *load) appendRequest(b []byte, i int) []byte {
 		b = append(b, "Cookie: jeton="...)
 		b = append(b, secret(l.From+i)...)
 		b = append(b, "\r\n"...)
+		if l.Header != "" {
+			b = append(append(b, l.Header...), "\r\n"...)
+		}
 		if l.Kind == kindLogout {
 			b = append(b, "Content-Length: 0\r\n"...)
 		}
