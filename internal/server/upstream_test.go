@@ -72,7 +72,6 @@ type federation struct {
 	above  *jetontest.Server
 	below  *jetontest.Server
 	gitHub atomic.Pointer[string] // the user there, as its REST API has it
-	yaml   string                 // of below, without users and allow
 }
 
 func startFederation(t *testing.T, users, allow string) *federation {
