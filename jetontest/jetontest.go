@@ -120,7 +120,8 @@ func start(t testing.TB, yaml string, options []Option) (*Server, error) {
 	}
 
 	folder := t.TempDir()
-	if s.dir == "" {
+	ownDir := s.dir == ""
+	if ownDir {
 		s.dir = filepath.Join(folder, "data")
 	}
 
@@ -129,6 +130,13 @@ func start(t testing.TB, yaml string, options []Option) (*Server, error) {
 	conf, err := s.load()
 	if err != nil {
 		return nil, err
+	}
+
+	if ownDir && conf.Database == nil {
+		err := addSchema(s.dir)
+		if err != nil {
+			return nil, err
+		}
 	}
 
 	up := make(chan server.Started, 1)
