@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/secretfile"
 	"github.com/jeton-auth/jeton/internal/server"
 )
 
@@ -49,5 +50,16 @@ func addSchema(dir string) error {
 	rand.Read(id) // never returns an error
 	own := databaseID.ReplaceAllLiteral(file, []byte("id"+hex.EncodeToString(id)))
 
-	return errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(server.DataFile(dir), own, 0o600))
+	err = os.MkdirAll(dir, 0o700)
+	if err != nil {
+		return err
+	}
+
+	f, err := secretfile.Create(server.DataFile(dir))
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(own)
+
+	return errors.Join(err, f.Close())
 }
