@@ -197,15 +197,21 @@ CREATE TRIGGER note BEFORE UPDATE OR DELETE ON nodes FOR EACH ROW EXECUTE FUNCTI
 
 func TestDeadNodesAndTheirChangesAreRemoved(t *testing.T) {
 	url := shared.Database(t)
-	c := Config{Staleness: 20 * time.Millisecond, heartbeatEvery: time.Millisecond, deadAfter: 100 * time.Millisecond}
-	db, conn := openNode(t, url, c), connect(t, url)
-	u := addUser(t, db, "diane")
+	c := Config{Staleness: 20 * time.Millisecond, heartbeatEvery: time.Millisecond}
+	before, conn := openNode(t, url, c), connect(t, url)
+	u := addUser(t, before, "diane")
 	execSQL(t, conn, recordDead)
 	execSQL(t, conn, `INSERT INTO nodes (id, bound, beat, heard, gone)
 VALUES ('dead', 10, 1, pg_snapshot_xmin(pg_current_snapshot()), FALSE)`)
 
-	startSession(t, db, u, "one")
-	must(t, endSession(t.Context(), db, "one"))
+	startSession(t, before, u, "one")
+	must(t, endSession(t.Context(), before, "one"))
+	must(t, before.Close())
+
+	// Another node removes it: one that does so soon could have marked it before there was a change.
+	c.deadAfter = 100 * time.Millisecond
+	db := openNode(t, url, c)
+
 	var history string
 	eventually(t, "removal of the dead node", func() bool {
 		queryRow(t, conn, &history, "SELECT COALESCE(string_agg(what, ', ' ORDER BY n), '') FROM history")
