@@ -27,7 +27,7 @@ func browse() {
 
 	b := scripted{&http.Client{
 		Jar:     jar,
-		Timeout: time.Minute,
+		Timeout: 5 * time.Minute, // a password is slow to verify beside other tests
 		Transport: &http.Transport{
 			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // a server of the same script
 		},
