@@ -122,6 +122,8 @@ func newClientRow(c jeton.Client) clientRow {
 	}
 
 	switch {
+	case c.OpenID != nil && c.OpenID.Public:
+		row.Proof = text("admin.client.by-nothing")
 	case c.KeySource != "":
 		row.Proof = text("admin.client.by-source")
 	case c.Secret && keys > 0:
@@ -144,6 +146,9 @@ func clientTags(c jeton.Client) []Tag {
 	if c.Declared {
 		tags = append(tags, Tag{Kind: "plain", Text: text("admin.tag.declared")})
 	}
+	if c.OpenID != nil {
+		tags = append(tags, Tag{Text: text("admin.tag.party")})
+	}
 
 	return tags
 }
@@ -158,6 +163,7 @@ type newClientView struct {
 	Terms  clientTerms
 	Key    Area
 	Secret Choice
+	Party  partyFields
 }
 
 // clientTerms are the fields of what a client may have tokens for.
@@ -192,6 +198,7 @@ func (p *Pages) newClientForm(typed url.Values) newClientView {
 		Terms:  p.clientTerms(typed["services"], typed["introspects"], typed.Get("scopes")),
 		Key:    keyArea(typed.Get("key")),
 		Secret: Choice{Value: "1", Text: text("admin.client.make-secret"), Selected: typed.Get("secret") != ""},
+		Party:  newPartyFields(typed),
 	}
 }
 
@@ -284,6 +291,12 @@ func (p *Pages) newClient(w *web.Reply, r *http.Request) error {
 		in["keys"] = []any{map[string]any{"key": key}}
 	}
 
+	party := readParty(form)
+	if party != nil {
+		in["openid"] = party
+		in["secret"] = form.Get("secret") != "" && !party.Public
+	}
+
 	var made madeClient
 	err = p.call(w, r, http.MethodPost, "/clients", nil, in, &made)
 	if keepsForm(err) {
@@ -323,7 +336,8 @@ type adminClientView struct {
 	Terms  clientTerms
 	Keys   []clientKeyRow
 	Key    Area
-	Tokens string // URL
+	Party  *partyView // nil: it signs no users in
+	Tokens string     // URL
 }
 
 // clientKeyRow is a key of a client.
@@ -355,6 +369,7 @@ func (p *Pages) adminClientPage(c jeton.Client) adminClientView {
 		Tags:   clientTags(c),
 		Terms:  p.clientTerms(c.Services, c.Introspects, strings.Join(c.Scopes, ", ")),
 		Key:    keyArea(""),
+		Party:  p.newPartyView(c),
 		Tokens: pathWith(adminTokensPath, url.Values{"client": {c.Name}}),
 	}
 	for _, k := range c.Keys {

@@ -443,6 +443,29 @@ func TestAnAdministratorAddsAClientWhoseSecretIsShownOnce(t *testing.T) {
 	}
 }
 
+func TestAnAdministratorAddsAnApplicationThatSignsUsersIn(t *testing.T) {
+	s := jetontest.Start(t, adminConf)
+	v := newAdmin(t, s)
+
+	a := v.post("/admin/new-client", "name", "wiki", "secret", "1", "redirects", "wiki.example/return")
+	if a.Status != http.StatusBadRequest {
+		t.Errorf("an address that is none: got %d, want 400", a.Status)
+	}
+	v.has("the refused form", a.Body, ">wiki.example/return</textarea>", `<details class="field" open>`)
+
+	const addresses = "https://wiki.example/return\nhttps://wiki.example/other"
+	const after = "https://wiki.example/"
+	a = v.post("/admin/new-client", "name", "wiki", "secret", "1", "redirects", addresses, "logouts", after)
+	v.has("the page of the secret", a.Body, `<code id="secret">`)
+	v.see("/admin/clients/wiki", "signs users in", "https://wiki.example/return", "https://wiki.example/other",
+		">https://wiki.example/</code>", s.Issuer(), "PKCE is required", "RS256")
+
+	// The box of the secret is checked from the beginning.
+	v.done("/admin/new-client", "name", "program", "secret", "1", "public", "1", "redirects", "http://127.0.0.1/")
+	v.see("/admin/clients/program", "It has no secret", "None: it runs on the device of its user")
+	v.see("/admin/clients", "no secret")
+}
+
 func TestAFormOfAnotherSiteChangesNothing(t *testing.T) {
 	s := jetontest.Start(t, adminConf)
 	s.AddUser("diane", adminPassword)

@@ -159,22 +159,39 @@ func adminClientSamples() map[string][]any {
 	}
 	only := jeton.Client{Name: "only", Secret: true}
 
+	party := jeton.Client{Name: "wiki", OpenID: &jeton.RelyingParty{
+		RedirectURIs:           []string{"https://wiki.example/return", hostile},
+		PostLogoutRedirectURIs: []string{hostile},
+		PKCEOptional:           true,
+		Allow:                  &jeton.AllowedUsers{Groups: []string{hostile}, Users: []string{"diane"}},
+	}}
+	program := jeton.Client{Name: "program", OpenID: &jeton.RelyingParty{
+		RedirectURIs: []string{"http://127.0.0.1/"},
+		Public:       true,
+	}}
+
 	refused := p.adminClientPage(c)
 	refused.Note = sampleNote
 	refused.Key.Value = hostile
 
-	typed := p.newClientForm(url.Values{"name": {hostile}, "scopes": {hostile}, "key": {hostile}})
+	typed := p.newClientForm(url.Values{
+		"name":      {hostile},
+		"scopes":    {hostile},
+		"key":       {hostile},
+		"redirects": {hostile},
+	})
 	typed.Note = sampleNote
 
 	return map[string][]any{
 		"admin/clients": {
 			adminClientsPage(url.Values{}, "", "", nil),
 			adminClientsPage(url.Values{"search": {hostile}}, "", "", nil),
-			adminClientsPage(url.Values{}, "a", "b", []jeton.Client{declared, c, only, odd}),
+			adminClientsPage(url.Values{}, "a", "b", []jeton.Client{declared, c, only, odd, party, program}),
 		},
 		"admin/client-new": {p.newClientForm(url.Values{"secret": {"1"}}), typed},
 		"admin/client": {
 			p.adminClientPage(c), refused, p.adminClientPage(declared), p.adminClientPage(odd), p.adminClientPage(only),
+			p.adminClientPage(party), p.adminClientPage(program),
 		},
 		"admin/confirm": {
 			disableClientView(refused, text("admin.ends.stored-tokens", 1)),

@@ -1,0 +1,93 @@
+package pages
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/client"
+)
+
+// partyFields are the fields of a new client that sends its users here to sign in.
+type partyFields struct {
+	Redirects Area
+	Logouts   Area
+	Public    Choice
+}
+
+// newPartyFields returns the fields with what was typed.
+func newPartyFields(typed url.Values) partyFields {
+	return partyFields{
+		Redirects: addressArea("redirects", text("admin.party.redirects"), text("admin.party.redirects.hint"), typed),
+		Logouts:   addressArea("logouts", text("admin.party.logouts"), text("admin.party.logouts.hint"), typed),
+		Public:    Choice{Value: "1", Text: text("admin.party.public"), Selected: typed.Get("public") != ""},
+	}
+}
+
+// addressArea returns a field with an address a line.
+func addressArea(name string, label, hint Text, typed url.Values) Area {
+	return Area{
+		Field: Field{
+			Name:       name,
+			Label:      label,
+			Hint:       hint,
+			Value:      typed.Get(name),
+			NoCapitals: true,
+		},
+		Rows: 2,
+	}
+}
+
+// readParty returns the relying party that a form describes, or nil if it has no addresses.
+func readParty(form url.Values) *jeton.RelyingParty {
+	party := jeton.RelyingParty{
+		RedirectURIs:           strings.Fields(form.Get("redirects")),
+		PostLogoutRedirectURIs: strings.Fields(form.Get("logouts")),
+		Public:                 form.Get("public") != "",
+	}
+	if len(party.RedirectURIs) == 0 && len(party.PostLogoutRedirectURIs) == 0 && !party.Public {
+		return nil
+	}
+
+	return &party
+}
+
+// partyView is how a client signs its users in.
+type partyView struct {
+	Issuer    string
+	Redirects []string
+	Logouts   []string
+	Proof     Text
+	PKCE      Text
+	Algorithm string
+	Allow     []Text
+}
+
+// newPartyView returns what a client is configured with as a relying party, or nil.
+func (p *Pages) newPartyView(c jeton.Client) *partyView {
+	o := c.OpenID
+	if o == nil {
+		return nil
+	}
+
+	v := &partyView{
+		Issuer:    p.Issuer.URL,
+		Redirects: o.RedirectURIs,
+		Logouts:   o.PostLogoutRedirectURIs,
+		Proof:     text("admin.party.confidential"),
+		PKCE:      text("admin.party.pkce"),
+		Algorithm: string(client.IDTokenAlg(o)),
+		Allow:     []Text{text("admin.rule.any-user")},
+	}
+	if o.Public {
+		v.Proof = text("admin.party.is-public")
+	}
+	if o.PKCEOptional {
+		v.PKCE = text("admin.party.pkce-optional")
+	}
+	if o.Allow != nil {
+		v.Allow = allowTexts(&allowed{Users: o.Allow.Users, Groups: o.Allow.Groups})
+	}
+
+	return v
+}
