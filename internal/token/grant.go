@@ -39,7 +39,8 @@ type Grant struct {
 type GrantStore interface {
 	// AddGrant is one atomic step. It returns jeton.ErrBadCredential unless the owner stands as in MintToken, the
 	// client exists and is enabled, the session exists and is the owner's, and the code was taken and not burnt.
-	// Otherwise it stores the grant with an access token, and adds the event.
+	// Otherwise it stores the grant with an access token, and adds the event. It ends the oldest grants of the user and
+	// the client beyond MaxGrants, with an event of audit.TokenRevoke for each.
 	AddGrant(ctx context.Context, g Grant, access Record, ev jeton.Event) error
 	// FindGrant returns the grant of a hash, or jeton.ErrNotFound if there is none, its owner is disabled or has
 	// another version.
@@ -54,6 +55,11 @@ type GrantStore interface {
 	// added is waited for, or refused.
 	BurnCode(ctx context.Context, code secret.Hash, ev jeton.Event) error
 }
+
+// MaxGrants is how many grants a user and a client have at most: one for each sign-in that has not ended, as there is
+// for each browser and device. The oldest ends when there are more, so that no client that signs its users in without
+// need fills the database.
+const MaxGrants = 100
 
 // AccessLifetime is how long an access token of a grant is valid.
 const AccessLifetime = 10 * time.Minute

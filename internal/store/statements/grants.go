@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/token"
@@ -13,36 +14,110 @@ import (
 
 // AddGrant implements token.GrantStore.
 func (db *Store) AddGrant(ctx context.Context, g token.Grant, access token.Record, ev jeton.Event) error {
-	return db.do(ctx, func(ctx context.Context, tx Conn) error {
-		if err := permittedGrant(ctx, tx, g); err != nil {
-			return err
-		}
-		if err := insertToken(ctx, tx, g.Record); err != nil {
-			return err
-		}
-
-		var err error
-		g.Number, err = numberOf(ctx, tx, g.Hash)
+	return db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {
+		number, err := insertGrant(ctx, tx, g)
 		if err != nil {
-			return err
-		}
-
-		_, err = tx.Exec(
-			ctx, insertInto("grants", grantColumns), g.Code[:], g.Number, g.Client, g.Login, g.SessionID, g.Offline,
-			milli(g.SignedIn), g.Methods, g.Turn, milli(g.Turned),
-		)
-		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := addRelyingSession(ctx, tx, g); err != nil {
-			return err
+			return nil, err
 		}
+		// It holds the row of the user and the client to the end of the step: of two grants of theirs that are added at
+		// once, the second counts the first.
 		if err := useConnection(ctx, tx, g); err != nil {
-			return err
+			return nil, err
 		}
 
-		return addAccess(ctx, tx, g.Number, access, ev)
-	})
+		ended, err := endOldestGrants(ctx, tx, g, ev)
+		if err != nil {
+			return nil, err
+		}
+		if err := addAccess(ctx, tx, number, access, ev); err != nil || len(ended) == 0 {
+			return nil, err
+		}
+
+		return tokensEnded(ended), nil
+	}})
+}
+
+// insertGrant stores a grant that is permitted, without what depends on it, and returns its number.
+func insertGrant(ctx context.Context, tx Conn, g token.Grant) (int64, error) {
+	if err := permittedGrant(ctx, tx, g); err != nil {
+		return 0, err
+	}
+	if err := insertToken(ctx, tx, g.Record); err != nil {
+		return 0, err
+	}
+
+	number, err := numberOf(ctx, tx, g.Hash)
+	if err != nil {
+		return 0, err
+	}
+
+	_, err = tx.Exec(
+		ctx, insertInto("grants", grantColumns), g.Code[:], number, g.Client, g.Login, g.SessionID, g.Offline,
+		milli(g.SignedIn), g.Methods, g.Turn, milli(g.Turned),
+	)
+
+	return number, err
+}
+
+// endOldestGrants ends the grants of the user and the client of a grant beyond token.MaxGrants, each with an event, and
+// returns the hashes of their tokens.
+func endOldestGrants(ctx context.Context, tx Conn, g token.Grant, ev jeton.Event) ([]secret.Hash, error) {
+	old, err := oldestGrants(ctx, tx, g)
+	if err != nil {
+		return nil, err
+	}
+
+	var all []secret.Hash
+	for _, accessor := range old {
+		end := ev
+		end.Action = audit.TokenRevoke
+		end.Target = "token:" + accessor
+		end.Reason = "the user has newer grants of this client, as many as are kept"
+		end.Checks = nil
+
+		ended, err := endTokens(ctx, tx, end, "accessor = $1", accessor)
+		if err != nil {
+			return nil, err
+		}
+		if err := appendEvents(ctx, tx, end); err != nil {
+			return nil, err
+		}
+		all = append(all, ended...)
+	}
+
+	return all, nil
+}
+
+// oldestGrants returns the accessors of the grants that are too many. There are several only if an earlier version has
+// added them; then each step ends a few, so that it is short.
+func oldestGrants(ctx context.Context, tx Conn, g token.Grant) ([]string, error) {
+	const few = 10
+
+	// SQLite takes the tables of a CROSS JOIN in this order: a user has fewer tokens than a client may have grants.
+	rows, err := tx.Query(
+		ctx, "SELECT t.accessor FROM tokens t CROSS JOIN grants g"+
+			" WHERE t.account = $1 AND t.account <> 0 AND g.number = t.number AND g.client = $2"+
+			" ORDER BY t.number DESC LIMIT $3 OFFSET $4",
+		g.Owner.ID, g.Client, few, token.MaxGrants,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+
+	var old []string
+	for rows.Next() {
+		var accessor string
+		if err := rows.Scan(&accessor); err != nil {
+			return nil, err
+		}
+		old = append(old, accessor)
+	}
+
+	return old, rows.Err()
 }
 
 // permittedGrant checks that all that a grant depends on is still as it was when it was read, and holds it to the end

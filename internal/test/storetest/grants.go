@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,7 @@ func Grants(t *testing.T, open Open) {
 		{"a grant is found as it was added", grantIsKept},
 		{"a grant needs its code, its session, its client and its user", grantNeeds},
 		{"a grant knows its code once that is deleted", usedCodes},
+		{"the oldest grants of a user and a client end when they are too many", oldestGrantEnds},
 		{"of many refreshes at once, one moves the turn", grantTurns},
 		{"a code is burnt before its grant is added, or the grant ends", burningCodes},
 	})
@@ -63,6 +65,42 @@ func newGranting(t *testing.T, s Store) granting {
 	}
 
 	return g
+}
+
+// addNext adds the grant again, under the name n and for another code. That of a higher n expires later: of the codes of
+// a user, the store keeps those.
+func (g granting) addNext(t *testing.T, s Store, n int) error {
+	name := fmt.Sprint(n)
+	in := newTicket(ticket.Code)
+	in.Subject, in.Login = g.user.ID, g.session.Login
+	in.Expires = in.Expires.Add(time.Duration(n) * time.Second)
+
+	g.grant.Code = secret.HashOf("code of " + name)
+	if err := s.AddTicket(t.Context(), g.grant.Code, in); err != nil {
+		return err
+	}
+	if _, err := s.TakeTicket(t.Context(), ticket.Code, g.grant.Code, noon); err != nil {
+		return err
+	}
+
+	g.grant.Accessor, g.grant.Hash = "t_"+name, secret.HashOf(name)
+	access := grantRecord(g.user, token.Access, "access of "+name)
+
+	return s.AddGrant(t.Context(), g.grant, access, event(audit.TokenIssue, "token:t_"+name))
+}
+
+// addSeveral adds the grants from one number to another at once.
+func (g granting) addSeveral(t *testing.T, s Store, from, to int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for n := from; n <= to; n++ {
+		wg.Go(func() {
+			if err := g.addNext(t, s, n); err != nil {
+				t.Errorf("grant %d: %v", n, err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // grantRecord returns a token of a grant.
@@ -246,6 +284,42 @@ func endingGrants(t *testing.T, open Open) {
 				t.Errorf("TurnGrant after it = %v, want jeton.ErrBadCredential", late)
 			}
 		})
+	}
+}
+
+// oldestGrantEnds adds one grant too many, and then several at once: each counts the others. That of another client
+// stays.
+func oldestGrantEnds(t *testing.T, s Store) {
+	g := newGranting(t, s)
+	other := g
+	other.grant.Client = clientAdded(t, s, "other").ID
+	must(t, other.addNext(t, s, 0))
+	must(t, g.add(t, s))
+
+	const last, several = token.MaxGrants, 10 // with the first one, one too many
+	g.addSeveral(t, s, 1, several)
+	for n := several; n < last-1; n += several {
+		g.addSeveral(t, s, n+1, min(n+several, last-1))
+	}
+	if got := g.found(t, s); len(got) != 2 {
+		t.Errorf("with %d grants, found %v of the first, want the grant and its access token", token.MaxGrants, got)
+	}
+
+	must(t, g.addNext(t, s, last))
+	if got := g.found(t, s); got != nil {
+		t.Errorf("with one more, found %v of the first, want nothing", got)
+	}
+	want := audit.TokenRevoke + " token:t_family"
+	if log := auditLog(t, s); !slices.Contains(log, want) {
+		t.Errorf("got %d events, want %q among them", len(log), want)
+	}
+
+	g.addSeveral(t, s, last+1, last+several)
+	for n := range last + several + 1 {
+		_, err := s.FindGrant(t.Context(), secret.HashOf(fmt.Sprint(n)))
+		if ended := n > 0 && n <= several; errors.Is(err, jeton.ErrNotFound) != ended {
+			t.Errorf("after %d more, FindGrant of %d = %v, want that it has ended: %t", several, n, err, ended)
+		}
 	}
 }
 
