@@ -67,8 +67,8 @@ func newGranting(t *testing.T, s Store) granting {
 	return g
 }
 
-// addNext adds the grant again, under the name n and for another code. That of a higher n expires later: of the codes of
-// a user, the store keeps those.
+// addNext adds the grant again, under the name n and for another code. That of a higher n expires later: the store
+// keeps the latest codes of a user.
 func (g granting) addNext(t *testing.T, s Store, n int) error {
 	name := fmt.Sprint(n)
 	in := newTicket(ticket.Code)
