@@ -173,15 +173,20 @@ const (
 	kindRefusal = iota
 	kindLogin
 	kindAllowed
+	kindChange
 	kinds
 )
 
 // kindOf returns the bucket of an event. Refused logins are apart from refused requests, of
-// which a client can cause more.
+// which a client can cause more. Changes, such as a sign-in link for another user, are apart from admitted
+// requests: their caller could hide one behind a flood.
 func kindOf(e jeton.Event) int {
 	switch {
-	case e.Outcome == OK:
+	// Only they can be as many as a caller sends.
+	case e.Outcome == OK && (e.Action == Request || e.Action == TokenInspect || e.Action == TokenIssue):
 		return kindAllowed
+	case e.Outcome == OK:
+		return kindChange
 	case e.Action == Login, e.Action == TokenIssue:
 		return kindLogin
 	}
@@ -195,6 +200,7 @@ var rates = [kinds]rate{
 	kindRefusal: {2048, 2},
 	kindLogin:   {2048, 2},
 	kindAllowed: {4096, 100},
+	kindChange:  {4096, 100},
 }
 
 // Config is what New needs.

@@ -79,14 +79,20 @@ func (s *sums) due(now time.Time) bool {
 // take ends the interval, and returns an event for each sum: the last refusal, with the number of all.
 func (s *sums) take() []jeton.Event {
 	var events []jeton.Event
-	for _, one := range s.of {
+	for like, one := range s.of {
 		if one.more == 0 {
 			continue
 		}
 
+		// The sum of all further likenesses must not blame the source of the last one for the others.
+		of := "refusals like it"
+		if like == (likeness{}) {
+			of = "refusals of all sources and reasons"
+		}
+
 		e := one.last
 		if one.more > 1 {
-			e.Reason += fmt.Sprintf(" (the last of %d refusals like it that have no other event)", one.more)
+			e.Reason += fmt.Sprintf(" (the last of %d %s that have no other event)", one.more, of)
 		}
 		events = append(events, e)
 	}

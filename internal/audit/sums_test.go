@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -213,5 +214,35 @@ func TestAFloodOfRefusalsHidesNothingElse(t *testing.T) {
 		if !found {
 			t.Errorf("the event of %s is not in the log", want.Actor)
 		}
+	}
+}
+
+func TestAFloodOfRequestsHidesNoChange(t *testing.T) {
+	m := &memory{}
+	l := newLog(m)
+	for range 2 * int(rates[kindAllowed].burst) {
+		l.Record(jeton.Event{Time: noon, Action: Request, Outcome: OK})
+	}
+	l.Record(jeton.Event{Time: noon, Action: UserLink, Outcome: OK})
+	l.flush(t.Context())
+
+	if !slices.ContainsFunc(m.events, func(e jeton.Event) bool { return e.Action == UserLink }) {
+		t.Error("the change is not in the log")
+	}
+}
+
+// TestTheSumOfAllOthersBlamesNoSource is for what comes when each likeness that has a sum of its own is taken.
+func TestTheSumOfAllOthersBlamesNoSource(t *testing.T) {
+	m := &memory{}
+	l := newLog(m)
+	for i := range maxSums + int(rates[kindRefusal].burst) {
+		refuse(l, 1, noon, fmt.Sprintf("2001:db8::%x", i))
+	}
+	refuse(l, 1, noon, "192.0.2.1")
+	l.write(t.Context(), true)
+
+	last := m.events[len(m.events)-1]
+	if last.Source != "192.0.2.1" || !strings.Contains(last.Reason, "refusals of all sources and reasons") {
+		t.Errorf("sum = %q of %s, want one of all sources after the last one", last.Reason, last.Source)
 	}
 }
