@@ -100,8 +100,11 @@ func (s *delegated) check() error {
 	return nil
 }
 
-// refresh replaces the token of e by means of its refresh token (RFC 6749, section 6).
+// refresh replaces the token of e by means of its refresh token (RFC 6749, section 6). It goes on when the caller gives
+// up: an issuer that has replaced the refresh token takes the old one for stolen, and ends the sign-in.
 func (w *Wallet) refresh(ctx context.Context, e *entry) error {
+	ctx = context.WithoutCancel(ctx) // postPublic bounds the time
+
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {e.SignIn.Refresh}}
 	if e.SignIn.Audience != "" {
 		form.Set("resource", e.SignIn.Audience)

@@ -59,7 +59,8 @@
 // The user signs in at the issuer of the service's tokens, in a browser on this machine. The authorization code comes
 // back to a free port of 127.0.0.1 (RFC 8252, with PKCE, state, and the issuer's name as in RFC 9207). The tokens are
 // requested for the origin of the service as it was called (RFC 8707). So a service that names the issuer of another
-// gets none that is valid there, and nothing needs to be confirmed. A refresh token, if the issuer gives one, renews
+// gets none that is valid there, and a Jeton server as the issuer needs no confirmation; others may ignore what a token
+// is requested for, and are confirmed as above. A refresh token, if the issuer gives one, renews
 // them, like those of clients. Any OpenID provider will do, with [Login.Issuer] and [SignIn.ClientID].
 //
 // # Tokens made elsewhere

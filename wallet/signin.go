@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -95,6 +96,12 @@ func (w *Wallet) signInAt(ctx context.Context, e *entry, in Login) (string, erro
 	if err != nil {
 		return "", err
 	}
+	if in.Issuer == "" && !m.binds() {
+		p := Pairing{Service: e.Origin, Issuer: issuer, Audience: cmp.Or(in.Audience, string(e.Origin))}
+		if err := w.confirm(ctx, &document{}, in, p); err != nil {
+			return "", err
+		}
+	}
 
 	s := *e.SignIn
 	s.Issuer = issuer
@@ -129,7 +136,14 @@ type provider struct {
 	Scopes    []string `json:"scopes_supported"`
 	// NamesItself promises the parameter iss in its answers (RFC 9207).
 	NamesItself bool `json:"authorization_response_iss_parameter_supported"`
+	// Revocations is in the metadata of a Jeton server alone, which refuses a resource that it does not know.
+	Revocations string `json:"jeton_revocations_endpoint"`
 }
+
+// binds reports whether a service may name the issuer without being confirmed. Another issuer could ignore the resource
+// (RFC 8707 has nothing that promises more), so that its tokens are valid at other services. A hostile one that sends
+// the browser on to such an issuer is found out by the parameter iss (RFC 9700, section 4.4).
+func (p provider) binds() bool { return p.Revocations != "" && p.NamesItself }
 
 // findProvider reads the metadata of an issuer, at one of the addresses that the two standards name.
 func (w *Wallet) findProvider(ctx context.Context, e *entry, issuer string) (provider, error) {

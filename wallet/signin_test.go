@@ -311,3 +311,78 @@ func TestASpentRefreshTokenIsNotTriedAgain(t *testing.T) {
 		t.Errorf("got %d refreshes, want 1", p.refreshes)
 	}
 }
+
+// TestACallerThatGivesUpDoesNotEndASignIn cancels a request while the refresh token is replaced.
+func TestACallerThatGivesUpDoesNotEndASignIn(t *testing.T) {
+	p := newOpenID(t)
+	id := mustLogin(t, newWallet(t), p.login())
+
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	p.mu.Lock()
+	p.accepts = ""
+	p.token = func(url.Values) *string {
+		giveUp()
+		return nil
+	}
+	p.mu.Unlock()
+
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL+"/api", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := id.Client().Do(r)
+	if err == nil {
+		_ = resp.Body.Close()
+	}
+
+	mustGet(t, id, p.URL+"/api", "ada")
+	if p.refreshes != 1 {
+		t.Errorf("got %d refreshes, want 1", p.refreshes)
+	}
+}
+
+// TestAServiceNamesOnlyAnIssuerThatBindsTokensToIt keeps a hostile service from naming an issuer whose tokens are valid
+// elsewhere.
+func TestAServiceNamesOnlyAnIssuerThatBindsTokensToIt(t *testing.T) {
+	jetonServer := func(m map[string]any) { m["jeton_revocations_endpoint"] = "https://id.example/revocations" }
+	naming := func(m map[string]any) { m["authorization_response_iss_parameter_supported"] = true }
+
+	for _, tc := range []struct {
+		name  string
+		meta  []func(map[string]any)
+		named bool // by the login
+		want  error
+	}{
+		{"another provider", nil, false, ErrUnconfirmed},
+		{"another provider that the login names", nil, true, nil},
+		{"another provider with iss", []func(map[string]any){naming}, false, ErrUnconfirmed},
+		{"a server like Jeton without iss", []func(map[string]any){jetonServer}, false, ErrUnconfirmed},
+		{"Jeton", []func(map[string]any){jetonServer, naming}, false, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := newOpenID(t)
+			p.meta = func(m map[string]any) {
+				for _, change := range tc.meta {
+					change(m)
+				}
+			}
+			p.answer = func(v url.Values) { v.Set("iss", p.URL) }
+
+			service := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				writeJSON(w, map[string]any{"service": "shop", "issuer": p.URL, "audience": "shop"})
+			}))
+			defer service.Close()
+
+			in := p.login()
+			in.URL = service.URL
+			if !tc.named {
+				in.Issuer = ""
+			}
+			_, err := newWallet(t, func(c *Config) { c.Confirm = nil }).Login(t.Context(), in)
+			if !errors.Is(err, tc.want) || (p.asked == nil) != (tc.want != nil) {
+				t.Errorf("Login = %v with the authorization request %v, want %v", err, p.asked, tc.want)
+			}
+		})
+	}
+}
