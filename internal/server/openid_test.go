@@ -112,6 +112,12 @@ type relied struct {
 // exchange sends a token request: a form, in which fields are changed in turn.
 func exchange(t *testing.T, s *jetontest.Server, changes ...string) relied {
 	t.Helper()
+	return exchangeWith(t, s, nil, changes...)
+}
+
+// exchangeWith is exchange with a header.
+func exchangeWith(t *testing.T, s *jetontest.Server, header []string, changes ...string) relied {
+	t.Helper()
 	form := url.Values{"client_id": {"wiki"}, "client_secret": {"s3cret"}}
 	for i := 0; i+1 < len(changes); i += 2 {
 		form.Del(changes[i])
@@ -122,7 +128,7 @@ func exchange(t *testing.T, s *jetontest.Server, changes ...string) relied {
 
 	a := s.Send(
 		s.Client(), http.MethodPost, s.Issuer()+"/oauth2/token", form.Encode(),
-		"Content-Type", "application/x-www-form-urlencoded",
+		append([]string{"Content-Type", "application/x-www-form-urlencoded"}, header...)...,
 	)
 
 	out := relied{Status: a.Status}
