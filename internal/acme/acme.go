@@ -79,6 +79,9 @@ func (c *Client) Prepare(ctx context.Context, set Settings) (*Certificates, erro
 	certs := c.certificates(set, roots)
 	for _, name := range set.Names {
 		_, err := certs.config.CacheManagedCertificate(ctx, name)
+		if err != nil {
+			certs.missing = append(certs.missing, name)
+		}
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			c.log.Warn("the stored certificate cannot be used", "host", name, "error", err)
 		}

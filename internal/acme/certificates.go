@@ -30,6 +30,9 @@ type Certificates struct {
 	config *certmagic.Config
 	issuer *certmagic.ACMEIssuer
 	names  []string // in lower case
+
+	missing []string // names of which the folder had no certificate of this authority
+	before  []string // keys of the authorities of earlier configurations
 }
 
 // Ports are where the challenges of a certificate authority arrive, perhaps through other ports of a firewall.
@@ -48,10 +51,17 @@ func (c *Certificates) Run(ctx context.Context, ports Ports) {
 
 	var orders sync.WaitGroup
 	for _, name := range c.names {
-		if c.Leaf(name) == nil {
+		switch {
+		case !slices.Contains(c.missing, name):
+			c.dropBefore(name)
+			continue
+		case c.Leaf(name) == nil:
 			c.client.log.Warn("no certificate yet: clients refuse the self-signed one; ordering one", "host", name)
-			orders.Go(func() { c.order(ctx, name) })
+		default:
+			c.client.log.Info("ordering a certificate; the one of the authority before is served until then",
+				"host", name)
 		}
+		orders.Go(func() { c.order(ctx, name) })
 	}
 
 	// What has expired while no server ran; later ones are found by the cache.
@@ -70,6 +80,9 @@ func (c *Client) use(next *Certificates) {
 	if before == nil {
 		return
 	}
+	next.before = append(slices.Clone(before.before), before.issuer.IssuerKey())
+	slices.Sort(next.before)
+	next.before = slices.Compact(next.before)
 
 	var gone []certmagic.SubjectIssuer
 	for _, name := range before.names {
@@ -78,6 +91,29 @@ func (c *Client) use(next *Certificates) {
 		}
 	}
 	next.cache.RemoveManaged(gone)
+}
+
+// Forget drops the certificates of the current configuration: the next one has no authority, and nothing is renewed.
+func (c *Client) Forget() {
+	before := c.current.Swap(nil)
+	if before == nil {
+		return
+	}
+
+	var gone []certmagic.SubjectIssuer
+	for _, name := range before.names {
+		gone = append(gone, certmagic.SubjectIssuer{Subject: name})
+	}
+	before.cache.RemoveManaged(gone)
+}
+
+// dropBefore drops the certificates of other authorities than that of this configuration, which has one for the name.
+func (c *Certificates) dropBefore(name string) {
+	for _, key := range c.before {
+		if key != c.issuer.IssuerKey() {
+			c.cache.RemoveManaged([]certmagic.SubjectIssuer{{Subject: name, IssuerKey: key}})
+		}
+	}
 }
 
 // order gets a certificate, however long it takes.
@@ -89,6 +125,7 @@ func (c *Certificates) order(ctx context.Context, name string) {
 			_, err = c.config.CacheManagedCertificate(ctx, name)
 		}
 		if err == nil {
+			c.dropBefore(name)
 			c.client.log.Info("the certificate authority issued a certificate", "host", name)
 			return
 		}

@@ -85,8 +85,7 @@ func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 	s.noteAddresses(conf, bound)
 	s.connections.limits.Store(&connectionLimits{conf.Limits, append(proxies(conf), forwardProxies(conf)...)})
 	s.exchange(ctx, wanted, opened)
-	s.startOrders(conf, wanted, bound)
-	s.work.replace(wanted)
+	s.exchangeWork(conf, wanted, bound)
 
 	var inUse []servedCertificate
 	for _, p := range wanted {
@@ -103,6 +102,17 @@ func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 	s.conf = conf
 
 	return nil
+}
+
+// exchangeWork ends the work of the configuration before and starts that of conf. bound has the port of each listener.
+func (s *Server) exchangeWork(conf *config.Config, wanted map[string]*planned, bound map[string]string) {
+	s.startOrders(conf, wanted, bound)
+	s.work.replace(wanted)
+
+	// Not earlier: the orders of the configuration before have ended.
+	if conf.ACME == nil {
+		s.acme.Forget()
+	}
 }
 
 // openFor opens the listeners and the file that a configuration needs, all of them or none.

@@ -69,9 +69,13 @@ func (l logLines) await(t *testing.T, msg string) map[string]any {
 func (a *authority) start(t *testing.T, yaml, dir string) (*jetontest.Server, logLines) {
 	t.Helper()
 	lines := make(logLines, 10_000)
-	yaml = strings.NewReplacer("DIRECTORY", a.directory, "CAFILE", a.file).Replace(yaml)
 
-	return jetontest.Start(t, yaml, jetontest.DataDir(dir), jetontest.Log(lines, slog.LevelInfo)), lines
+	return jetontest.Start(t, a.configure(yaml), jetontest.DataDir(dir), jetontest.Log(lines, slog.LevelInfo)), lines
+}
+
+// configure completes a configuration that orders from an authority.
+func (a *authority) configure(yaml string) string {
+	return strings.NewReplacer("DIRECTORY", a.directory, "CAFILE", a.file).Replace(yaml)
 }
 
 // portOf returns the port of an address.
@@ -241,6 +245,27 @@ func TestCertificatesAreRenewed(t *testing.T) {
 			t.Fatalf("got %v, %v after the renewal, want a valid certificate", served.NotAfter, err)
 		}
 	}
+}
+
+// TestAnotherAuthorityIsAsked reloads a server with the directory of another authority, as after a try with a staging
+// directory. The certificates before are served until those of the other one are there.
+func TestAnotherAuthorityIsAsked(t *testing.T) {
+	first, second := newAuthority(t), newAuthority(t)
+	s, lines := first.start(t, configuration, t.TempDir())
+	first.validate(t, 1, portOf(t, s.Addr("app")))
+	lines.await(t, "the certificate authority issued a certificate")
+	lines.await(t, "the certificate authority issued a certificate")
+
+	if err := s.Reload(second.configure(configuration)); err != nil {
+		t.Fatal(err)
+	}
+	lines.await(t, "ordering a certificate; the one of the authority before is served until then")
+	first.mustLeaf(t, s)
+
+	second.validate(t, 1, portOf(t, s.Addr("app")))
+	lines.await(t, "the certificate authority issued a certificate")
+	lines.await(t, "the certificate authority issued a certificate")
+	second.mustLeaf(t, s)
 }
 
 // expire replaces a certificate and its key by one that has expired, with the same name, number and issuer: that is
