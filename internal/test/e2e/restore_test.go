@@ -39,8 +39,14 @@ type load struct {
 	work  sync.WaitGroup
 }
 
-// start spends uses in the background, so that the backup is made while the store changes.
-func (l *load) start(c *Client) {
+// start spends uses in the background, so that the backup is made while the store changes. It ends with the test, which
+// may fail before it stops the load itself.
+func (l *load) start(t *testing.T, c *Client) {
+	t.Cleanup(func() {
+		l.stop.Store(true)
+		l.work.Wait()
+	})
+
 	for range 8 {
 		l.work.Go(func() {
 			for !l.stop.Load() {
@@ -63,7 +69,7 @@ func drill(t *testing.T, o Options, shared bool) {
 	s := Start(t, o)
 	c := s.Client(t)
 	var l load
-	l.start(c)
+	l.start(t, c)
 	spent := c.MustLogin(t, crashName, crashPW)
 
 	ended := c.MustLogin(t, crashName, crashPW)
