@@ -63,12 +63,6 @@ func (s *Server) mark(w *web.Reply, r *http.Request, a authorization) {
 	a.query.Set(askedParam, s.asked(a, browser, w.Start))
 }
 
-// sealedParams are the parameters that the time is sealed with: those that differ between any two requests, and those
-// that say where an answer goes.
-var sealedParams = []string{
-	"client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge", "resource", "prompt", "max_age",
-}
-
 // asked returns the value of askedParam for a request of a browser.
 func (s *Server) asked(a authorization, browser string, now time.Time) string {
 	b := binary.BigEndian.AppendUint64(nil, uint64(now.UnixMilli()))
@@ -78,7 +72,7 @@ func (s *Server) asked(a authorization, browser string, now time.Time) string {
 // seal returns the code that authenticates a time of a request of a browser.
 func (s *Server) seal(a authorization, browser string, at []byte) []byte {
 	sealed := url.Values{"browser": {browser}}
-	for _, name := range sealedParams {
+	for _, name := range openid.SealedParams() {
 		sealed[name] = a.query[name]
 	}
 

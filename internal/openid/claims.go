@@ -27,6 +27,15 @@ func Scopes() []string {
 	return []string{ScopeOpenID, ScopeProfile, ScopeEmail, ScopeGroups, ScopeOffline}
 }
 
+// SealedParams returns the parameters of an authorization request by which the issuer knows it again, once the browser
+// comes back from the sign-in page: those that differ between any two, and those that say where an answer goes.
+// What leads the browser back must hand all of them on, or the sign-in would be asked for without end.
+func SealedParams() []string {
+	return []string{
+		"client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge", "resource", "prompt", "max_age",
+	}
+}
+
 // Known returns those of the scopes that exist, sorted and each once. Others are ignored (OpenID Connect Core 1.0,
 // section 3.1.2.1).
 func Known(scopes []string) []string {

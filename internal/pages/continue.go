@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -18,13 +19,12 @@ const (
 const authorizePath = "/oauth2/authorize"
 
 // authorizeParams are the parameters of an authorization request that are handed on (RFC 6749, section 4.1.1; RFC 7636,
-// section 4.3; OpenID Connect Core 1.0, section 3.1.2.1), with the time of that request, sealed. Not prompt without it:
-// this page was the answer to it.
-var authorizeParams = []string{
-	"response_type", "client_id", "redirect_uri", "scope", "state", "nonce", "response_mode", "code_challenge",
-	"code_challenge_method", "resource", "max_age", "ui_locales", "login_hint", "id_token_hint", "asked",
+// section 4.3; OpenID Connect Core 1.0, section 3.1.2.1), with the time of that request, and what it is sealed with.
+var authorizeParams = append(
+	openid.SealedParams(),
+	"response_type", "response_mode", "code_challenge_method", "ui_locales", "login_hint", "id_token_hint", "asked",
 	"consent",
-}
+)
 
 // carried returns the parameters that say where a sign-in leads.
 func carried(query url.Values) url.Values {
@@ -35,8 +35,9 @@ func carried(query url.Values) url.Values {
 				out.Set(name, query.Get(name))
 			}
 		}
-		if query.Has("asked") && query.Has("prompt") {
-			out.Set("prompt", query.Get("prompt"))
+		// This page was the answer to prompt, unless the time of the request is there to say when it was asked.
+		if !query.Has("asked") {
+			out.Del("prompt")
 		}
 
 		return out
