@@ -25,15 +25,19 @@ type IdentityStore interface {
 	FindIdentity(ctx context.Context, issuer, subject string) (Account, error)
 	// AddIdentity adds the identity to a user, and the event, in one step. may sees the account, and how many
 	// identities it has, in that step; its error prevents the change. It returns jeton.ErrNotFound for a user who is
-	// gone, and jeton.ErrConflict if the identity belongs to a user, or the user has one of the issuer.
-	AddIdentity(ctx context.Context, user int64, i Identity, may func(Account, int) error, ev jeton.Event) error
+	// gone, jeton.ErrBadCredential if login is not a session of the user any more, 0 for none, and jeton.ErrConflict if
+	// the identity belongs to a user, or the user has one of the issuer.
+	AddIdentity(
+		ctx context.Context, user, login int64, i Identity, may func(Account, int) error, ev jeton.Event,
+	) error
 	// AddUserIdentity is AddUser for a user who has an identity. It returns jeton.ErrConflict, and adds nothing, if one
 	// of the two exists.
 	AddUserIdentity(ctx context.Context, a Account, i Identity, ev jeton.Event) error
 	// ListIdentities returns the identities of a user, by issuer.
 	ListIdentities(ctx context.Context, user int64) ([]Identity, error)
 	// RemoveIdentity removes the identity that a user has of an issuer, ends the sessions of the user that began with
-	// a method of sign-in ("": none), and adds the event. It returns jeton.ErrNotFound if there is none.
+	// a method of sign-in ("": none), with what relying parties got by them, and adds the event. It returns
+	// jeton.ErrNotFound if there is none.
 	RemoveIdentity(ctx context.Context, user int64, issuer, method string, ev jeton.Event) error
 }
 
@@ -57,16 +61,17 @@ func (a *Accounts) Identities(ctx context.Context, acct Account) ([]Identity, er
 	return list, nil
 }
 
-// Connect adds an identity to an account. may is as in IdentityStore.
+// Connect adds an identity to an account. login and may are as in IdentityStore.
 func (a *Accounts) Connect(
 	ctx context.Context,
 	actor string,
 	acct Account,
+	login int64,
 	i Identity,
 	may func(Account, int) error,
 ) error {
 	ev := a.event(actor, audit.IdentityAdd, acct.Name, i.Issuer+" "+i.Label)
-	if err := a.store.AddIdentity(ctx, acct.ID, i, may, ev); err != nil {
+	if err := a.store.AddIdentity(ctx, acct.ID, login, i, may, ev); err != nil {
 		return fmt.Errorf("connect identity: %w", err)
 	}
 
@@ -75,7 +80,12 @@ func (a *Accounts) Connect(
 
 // Disconnect removes the identity of an issuer from an account, and ends the sessions that began with a method.
 func (a *Accounts) Disconnect(ctx context.Context, actor string, acct Account, issuer, method string) error {
-	ev := a.event(actor, audit.IdentityRemove, acct.Name, issuer+", the sessions that began with it ended")
+	reason := issuer
+	if method != "" {
+		reason += ", the sessions that began with it ended"
+	}
+
+	ev := a.event(actor, audit.IdentityRemove, acct.Name, reason)
 	if err := a.store.RemoveIdentity(ctx, acct.ID, issuer, method, ev); err != nil {
 		return fmt.Errorf("disconnect identity: %w", err)
 	}

@@ -77,6 +77,17 @@ func (p *Pages) leave(w *web.Reply, r *http.Request) error {
 	}
 
 	query := r.URL.Query()
+	if fromOutside(r) {
+		live, err := p.live(w, r)
+		if err != nil {
+			return err
+		}
+		// A link of another site must not replace the session of the user: the page asks.
+		if live != nil {
+			return see(w, pathWith("/sign-in", carried(query)))
+		}
+	}
+
 	to, err := p.beginAt(w, r, u, upstream.Pending{
 		Purpose: upstream.SignIn,
 		Query:   carried(query).Encode(),
@@ -89,6 +100,12 @@ func (p *Pages) leave(w *web.Reply, r *http.Request) error {
 	hideFromProvider(w)
 
 	return see(w, to)
+}
+
+// fromOutside reports whether a browser says that another site, or another origin of this site, has led to a page.
+func fromOutside(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return site == "cross-site" || site == "same-site"
 }
 
 // leaveByForm is leave for the answer to a form: a page that leads on by itself, or by its link.

@@ -197,6 +197,23 @@ func TestAnAnswerOfAProviderIsForOneSignIn(t *testing.T) {
 		t.Errorf("event = %s, want why the code was refused", e)
 	}
 
+	// A link of another site replaces no session, and begins a sign-in in a browser that has none.
+	for _, tc := range []struct {
+		name string
+		v    *visitor
+		to   string
+	}{
+		{"with a session", v, "/sign-in?to="},
+		{"without one", f.visitor(t, ""), f.above.Issuer() + "/oauth2/authorize?"},
+	} {
+		link := f.below.Issuer() + "/sign-in/with/company?to=%2Faccount%2Fsecurity"
+		header := append([]string{"Sec-Fetch-Site", "cross-site"}, loading...)
+		a := f.below.Send(tc.v.client, http.MethodGet, link, "", header...)
+		if to := a.Header.Get("Location"); !strings.HasPrefix(to, tc.to) {
+			t.Errorf("a link of another site, in a browser %s: got to %q, want %s", tc.name, to, tc.to)
+		}
+	}
+
 	prefetch := f.below.Send(
 		v.client, http.MethodGet, begin(v), "", append([]string{"Sec-Purpose", "prefetch"}, loading...)...,
 	)
@@ -214,7 +231,7 @@ func TestAnAddressOpensNoAccountThatItsUserChose(t *testing.T) {
 	}
 	// What the file says is verified; what a user of the provider says is not.
 	f.configureAbove("users:\n" + user("paula", "paula@example.org") + user("quinn", "quinn@example.org") +
-		user("rosa", "rosa@elsewhere.example"))
+		user("rosa", "rosa@elsewhere.example") + user("sharp", "straße@example.org"))
 
 	add := func(name, email string) {
 		in := map[string]any{"name": name, "email": email, "password": right}
@@ -224,6 +241,7 @@ func TestAnAddressOpensNoAccountThatItsUserChose(t *testing.T) {
 	add("rosa", "rosa@elsewhere.example")
 	f.below.MustControl("POST", "/api/v1/users/import", map[string]any{"users": []map[string]any{
 		{"name": "q", "email": "Quinn@Example.org"},
+		{"name": "s", "email": "strasse@example.org"},
 		{"name": "e", "email": "eric@example.org"},
 	}}, nil)
 	f.above.MustControl("PUT", "/api/v1/users/eric", map[string]any{"email": "eric@example.org"}, nil)
@@ -236,6 +254,7 @@ func TestAnAddressOpensNoAccountThatItsUserChose(t *testing.T) {
 		{"a user with a password, who may have chosen the address", "paula", 403, "is not connected"},
 		{"a domain that is not listed", "rosa", 403, "is not connected"},
 		{"an address that is not verified", "eric", 403, "is not connected"},
+		{"an address that is folded to that of another user", "sharp", 403, "is not connected"},
 		{"a user without a password, whom an operator has made", "quinn", 200, ">q<"},
 	} {
 		wantShown(t, tc.name, f.visitor(t, tc.who).with("/sign-in/with/company"), tc.status, tc.text)

@@ -47,9 +47,13 @@ func (l *Logins) connect(ctx context.Context, live *session.Live, req UpstreamRe
 		return nil
 	}
 
-	err = l.accounts.Connect(ctx, trail.actor, acct, l.identity(i), same)
-	if errors.Is(err, jeton.ErrConflict) {
+	err = l.accounts.Connect(ctx, trail.actor, acct, live.Login, l.identity(i), same)
+	switch {
+	case errors.Is(err, jeton.ErrConflict):
 		return trail.deny("connected", "", AlreadyHasOne)
+	case errors.Is(err, jeton.ErrBadCredential):
+		// The user may have ended it, or changed the password, because an attacker has it.
+		err = jeton.WithDetail(jeton.ErrExpired, "the session that asked for it has ended")
 	}
 
 	return trail.check("connected", "", err)

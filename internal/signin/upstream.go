@@ -47,7 +47,12 @@ type UpstreamRequest struct {
 
 // UpstreamMethod is the method of a session that began at a provider. RFC 8176 has no value for it, and permits others
 // (section 2).
-func UpstreamMethod(provider string) string { return "upstream:" + provider }
+func UpstreamMethod(provider string) string { return upstreamMethod + provider }
+
+const upstreamMethod = "upstream:"
+
+// byUpstream reports whether a method is that of a provider.
+func byUpstream(method string) bool { return strings.HasPrefix(method, upstreamMethod) }
 
 // trail returns the trail of an attempt.
 func (r UpstreamRequest) trail(action string) auditTrail {
@@ -225,19 +230,32 @@ func (l *Logins) connectByEmail(
 	// A user who changes the address needs a proof: a password, or another provider.
 	operators := func(a account.Account, others int) error {
 		unused := a.Password == "" && others == 0
-		if a.EmailFolded != acct.EmailFolded || a.Disabled || !a.Declared && !unused {
+		if !sameAddress(a.Email, i.Email) || a.Disabled || !a.Declared && !unused {
 			return &denied{NotConnected}
 		}
 
 		return nil
 	}
 
-	err = l.accounts.Connect(ctx, upstreamActor(rules), acct, l.identity(i), operators)
+	err = l.accounts.Connect(ctx, upstreamActor(rules), acct, 0, l.identity(i), operators)
 	if errors.Is(err, jeton.ErrConflict) {
 		return account.Account{}, trail.deny("user by e-mail", "user:"+acct.Name, AlreadyHasOne)
 	}
 
 	return acct, trail.check("user by e-mail", "user:"+acct.Name, err)
+}
+
+// sameAddress reports whether two addresses differ in the case of ASCII letters alone. What a user types is folded
+// further, and then straße@ is strasse@, which may be of another user.
+func sameAddress(a, b string) bool {
+	lower := func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}
+
+	return strings.Map(lower, a) == strings.Map(lower, b)
 }
 
 // syncGroups makes a user a member of those mapped groups that the provider says, and of no other mapped group.

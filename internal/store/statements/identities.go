@@ -2,6 +2,8 @@ package statements
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
@@ -23,6 +25,7 @@ func (db *Store) FindIdentity(ctx context.Context, issuer, subject string) (acco
 func (db *Store) AddIdentity(
 	ctx context.Context,
 	user int64,
+	login int64,
 	i account.Identity,
 	may func(account.Account, int) error,
 	ev jeton.Event,
@@ -31,6 +34,10 @@ func (db *Store) AddIdentity(
 		a, err := scanAccount(tx.QueryRow(ctx, selectUsers+"WHERE id = $1"+tx.Lock("FOR UPDATE"), user))
 		if err != nil {
 			return nil, missing(err)
+		}
+
+		if err := holdSession(ctx, tx, user, login); err != nil {
+			return nil, err
 		}
 
 		var others int
@@ -48,6 +55,23 @@ func (db *Store) AddIdentity(
 
 		return nil, appendEvents(ctx, tx, ev)
 	})
+}
+
+// holdSession returns jeton.ErrBadCredential if a session of a user has ended; 0 is none. A step that ends it waits.
+func holdSession(ctx context.Context, tx Conn, user, login int64) error {
+	if login == 0 {
+		return nil
+	}
+
+	var one int
+	err := tx.QueryRow(
+		ctx, "SELECT 1 FROM sessions WHERE login = $1 AND account = $2"+tx.Lock("FOR KEY SHARE"), login, user,
+	).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return jeton.ErrBadCredential
+	}
+
+	return err
 }
 
 // insertIdentity adds an identity, or returns jeton.ErrConflict.
@@ -127,6 +151,15 @@ func (db *Store) RemoveIdentity(ctx context.Context, user int64, issuer, method 
 		if err != nil {
 			return nil, err
 		}
+
+		// Grants with offline access do not end with their session.
+		const granted = "account = $1 AND account <> 0 AND " +
+			"number IN (SELECT number FROM grants WHERE methods = $2 AND methods <> '')"
+		tokens, err := endTokens(ctx, tx, ev, granted, user, method)
+		if err != nil {
+			return nil, err
+		}
+		ended.tokens = append(ended.tokens, tokens...)
 
 		return ended.changes(), appendEvents(ctx, tx, ev)
 	})

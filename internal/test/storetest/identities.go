@@ -10,6 +10,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/session"
 )
 
 // Identities is the contract of account.IdentityStore.
@@ -21,6 +22,8 @@ func Identities(t *testing.T, open Open) {
 		{"of many users at once, one gets an identity", identityRace},
 		{"an identity ends with its user", identityEndsWithUser},
 		{"removing an identity ends the sessions that began with it", identityRemoved},
+		{"and the grants that came of them, also those that outlive a session", identityRemovedEndsGrants},
+		{"a session that has ended connects no identity", identityOfSession},
 	})
 }
 
@@ -42,7 +45,7 @@ func anyone(account.Account, int) error { return nil }
 // connect adds an identity to a user.
 func connect(t *testing.T, s Store, u account.Account, i account.Identity) error {
 	t.Helper()
-	return s.AddIdentity(t.Context(), u.ID, i, anyone, event(audit.IdentityAdd, "user:"+u.Name))
+	return s.AddIdentity(t.Context(), u.ID, 0, i, anyone, event(audit.IdentityAdd, "user:"+u.Name))
 }
 
 // userOf returns the name of the user of an identity, or "".
@@ -96,7 +99,7 @@ func identityCondition(t *testing.T, s Store) {
 
 	seen := ""
 	refusal := jeton.WithDetail(jeton.ErrForbidden, "no")
-	err := s.AddIdentity(t.Context(), diane.ID, identity("1"), func(a account.Account, others int) error {
+	err := s.AddIdentity(t.Context(), diane.ID, 0, identity("1"), func(a account.Account, others int) error {
 		seen = a.Name
 		same(t, "other identities", others, 1)
 		return refusal
@@ -198,4 +201,34 @@ func identityRemoved(t *testing.T, s Store) {
 	in.Issuer = provider
 	err := s.StartSession(t.Context(), in, acceptLogin)
 	wants(t, "a login with an identity that was removed", err, jeton.ErrBadCredential)
+}
+
+func identityRemovedEndsGrants(t *testing.T, s Store) {
+	g := newGranting(t, s)
+	g.grant.Offline, g.grant.Methods = true, "upstream:company"
+	must(t, g.add(t, s))
+	must(t, connect(t, s, g.user, identity("1")))
+	must(t, connect(t, s, g.user, account.Identity{Issuer: "https://other.example", Subject: "1", Created: noon}))
+
+	ev := event(audit.IdentityRemove, "user:diane")
+	must(t, s.RemoveIdentity(t.Context(), g.user.ID, "https://other.example", "upstream:other", ev))
+	same(t, "after the end of another identity", g.found(t, s), []string{"grant", "access"})
+	must(t, s.RemoveIdentity(t.Context(), g.user.ID, provider, "upstream:company", ev))
+	same(t, "after the end of its identity", len(g.found(t, s)), 0)
+}
+
+func identityOfSession(t *testing.T, s Store) {
+	diane, ben := user(t, s, "diane"), user(t, s, "ben")
+	r := signedIn(t, s, diane, "session")
+	add := func(u account.Account) error {
+		ev := event(audit.IdentityAdd, "user:"+u.Name)
+		return s.AddIdentity(t.Context(), u.ID, r.Login, identity(u.Name), anyone, ev)
+	}
+
+	must(t, add(diane))
+	wants(t, "with the session of another user", add(ben), jeton.ErrBadCredential)
+	_, err := s.EndSessions(t.Context(), session.Which{Login: r.Login}, event(audit.Logout, "user:diane"))
+	must(t, err)
+	must(t, s.RemoveIdentity(t.Context(), diane.ID, provider, "", event(audit.IdentityRemove, "user:diane")))
+	wants(t, "with a session that has ended", add(diane), jeton.ErrBadCredential)
 }
