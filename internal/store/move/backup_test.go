@@ -108,17 +108,21 @@ func TestARestoreEndsWhatCouldHaveBeenSpentOrRevoked(t *testing.T) {
 		}
 
 		for name, want := range map[string]int64{
-			"sessions":   0,
-			"tokens":     0,
-			"uses":       0,
-			"users":      4,
-			"clients":    4,
-			"keys":       4,
-			"revoked":    4,
-			"assertions": 4,
-			"logins":     4,
-			"audit":      5,
-			"meta":       2,
+			"sessions":         0,
+			"tokens":           0,
+			"grants":           0,
+			"connections":      0,
+			"uses":             0,
+			"users":            4,
+			"identities":       4,
+			"relying_sessions": 4,
+			"clients":          4,
+			"keys":             4,
+			"revoked":          4,
+			"assertions":       4,
+			"logins":           4,
+			"audit":            5,
+			"meta":             2,
 		} {
 			if counts[name] != want {
 				t.Errorf("%d rows of %s, want %d", counts[name], name, want)

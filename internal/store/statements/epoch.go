@@ -30,7 +30,7 @@ type Renewed struct {
 }
 
 // Renew begins a new epoch inside a step. No ticket is left. Unless the credentials are trusted, no session,
-// token or count is left, and no key checks what it has signed: each could have been
+// token, consent or count is left, and no key checks what it has signed: each could have been
 // spent, ended or revoked in the lost time.
 func Renew(ctx context.Context, tx Conn, r Renewal) (Renewed, error) {
 	epoch, err := EpochOf(ctx, tx)
@@ -73,6 +73,8 @@ func distrust(ctx context.Context, tx Conn, now time.Time, out *Renewed) error {
 		{"DELETE FROM tokens", nil, &out.Tokens},
 		{"DELETE FROM grants", nil, new(int64)},
 		{"UPDATE relying_sessions SET due = 0 WHERE due < 0", nil, new(int64)}, // they learn of the end
+		// What a user has agreed to may have ended in the lost time: users are asked again.
+		{"DELETE FROM connections", nil, new(int64)},
 		// As internal/keys revokes a key: it does not sign from now on, and is deleted when
 		// nothing that it signed can be valid.
 		{
