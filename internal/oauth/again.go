@@ -18,6 +18,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -75,6 +76,10 @@ func (s *Server) seal(a authorization, browser string, at []byte) []byte {
 	for _, name := range openid.SealedParams() {
 		sealed[name] = a.query[name]
 	}
+	// The page that asks for consent names it in another way than the client.
+	if a.resource != nil {
+		sealed.Set("resource", a.resource.Service)
+	}
 
 	m := hmac.New(sha256.New, s.key)
 	m.Write(at)
@@ -111,20 +116,14 @@ func maxAge(q url.Values) (age time.Duration, ok bool) {
 	return time.Duration(min(n, longest)) * time.Second, err == nil && n >= 0
 }
 
-// oldest returns how long ago the user may have been proved, -1 for any time.
-func (a authorization) oldest() time.Duration {
-	age, _ := maxAge(a.query)
+// offlineFor returns how long ago the user may have signed in for a request of refresh tokens, -1 for any time: those
+// of an older sign-in would be expired once the code is used.
+func (a authorization) offlineFor() time.Duration {
 	if a.party.client == nil || !slices.Contains(a.scopes(), openid.ScopeOffline) {
-		return age
+		return -1
 	}
 
-	// Refresh tokens are valid from the sign-in on: those of an older one would be expired once the code is used.
-	limit := max(0, client.RefreshLifetime(a.party.client.OpenID)-codeValid)
-	if age < 0 {
-		return limit
-	}
-
-	return min(age, limit)
+	return max(0, client.RefreshLifetime(a.party.client.OpenID)-codeValid)
 }
 
 // chooses reports whether the user must choose the account. The address of a public client may be any port of the
@@ -152,24 +151,14 @@ func (s *Server) lacks(
 		return lack{code: codeLoginRequired}, nil
 	}
 
-	age, login := a.oldest(), slices.Contains(a.prompts(), "login")
-	answered := false
-	if login || age >= 0 || !asked.IsZero() {
-		proved, err := s.provedAt(ctx, live)
+	var p proof
+	if a.needsProof() || !asked.IsZero() {
+		var err error
+		p, err = s.proofOf(ctx, live, asked, now)
 		if err != nil {
 			return lack{}, err
 		}
-
-		// A sign-in that this request has caused is recent enough.
-		caused := !asked.IsZero() && !proved.Before(asked)
-		from := asked
-		if caused {
-			from = proved
-		}
-		answered = !asked.IsZero() && now.Sub(from) <= answeredFor
-
-		recent := caused && answered || !login && (age < 0 || now.Sub(proved) <= age)
-		if !recent {
+		if !p.suffices(a, asked, now) {
 			return lack{code: codeLoginRequired}, nil
 		}
 	}
@@ -179,22 +168,66 @@ func (s *Server) lacks(
 	case err != nil:
 		return lack{}, err
 	case !ok:
-		return lack{code: codeLoginRequired, final: answered}, nil
-	case a.chooses() && !answered:
+		return lack{code: codeLoginRequired, final: p.answered}, nil
+	case a.chooses() && !p.answered:
 		return lack{code: codeInteraction}, nil
 	}
 
 	return lack{}, nil
 }
 
-// provedAt returns when the user of a session was last proved.
-func (s *Server) provedAt(ctx context.Context, live *session.Live) (time.Time, error) {
-	proved, err := s.sessions.Proved(ctx, live.ID)
-	if proved.Before(live.Created) {
-		proved = live.Created
+// needsProof reports whether it matters for a request when the user was proved.
+func (a authorization) needsProof() bool {
+	age, _ := maxAge(a.query)
+	return age >= 0 || a.offlineFor() >= 0 || slices.Contains(a.prompts(), "login")
+}
+
+// proof is when the user of a sign-in session was proved.
+type proof struct {
+	began    time.Time // the session, or the last proof after that
+	proved   time.Time // as signin.ProvedAt
+	answered bool      // the sign-in page that the request led to was answered a short time ago
+}
+
+// proofOf returns the proof of a session.
+func (s *Server) proofOf(ctx context.Context, live *session.Live, asked, now time.Time) (proof, error) {
+	list, _, err := s.sessions.List(ctx, session.Which{Login: live.Login}, 1)
+	if err != nil {
+		return proof{}, err
+	}
+	if len(list) == 0 {
+		return proof{}, jeton.ErrBadCredential
 	}
 
-	return proved, err
+	p := proof{began: live.Created, proved: signin.ProvedAt(list[0])}
+	if p.proved.After(p.began) {
+		p.began = p.proved
+	}
+
+	from := asked
+	if !asked.IsZero() && !p.began.Before(asked) {
+		from = p.began
+	}
+	p.answered = !asked.IsZero() && now.Sub(from) <= answeredFor
+
+	return p, nil
+}
+
+// suffices reports whether a proof is recent enough for a request. A sign-in that the request has caused is. But for
+// max_age and prompt=login, one at another provider that did not prove the user afresh is none, however late it was.
+func (p proof) suffices(a authorization, asked, now time.Time) bool {
+	age, _ := maxAge(a.query)
+	login := slices.Contains(a.prompts(), "login")
+	caused := p.answered && !p.began.Before(asked)
+	reproved := caused && !p.proved.Before(asked)
+
+	if !reproved && (login || age >= 0 && now.Sub(p.proved) > age) {
+		return false
+	}
+
+	limit := a.offlineFor()
+
+	return limit < 0 || caused || now.Sub(p.began) <= limit
 }
 
 // hinted reports whether the user of a session is the one of id_token_hint, if a request has one (OpenID Connect Core

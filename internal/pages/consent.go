@@ -32,16 +32,16 @@ type consentScope struct {
 func consentScopes(scopes []string) []consentScope {
 	var list []consentScope
 	for _, s := range scopes {
-		service := signin.ConsentService(s)
+		service, scope := signin.ConsentService(s)
 		switch {
-		case service != "":
+		case service != "" && scope == "":
 			list = append(list, consentScope{Text: text("consent.service", Strong(service))})
 		case s == openid.ScopeOpenID:
 			list = slices.Insert(list, 0, consentScope{Text: text("consent.openid")})
 		case slices.Contains(openid.Scopes(), s):
 			list = append(list, consentScope{Text: text("consent." + s)})
 		default:
-			list = append(list, consentScope{Text: text("consent.scope"), Code: s})
+			list = append(list, consentScope{Text: text("consent.scope"), Code: scope})
 		}
 	}
 
@@ -73,6 +73,10 @@ func (p *Pages) consentOf(
 	asked := strings.Fields(query.Get("scope"))
 	scopes = openid.Known(asked)
 	service := query.Get("resource")
+	// Any other text would be stored and shown as if it were a service.
+	if service != "" && !slices.Contains(c.Services, service) {
+		return nil, c, nil, jeton.WithDetail(jeton.ErrNotFound, "the application has no tokens for this service")
+	}
 	if service != "" {
 		scopes = append(scopes, slices.DeleteFunc(slices.Clone(c.Scopes), func(s string) bool {
 			return !slices.Contains(asked, s) || slices.Contains(scopes, s)

@@ -102,7 +102,7 @@ func signInSamples() map[string][]any {
 				Action: "/consent?client_id=wiki",
 				Client: "wiki",
 				Name:   hostile,
-				Scopes: consentScopes(append(openid.Scopes(), "service: reports", "read")),
+				Scopes: consentScopes(append(openid.Scopes(), "service: reports", "service: reports: read")),
 			},
 		},
 		"sign-in/setup": {

@@ -104,6 +104,39 @@ func TestAClientOfAnotherOrganisationNeedsConsent(t *testing.T) {
 	other.isAsked(few)
 }
 
+// TestConsentIsForOneService has a client with tokens for two services.
+func TestConsentIsForOneService(t *testing.T) {
+	c := newHeldClock()
+	text := strings.Replace(resources, "openid: {", "openid: {ask_consent: true, ", 1)
+	s := jetontest.Start(t, text, jetontest.Clock(c.now))
+	s.AddUser("diane", right, "staff")
+	b := newBrowser(t, s)
+	b.signIn("diane")
+
+	agree := func(changes ...string) {
+		t.Helper()
+		b.isAsked(desktopAsks(s, changes...))
+		if got := b.codeFor(b.consent("allow")); got == "" {
+			t.Errorf("%q, agreed: got no code, want one", changes)
+		}
+	}
+	agree("resource", "notes", "scope", "openid notes:write")
+	agree("resource", "staff", "scope", "openid notes:read")
+	agree("resource", "staff", "scope", "openid notes:write")
+	if got := b.codeFor(desktopAsks(s, "resource", "staff", "scope", "openid notes:write")); got == "" {
+		t.Error("agreed to before: got no code, want one")
+	}
+
+	// The page names the service by its name, and the client by its address.
+	c.move(time.Minute)
+	agree("resource", s.URL("notes"), "prompt", "consent")
+
+	unknown := b.get(s.Issuer() + "/consent?client_id=desktop&scope=openid&resource=nothing+at+all")
+	if unknown.Status != http.StatusNotFound {
+		t.Errorf("consent for what is no service of the client = %d, want 404", unknown.Status)
+	}
+}
+
 // TestAUserEndsTheAccessOfAnApplication shows applications on the account page, and ends one.
 func TestAUserEndsTheAccessOfAnApplication(t *testing.T) {
 	s := startRelying(t)

@@ -124,6 +124,15 @@ func TestTheTokenOfAResourceIsForThatServiceAlone(t *testing.T) {
 	if a.Status != http.StatusOK || a.Body != "diane" || a.Left() != "2" {
 		t.Errorf("after a refresh: %d %s, %q uses left, want 200 diane, 2", a.Status, a.Body, a.Left())
 	}
+
+	fewer := strings.Replace(resources, `"notes:read", "notes:write"]`, `"notes:read"]`, 1)
+	if err := s.Reload(fewer); err != nil {
+		t.Fatal(err)
+	}
+	again = refresh(t, s, again.Refresh, "client_id", "desktop")
+	if again.Scope != "notes:read offline_access openid" {
+		t.Errorf("after the client has lost notes:write: got %d %q, want the other scopes", again.Status, again.Scope)
+	}
 }
 
 // TestNoOtherResourceComesOfAGrant asks for another one at the token endpoint.

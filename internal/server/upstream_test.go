@@ -352,3 +352,31 @@ func TestASignInAtAProviderLeadsBackToARelyingParty(t *testing.T) {
 		})
 	}
 }
+
+// TestASessionAtAProviderIsNoProof has a user who signed in at the provider long ago, and is not asked there.
+func TestASessionAtAProviderIsNoProof(t *testing.T) {
+	f := startFederation(t, "create", "")
+	v := f.visitor(t, "diane")
+	v.with("/sign-in/with/company")
+	wantsProof := func(what, address string) string {
+		t.Helper()
+		to := v.get(address).Header.Get("Location")
+		if !strings.HasPrefix(to, "/sign-in?") {
+			t.Fatalf("%s: got to %q, want the sign-in page", what, to)
+		}
+		return to
+	}
+
+	wantsProof("max_age", authorizationOf(f.below, "wiki", wikiDone, "scope", "openid", "max_age", "3600"))
+	const forced = "a forced sign-in"
+	page := wantsProof(forced, authorizationOf(f.below, "wiki", wikiDone, "scope", "openid", "prompt", "login"))
+
+	// The user removes what has the provider ask for the password, and goes back to the request.
+	without := strings.Replace(page, "prompt=login", "", 1)
+	v.get(v.pass(v.leave(f.below.Issuer() + strings.Replace(without, "/sign-in?", "/sign-in/with/company?", 1))))
+	wantsProof(forced, f.below.Issuer()+strings.Replace(page, "/sign-in?", "/oauth2/authorize?", 1))
+
+	if code := v.codeFor(authorizationOf(f.below, "wiki", wikiDone, "scope", "openid offline_access")); code == "" {
+		t.Error("refresh tokens: got no code, want one, as the sign-in is recent")
+	}
+}

@@ -3,11 +3,13 @@ package signin
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -22,26 +24,41 @@ type ConsentRequest struct {
 	Request string // ID of the request
 }
 
-// ConsentScopes returns what a user agrees to: scopes, at a service unless it is "".
+// ConsentScopes returns what a user agrees to: scopes, at a service unless it is "". A scope of a service is agreed to
+// for that service alone: at another one, the same name may permit much more.
 func ConsentScopes(scopes []string, service string) []string {
 	if service == "" {
 		return scopes
 	}
 
-	// No scope has a colon and a space.
-	return append([]string{consentService + service}, scopes...)
+	list := []string{consentService + service}
+	for _, scope := range scopes {
+		if !slices.Contains(openid.Scopes(), scope) {
+			scope = consentService + service + consentScope + scope
+		}
+		list = append(list, scope)
+	}
+
+	return list
 }
 
-// consentService is what the name of a service begins with among the scopes of a consent.
-const consentService = "service: "
+// consentService is what the name of a service begins with among the scopes of a consent, and consentScope stands
+// between that and a scope of it. No scope and no service has a space in its name.
+const (
+	consentService = "service: "
+	consentScope   = ": "
+)
 
-// ConsentService returns the service that a scope of a consent names, or "".
-func ConsentService(scope string) string {
-	name, ok := strings.CutPrefix(scope, consentService)
+// ConsentService returns the service that a scope of a consent is for, "" for none, and its scope there, "" for the use
+// of the service.
+func ConsentService(text string) (service, scope string) {
+	rest, ok := strings.CutPrefix(text, consentService)
 	if !ok {
-		return ""
+		return "", text
 	}
-	return name
+	service, scope, _ = strings.Cut(rest, consentScope)
+
+	return service, scope
 }
 
 // Consent stores what a user agrees to.

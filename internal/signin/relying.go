@@ -243,6 +243,16 @@ func signedInAt(s jeton.Session) time.Time {
 	return s.Created
 }
 
+// ProvedAt returns when the user of a sign-in session was last proved: by this server, or afresh by another provider.
+// It is the zero time for a session that began at a provider where the user may have been signed in for a long time.
+func ProvedAt(s jeton.Session) time.Time {
+	if slices.ContainsFunc(s.AMR, byUpstream) {
+		return s.Proved
+	}
+
+	return signedInAt(s)
+}
+
 // burn ends what came of the first use of a code, and of one that is still running.
 func (l *Logins) burn(ctx context.Context, code secret.Hash, trail *auditTrail) error {
 	refusal := trail.fail("code", "", CodeUsed)
@@ -296,6 +306,12 @@ func (l *Logins) refresh(
 		if err != nil {
 			return nil, err
 		}
+
+		// The client may have lost scopes since.
+		lost := func(scope string) bool {
+			return !slices.Contains(openid.Scopes(), scope) && !slices.Contains(c.Scopes, scope)
+		}
+		g.Scopes = slices.DeleteFunc(slices.Clone(g.Scopes), lost)
 
 		// RFC 6749, section 6: no more than what was granted, for these tokens alone.
 		if len(req.Scopes) > 0 {
