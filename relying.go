@@ -21,6 +21,8 @@ type RelyingParty struct {
 	Public bool `json:"public,omitempty"`
 	// AskConsent is a client of another organisation: each user is asked once, for each set of scopes.
 	AskConsent bool `json:"ask_consent,omitempty"`
+	// DeviceGrant lets it sign users in at a device without a browser (RFC 8628).
+	DeviceGrant bool `json:"device_grant,omitempty"`
 	// PKCEOptional accepts authorization requests without PKCE (RFC 7636). A public client has no choice.
 	PKCEOptional bool   `json:"pkce_optional,omitempty"`
 	Algorithm    string `json:"id_token_signed_response_alg,omitempty"` // RS256, ES256 or EdDSA; "": RS256

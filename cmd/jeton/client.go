@@ -128,6 +128,10 @@ func (f *clientFlags) flags(c *cobra.Command) {
 		&o.AskConsent, "ask-consent", false,
 		"ask each user once what the client may learn, for one of another organisation",
 	)
+	c.Flags().BoolVar(
+		&o.DeviceGrant, "device-grant", false,
+		"let it sign users in at a device without a browser (RFC 8628)",
+	)
 	c.Flags().BoolVar(&o.Public, "public", false, "the client has no secret; PKCE protects its sign-ins")
 }
 

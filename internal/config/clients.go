@@ -27,6 +27,7 @@ type OpenID struct {
 	PrivateNetwork  bool        `yaml:"private_network" doc:"backchannel_logout_uri may be on this machine or in a private network, and may use plain http:// on this machine."`
 	Public          bool        `yaml:"public" doc:"The client keeps no secret, as a program on the user's machine or a page without a server."`
 	AskConsent      bool        `yaml:"ask_consent" doc:"The client is of another organisation: each user is asked once whether it may learn what it asks for."`
+	DeviceGrant     bool        `yaml:"device_grant" doc:"The client may sign users in at a device without a browser (RFC 8628): the user types a code into the page /device."`
 	RequirePKCE     bool        `yaml:"require_pkce" default:"true" doc:"Refuse authorization requests without PKCE (S256). A public client needs it always."`
 	IDTokenAlg      string      `yaml:"id_token_algorithm" default:"RS256" enum:"RS256,ES256,EdDSA" doc:"Signing algorithm of ID tokens."`
 	IDTokenClaims   bool        `yaml:"id_token_claims" doc:"Put the claims of the granted scopes into the ID token, and not only into the answer of the userinfo endpoint."`

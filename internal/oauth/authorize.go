@@ -237,19 +237,11 @@ func (a authorization) withoutPKCE() bool {
 // scopes returns the known scopes of a request, sorted and each once: with a resource, also those of the client.
 func (a authorization) scopes() []string {
 	asked := strings.Fields(a.query.Get("scope"))
-	list := openid.Known(asked)
 	if a.resource == nil {
-		return list
+		return signin.UserScopes(asked, nil)
 	}
 
-	for _, scope := range a.party.client.Scopes {
-		if slices.Contains(asked, scope) {
-			list = append(list, scope)
-		}
-	}
-	slices.Sort(list)
-
-	return slices.Compact(list)
+	return signin.UserScopes(asked, a.party.client)
 }
 
 // mayLogIn returns jeton.ErrForbidden for a user who may not log in at the party, or at the service of the tokens, and

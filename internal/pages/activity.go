@@ -147,6 +147,10 @@ func actionText(action string) Text {
 		return text("event.consent-give")
 	case audit.ConsentEnd:
 		return text("event.consent-end")
+	case audit.DeviceAllow:
+		return text("event.device-allow")
+	case audit.DeviceDeny:
+		return text("event.device-deny")
 	case audit.TokenCreate:
 		return text("event.token-create")
 	case audit.TokenIssue:

@@ -210,6 +210,11 @@ func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) er
 		return err
 	}
 
+	devices, err := signin.NewDeviceLimits()
+	if err != nil {
+		return err
+	}
+
 	// Assertions that were used after the backup are no longer known, so those from before
 	// the restore are refused.
 	restored, err := k.db.Restored(ctx)
@@ -224,6 +229,7 @@ func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) er
 		Tokens:   k.tokens,
 		Tickets:  k.tickets,
 		Limiter:  guard,
+		Devices:  devices,
 		Feed:     k.db,
 		Audit:    k.audit,
 		Now:      c.Now,

@@ -145,6 +145,7 @@ func relyingParty(o *config.OpenID) *jeton.RelyingParty {
 		PrivateNetwork:         o.PrivateNetwork,
 		Public:                 o.Public,
 		AskConsent:             o.AskConsent,
+		DeviceGrant:            o.DeviceGrant,
 		PKCEOptional:           !o.RequirePKCE,
 		Algorithm:              o.IDTokenAlg,
 		IDTokenClaims:          o.IDTokenClaims,

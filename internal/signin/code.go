@@ -48,6 +48,7 @@ type codeData struct {
 	Scopes    []string `json:"scopes,omitempty"`
 	Nonce     string   `json:"nonce,omitempty"`
 	Resource  string   `json:"resource,omitempty"` // name of a service
+	Denied    bool     `json:"denied,omitempty"`   // the user refused a device: there are no tokens
 }
 
 // GrantCode issues an authorization code (RFC 6749, section 4.1.2). It ends with the sign-in session.

@@ -28,6 +28,7 @@ type RelyingRequest struct {
 	Verifier   string // code_verifier (RFC 7636, section 4.1)
 	Redirect   string // redirect_uri
 	Refresh    string
+	Device     string   // device code (RFC 8628)
 	Scopes     []string // of a refresh; none: all that were granted
 	Resources  []string // resource indicators (RFC 8707); none: as granted
 	Targets    []Target // the services that tokens can be for
@@ -61,8 +62,11 @@ func (l *Logins) Relying(ctx context.Context, req RelyingRequest) (Relied, error
 	}
 
 	out, err := l.relying(ctx, req, &trail)
-	if err != nil {
+	// That a device asks while its user types is no event.
+	if err != nil && !errors.Is(err, ErrDevicePending) && !errors.Is(err, ErrDeviceSlow) {
 		l.audit.Record(trail.event(l.now(), err))
+	}
+	if err != nil {
 		return Relied{}, fmt.Errorf("tokens for a relying party: %w", err)
 	}
 
@@ -91,9 +95,12 @@ func (l *Logins) relying(ctx context.Context, req RelyingRequest, trail *auditTr
 	}
 
 	var out Relied
-	if req.Refresh != "" {
+	switch {
+	case req.Refresh != "":
 		out, err = l.refresh(ctx, c, req, trail)
-	} else {
+	case req.Device != "":
+		out, err = l.redeemDevice(ctx, c, req, trail)
+	default:
 		out, err = l.redeem(ctx, c, req, trail)
 	}
 

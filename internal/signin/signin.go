@@ -18,6 +18,8 @@
 //	link.go            a sign-in with a one-time link
 //	upstream.go        a sign-in at another provider
 //	connect.go         the account of a user at another provider
+//	device.go          a sign-in at a device without a browser (RFC 8628)
+//	device_answer.go   the answer of its user
 //	open.go            the last step of each: the session
 //	basic.go           a password in every request (RFC 7617)
 //	passwordcache.go   passwords that were right a moment ago, by HMAC
@@ -49,6 +51,7 @@ type Logins struct {
 	tokens    *token.Tokens
 	tickets   *ticket.Tickets
 	limiter   *limit.Limiter
+	devices   DeviceLimits
 	passwords *passwordCache
 	feed      change.Feed
 	audit     *audit.Log
@@ -64,6 +67,7 @@ type Config struct {
 	Tokens   *token.Tokens
 	Tickets  *ticket.Tickets
 	Limiter  *limit.Limiter
+	Devices  DeviceLimits
 	Feed     change.Feed // of the store behind Accounts
 	Audit    *audit.Log
 	Now      func() time.Time
@@ -81,6 +85,7 @@ func New(c Config) *Logins {
 		tokens:    c.Tokens,
 		tickets:   c.Tickets,
 		limiter:   c.Limiter,
+		devices:   c.Devices,
 		passwords: newPasswordCache(),
 		feed:      c.Feed,
 		audit:     c.Audit,

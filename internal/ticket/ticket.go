@@ -46,6 +46,8 @@ const (
 	Code   Purpose = "code"    // authorization code (RFC 6749, section 4.1)
 	Setup  Purpose = "setup"   // to add the first administrator
 	SignIn Purpose = "sign-in" // link that signs a user in
+	Device Purpose = "device"  // device code that no user has answered (RFC 8628)
+	User   Purpose = "user"    // user code of a device
 	Form   Purpose = "form"    // what was typed into a form that waits for a proof of the user
 )
 
@@ -130,8 +132,21 @@ func New(c Config) *Tickets {
 // Issue stores a new ticket and returns its secret, which only the caller has. It returns
 // jeton.ErrTooLarge for more than MaxData bytes of data.
 func (t *Tickets) Issue(ctx context.Context, in Ticket) (jeton.Secret, error) {
+	text, err := secret.New(secret.Ticket, t.rand)
+	if err != nil {
+		return jeton.Secret{}, err
+	}
+	if err := t.Add(ctx, secret.HashOf(text.Reveal()), in); err != nil {
+		return jeton.Secret{}, err
+	}
+
+	return text, nil
+}
+
+// Add is Issue for a secret that the caller knows or has derived, by its hash. There must be no ticket of that hash.
+func (t *Tickets) Add(ctx context.Context, h secret.Hash, in Ticket) error {
 	if len(in.Data) > MaxData {
-		return jeton.Secret{}, jeton.WithDetail(
+		return jeton.WithDetail(
 			jeton.ErrTooLarge,
 			fmt.Sprintf("data of a ticket has %d bytes, want at most %d", len(in.Data), MaxData),
 		)
@@ -139,20 +154,16 @@ func (t *Tickets) Issue(ctx context.Context, in Ticket) (jeton.Secret, error) {
 
 	valid := in.Expires.Sub(t.now())
 	if in.Purpose == "" || valid <= 0 || valid > MaxLifetime {
-		return jeton.Secret{}, fmt.Errorf(
+		return fmt.Errorf(
 			"invalid ticket: purpose %q for %v, want a purpose and at most %v", in.Purpose, valid, MaxLifetime,
 		)
 	}
 
-	text, err := secret.New(secret.Ticket, t.rand)
-	if err != nil {
-		return jeton.Secret{}, err
-	}
-	if err := t.store.AddTicket(ctx, secret.HashOf(text.Reveal()), in); err != nil {
-		return jeton.Secret{}, fmt.Errorf("issue ticket: %w", err)
+	if err := t.store.AddTicket(ctx, h, in); err != nil {
+		return fmt.Errorf("issue ticket: %w", err)
 	}
 
-	return text, nil
+	return nil
 }
 
 // Look returns the ticket of a secret and does not use it up: for a page that asks before it acts.
