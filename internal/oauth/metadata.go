@@ -37,6 +37,7 @@ type metadata struct {
 // openIDMetadata are the members for relying parties (OpenID Connect Discovery 1.0, section 3).
 type openIDMetadata struct {
 	Authorization string `json:"authorization_endpoint"`
+	Device        string `json:"device_authorization_endpoint"` // RFC 8628, section 4
 	Userinfo      string `json:"userinfo_endpoint"`
 	EndSession    string `json:"end_session_endpoint"` // RP-Initiated Logout 1.0, section 2.1
 	// Back-Channel Logout 1.0, section 2.1: each logout token has a sid.
@@ -60,7 +61,7 @@ type openIDMetadata struct {
 // describeOpenID adds the members for relying parties.
 func (s *Server) describeOpenID(m *metadata) {
 	m.ResponseTypes = []string{"code"}
-	m.GrantTypes = append(m.GrantTypes, grantCode, grantRefresh)
+	m.GrantTypes = append(m.GrantTypes, grantCode, grantRefresh, grantDevice)
 	// Of public clients.
 	m.AuthMethods = append(slices.Clone(m.AuthMethods), "none")
 	m.RevocationAuth = append(slices.Clone(m.RevocationAuth), "none")
@@ -72,6 +73,7 @@ func (s *Server) describeOpenID(m *metadata) {
 
 	m.openIDMetadata = &openIDMetadata{
 		Authorization:      s.conf.URL + pathAuthorize,
+		Device:             s.conf.URL + pathDevice,
 		Userinfo:           s.conf.URL + pathUserinfo,
 		EndSession:         s.conf.URL + pathLogout,
 		Backchannel:        true,

@@ -129,6 +129,7 @@ const (
 	pathJWKS        = "/.well-known/jwks.json"
 	pathMetadata    = "/.well-known/oauth-authorization-server"
 	pathOpenID      = "/.well-known/openid-configuration"
+	pathDevice      = "/oauth2/device_authorization"
 	pathUserinfo    = "/oauth2/userinfo"
 	pathLogout      = "/oauth2/logout"
 )
@@ -208,6 +209,12 @@ func (s *Server) signInRoutes() []web.Route {
 		})
 	}
 
+	routes = append(routes, web.Route{
+		Pattern: "POST " + pathDevice,
+		Access:  policy.Open,
+		Handle:  s.deviceAuthorization,
+		Refuse:  s.refuse,
+	})
 	routes = append(routes, s.preflightRoutes()...)
 
 	return append(routes, web.Route{Pattern: "GET " + pathOpenID, Access: policy.Open, Handle: s.discover})

@@ -27,6 +27,13 @@ var (
 func (s *Server) refuseToken(w *web.Reply, r *http.Request, err error) {
 	var grant *grantRefused
 
+	for _, c := range deviceCodes {
+		if errors.Is(err, c.err) {
+			refuse(w, err, http.StatusBadRequest, c.code)
+			return
+		}
+	}
+
 	// In this grant the assertion is the grant as well as the proof of the client, so a refused
 	// one is invalid_grant, 400, and not invalid_client (RFC 7521, section 4.1.1).
 	bad := errors.Is(err, jeton.ErrBadCredential) || errors.Is(err, jeton.ErrNoCredential)
@@ -41,6 +48,17 @@ func (s *Server) refuseToken(w *web.Reply, r *http.Request, err error) {
 	s.refuse(w, r, err)
 }
 
+// deviceCodes maps why a device gets no tokens to the codes of RFC 8628, section 3.5.
+var deviceCodes = []struct {
+	err  error
+	code string
+}{
+	{signin.ErrDevicePending, "authorization_pending"},
+	{signin.ErrDeviceSlow, "slow_down"},
+	{signin.ErrDeviceDenied, codeDenied},
+	{signin.ErrDeviceExpired, "expired_token"},
+}
+
 // codes maps outcomes to the codes of RFC 6749, section 5.2, and RFC 8707, section 2.
 var codes = []struct {
 	err    error
@@ -48,6 +66,7 @@ var codes = []struct {
 	code   string
 }{
 	{errGrant, http.StatusBadRequest, "unsupported_grant_type"},
+	{signin.ErrDeviceClient, http.StatusBadRequest, "unauthorized_client"},
 	{jeton.ErrNoCredential, http.StatusUnauthorized, "invalid_client"},
 	{jeton.ErrBadCredential, http.StatusUnauthorized, "invalid_client"},
 	{jeton.ErrForbidden, http.StatusBadRequest, "invalid_target"},
@@ -56,6 +75,7 @@ var codes = []struct {
 	{jeton.ErrConflict, http.StatusConflict, "invalid_request"},
 	{jeton.ErrDeclared, http.StatusConflict, "invalid_request"},
 	{jeton.ErrInvalid, http.StatusBadRequest, "invalid_request"},
+	{jeton.ErrTooMany, http.StatusTooManyRequests, "temporarily_unavailable"},
 	{jeton.ErrBusy, http.StatusServiceUnavailable, "temporarily_unavailable"},
 	{jeton.ErrUnavailable, http.StatusServiceUnavailable, "temporarily_unavailable"},
 }

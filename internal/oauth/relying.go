@@ -23,8 +23,8 @@ import (
 // verifierForm is a code_verifier (RFC 7636, section 4.1). A shorter one could be guessed.
 var verifierForm = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
 
-// relyingToken answers a token request of a relying party: with a code (RFC 6749, section 4.1.3) or a refresh token
-// (section 6).
+// relyingToken answers a token request of a relying party: with a code (RFC 6749, section 4.1.3), a refresh token
+// (section 6) or a device code (RFC 8628, section 3.4).
 func (s *Server) relyingToken(w *web.Reply, r *http.Request, cred signin.ClientCredential, form url.Values) error {
 	// Before anything is refused: the script reads why.
 	if err := s.readable(w, r, cred.ClientID); err != nil {
@@ -40,24 +40,8 @@ func (s *Server) relyingToken(w *web.Reply, r *http.Request, cred signin.ClientC
 		Request:    w.ID,
 	}
 
-	wrong := ""
-	if form.Get("grant_type") == grantCode {
-		req.Code = form.Get("code")
-		req.Verifier = form.Get("code_verifier")
-		req.Redirect = form.Get("redirect_uri")
-		if req.Code == "" || req.Redirect == "" {
-			wrong = "code and redirect_uri are required"
-		} else if req.Verifier != "" && !verifierForm.MatchString(req.Verifier) {
-			wrong = "code_verifier: want 43 to 128 letters, digits and -._~"
-		}
-	} else {
-		req.Refresh = form.Get("refresh_token")
-		if req.Refresh == "" {
-			wrong = "refresh_token is missing"
-		}
-	}
-	if wrong != "" {
-		return jeton.WithDetail(jeton.ErrInvalid, wrong)
+	if err := readGrant(&req, form); err != nil {
+		return err
 	}
 
 	got, err := s.logins.Relying(r.Context(), req)
@@ -70,6 +54,37 @@ func (s *Server) relyingToken(w *web.Reply, r *http.Request, cred signin.ClientC
 	}
 
 	return s.writeRelied(w, r, got)
+}
+
+// readGrant reads what a relying party shows for its tokens.
+func readGrant(req *signin.RelyingRequest, form url.Values) error {
+	wrong := ""
+	switch form.Get("grant_type") {
+	case grantCode:
+		req.Code = form.Get("code")
+		req.Verifier = form.Get("code_verifier")
+		req.Redirect = form.Get("redirect_uri")
+		if req.Code == "" || req.Redirect == "" {
+			wrong = "code and redirect_uri are required"
+		} else if req.Verifier != "" && !verifierForm.MatchString(req.Verifier) {
+			wrong = "code_verifier: want 43 to 128 letters, digits and -._~"
+		}
+	case grantDevice:
+		req.Device = form.Get("device_code")
+		if req.Device == "" {
+			wrong = "device_code is missing"
+		}
+	default:
+		req.Refresh = form.Get("refresh_token")
+		if req.Refresh == "" {
+			wrong = "refresh_token is missing"
+		}
+	}
+	if wrong != "" {
+		return jeton.WithDetail(jeton.ErrInvalid, wrong)
+	}
+
+	return nil
 }
 
 // reliedAnswer is the answer of the token endpoint (OpenID Connect Core 1.0, section 3.1.3.3).

@@ -23,6 +23,7 @@ const (
 	grantAssertion = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 	grantCode      = "authorization_code"
 	grantRefresh   = "refresh_token"
+	grantDevice    = "urn:ietf:params:oauth:grant-type:device_code"
 )
 
 // errGrant is a request for an unsupported grant.
@@ -57,7 +58,7 @@ func (s *Server) token(w *web.Reply, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-	case grantCode, grantRefresh:
+	case grantCode, grantRefresh, grantDevice:
 		if !s.conf.Pages {
 			return errGrant
 		}

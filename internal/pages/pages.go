@@ -25,6 +25,7 @@
 //	headers.go, assets.go  headers of every page; the style sheet, script and logo
 //	fail.go, notice.go     what a page says of an error, here and at services
 //	signin.go, continue.go, signout.go, prove.go, setup.go, link.go  pages before an account
+//	device.go              the page for the code of a device
 //	upstream.go, connections.go  sign-ins at other providers, and accounts there
 //	account.go, admin.go   pages of an account, and of administrators
 package pages
@@ -74,6 +75,7 @@ type Config struct {
 	Sessions *session.Sessions
 	Accounts *account.Accounts
 	Clients  *client.Clients // nil: no page names a relying party
+	Targets  []signin.Target // the services that tokens of relying parties can be for
 	Tickets  *ticket.Tickets
 	API      Caller
 	Now      func() time.Time

@@ -26,23 +26,32 @@ clients:
       post_logout_redirect_uris: ["https://wiki.example/bye", "https://wiki.example/bye?app=1"]
       backchannel_logout_uri: ${WIKI_LOGOUT:-}
       private_network: true
+      device_grant: true
       id_token_algorithm: ES256
   - name: cli
-    openid: {redirect_uris: ["http://127.0.0.1/done"], public: true, id_token_algorithm: EdDSA}
+    openid: {redirect_uris: ["http://127.0.0.1/done"], public: true, device_grant: true, id_token_algorithm: EdDSA}
   - name: old
     secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0
     openid:
       redirect_uris: ["https://old.example/done"]
       require_pkce: false
+      device_grant: true
       id_token_algorithm: ES256
       id_token_claims: true
       allow: {groups: [staff]}
   - name: stranger
     secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0
-    openid: {redirect_uris: ["https://stranger.example/done"], ask_consent: true, id_token_algorithm: ES256}
+    openid:
+      redirect_uris: ["https://stranger.example/done"]
+      ask_consent: true
+      device_grant: true
+      id_token_algorithm: ES256
   - name: brief
     secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0
     openid: {redirect_uris: ["https://brief.example/done"], refresh_lifetime: 10m, id_token_algorithm: ES256}
+  - name: short
+    secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0
+    openid: {redirect_uris: ["https://short.example/done"], refresh_lifetime: 10m, device_grant: true}
 services: []
 `
 

@@ -43,6 +43,7 @@ func (s *Server) pages(conf *config.Config) (*pages.Pages, error) {
 		Sessions: s.core.sessions,
 		Accounts: s.core.accounts,
 		Clients:  s.core.clients,
+		Targets:  s.targets(conf),
 		Tickets:  s.core.tickets,
 		API:      api,
 		Now:      s.c.Now,
