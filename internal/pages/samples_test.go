@@ -105,6 +105,26 @@ func signInSamples() map[string][]any {
 				Scopes: consentScopes(append(openid.Scopes(), "service: reports", "service: reports: read")),
 			},
 		},
+		"sign-in/device": {
+			deviceView{Action: "/device", Code: Field{Name: "user_code", Label: text("at-device.code")}},
+			deviceView{Action: "/device", Note: note, Code: field},
+			deviceView{Note: &Note{Kind: Good, Text: text("at-device.allowed")}, Done: true},
+		},
+		"sign-in/device-answer": {
+			deviceAnswerView{
+				Action: "/device",
+				Code:   "BCDF-GHJK",
+				Client: "tv",
+				Name:   "diane",
+			},
+			deviceAnswerView{
+				Action: "/device",
+				Code:   "BCDF-GHJK",
+				Client: Strong(hostile),
+				Name:   hostile,
+				Scopes: consentScopes([]string{"openid", "service: reports", "read"}),
+			},
+		},
 		"sign-in/setup": {
 			setupView{Action: "/setup/jtn_t_x", Name: field, Password: secret},
 			setupView{

@@ -32,6 +32,8 @@ func (p *Pages) signInRoutes() []web.Route {
 		{Pattern: "POST /setup/{ticket}", Access: policy.Open, Handle: p.setup},
 		{Pattern: "GET /link/{ticket}", Access: policy.Open, Handle: p.linkPage},
 		{Pattern: "POST /link/{ticket}", Access: policy.Open, Handle: p.link},
+		{Pattern: "GET /device", Access: policy.Session, Handle: p.devicePage},
+		{Pattern: "POST /device", Access: policy.Session, Handle: p.device},
 		{Pattern: "GET /prove", Access: policy.Session, Handle: p.provePage},
 		{Pattern: "POST /prove", Access: policy.Session, Handle: p.prove},
 	}
