@@ -23,8 +23,19 @@ type SignIn struct {
 	// ClientID is a public client at the issuer, whose redirect address is http://127.0.0.1/ with any port (RFC 8252,
 	// section 7.3). By default it is that of the last login, else DefaultClientID.
 	ClientID string
-	// Open has a browser on this machine load an address, and returns without waiting for it. It is required.
+	// Open has a browser on this machine load an address, and returns without waiting for it. It is required without
+	// Device.
 	Open func(ctx context.Context, address string) error
+	// Device shows the user a code to type in, with a browser on any machine (RFC 8628), and returns at once. If it is
+	// set, Open is not called.
+	Device func(ctx context.Context, code DeviceCode) error
+}
+
+// DeviceCode is what a user needs to sign in with a browser on another machine.
+type DeviceCode struct {
+	URL      string // page of the issuer
+	Code     string // that the user types in there
+	Complete string // the page with the code filled in, or ""
 }
 
 // delegated is the tokens that a user gave to the wallet by signing in at their issuer.
@@ -50,7 +61,7 @@ func (in Login) applySignIn(e *entry) error {
 		return nil
 	case otherwise:
 		return jeton.WithDetail(jeton.ErrInvalid, "an identity signs in, or has a token, a key or a password")
-	case in.SignIn.Open == nil:
+	case in.SignIn.Open == nil && in.SignIn.Device == nil:
 		return jeton.WithDetail(jeton.ErrInvalid, "a sign-in needs a way to show the user an address")
 	}
 

@@ -285,6 +285,15 @@ func oauthError(code string) error {
 		return jeton.ErrForbidden
 	case "invalid_scope":
 		return jeton.ErrScope
+	// RFC 8628, section 3.5.
+	case "authorization_pending":
+		return errPending
+	case "slow_down":
+		return errSlowDown
+	case "access_denied":
+		return jeton.ErrForbidden
+	case "expired_token":
+		return jeton.ErrExpired
 	case "temporarily_unavailable":
 		return jeton.ErrBusy
 	}

@@ -80,8 +80,8 @@ type Login struct {
 	// be "" if the service names its own origin.
 	Issuer, Audience string
 
-	// SignIn signs the user in at the issuer, with a browser. The tokens are for the origin of URL, or for Audience;
-	// Issuer is needed if the service names none, and any OpenID provider will do.
+	// SignIn signs the user in at the issuer, with a browser on this machine or another one. The tokens are for the
+	// origin of URL, or for Audience; Issuer is needed if the service names none, and any OpenID provider will do.
 	SignIn *SignIn
 
 	// Token is a token made elsewhere, for example with 'jeton token create'. It is stored

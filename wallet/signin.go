@@ -124,6 +124,10 @@ func (w *Wallet) signInAt(ctx context.Context, e *entry, in Login) (string, erro
 		in:       *in.SignIn,
 		user:     in.Username,
 	}
+	if f.in.Device != nil {
+		return f.byDevice(ctx)
+	}
+
 	return f.byBrowser(ctx)
 }
 
@@ -133,6 +137,7 @@ type provider struct {
 	Authorize string   `json:"authorization_endpoint"`
 	Token     string   `json:"token_endpoint"`
 	Revoke    string   `json:"revocation_endpoint"`
+	Device    string   `json:"device_authorization_endpoint"`
 	Scopes    []string `json:"scopes_supported"`
 	// NamesItself promises the parameter iss in its answers (RFC 9207).
 	NamesItself bool `json:"authorization_response_iss_parameter_supported"`
@@ -194,6 +199,7 @@ func (w *Wallet) parseProvider(text []byte, issuer string, plain bool) (provider
 		{"authorization_endpoint", p.Authorize, true},
 		{"token_endpoint", p.Token, true},
 		{"revocation_endpoint", p.Revoke, false},
+		{"device_authorization_endpoint", p.Device, false},
 	} {
 		if one.address == "" && !one.required {
 			continue

@@ -33,6 +33,7 @@ type openID struct {
 	answer func(url.Values)         // changes the answer to the authorization request
 	claims func(map[string]any)     // changes the ID token
 	meta   func(map[string]any)     // changes the metadata
+	codes  func(map[string]any)     // changes the device codes
 	token  func(url.Values) *string // error of the token endpoint, nil: none
 }
 
@@ -43,6 +44,7 @@ func newOpenID(t *testing.T) *openID {
 		answer:   func(url.Values) {},
 		claims:   func(map[string]any) {},
 		meta:     func(map[string]any) {},
+		codes:    func(map[string]any) {},
 		token:    func(url.Values) *string { return nil },
 	}
 
@@ -58,6 +60,20 @@ func newOpenID(t *testing.T) *openID {
 		writeJSON(w, m)
 	})
 	mux.HandleFunc("POST /token", p.tokens)
+	mux.HandleFunc("POST /device", func(w http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		_ = r.ParseForm()
+		p.asked = r.PostForm
+		codes := map[string]any{
+			"device_code":      "device-1",
+			"user_code":        "BCDF-GHJK",
+			"verification_uri": p.URL + "/enter",
+			"interval":         1,
+		}
+		p.codes(codes)
+		writeJSON(w, codes)
+	})
 	mux.HandleFunc("POST /revoke", func(_ http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -98,6 +114,10 @@ func (p *openID) tokens(w http.ResponseWriter, r *http.Request) {
 	case r.PostForm.Get("grant_type") == "refresh_token":
 		p.refreshes++
 		if r.PostForm.Get("refresh_token") != fmt.Sprintf("refresh-%d", p.turn) {
+			refused = new("invalid_grant")
+		}
+	case r.PostForm.Get("grant_type") == "urn:ietf:params:oauth:grant-type:device_code":
+		if r.PostForm.Get("device_code") != "device-1" {
 			refused = new("invalid_grant")
 		}
 	case r.PostForm.Get("code") != "code-1" || r.PostForm.Get("redirect_uri") != p.asked.Get("redirect_uri"):

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"crypto/tls"
 	"fmt"
 	"log"
@@ -15,7 +16,8 @@ import (
 )
 
 // browse is the browser of scripts: it loads an address, signs in as the user of the environment variable BROWSE_AS,
-// and follows where that leads, as a user would.
+// and follows where that leads, as a user would. With the argument --device it reads the address and a code from what
+// jeton login prints, which it prints again, and allows the sign-in.
 func browse() {
 	log.SetFlags(0)
 	address := os.Args[1]
@@ -34,15 +36,38 @@ func browse() {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 
-	page, status := b.follow(http.MethodGet, address, nil)
-	if strings.Contains(page, "/sign-in") {
-		page, status = b.follow(http.MethodPost, page, url.Values{
-			"username": {os.Getenv("BROWSE_AS")},
-			"password": {"correct horse battery"},
-		})
+	if address != "--device" {
+		page, status := b.signIn(address)
+		fmt.Printf("%d %s\n", status, page)
+		return
 	}
 
-	fmt.Printf("%d %s\n", status, page)
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		fmt.Println(lines.Text())
+
+		page := strings.TrimSpace(lines.Text())
+		if strings.HasPrefix(page, "https://") && lines.Scan() {
+			b.signIn(page)
+			b.follow(http.MethodPost, page, url.Values{
+				"user_code": {strings.TrimSpace(lines.Text())},
+				"answer":    {"allow"},
+			})
+		}
+	}
+}
+
+// signIn loads an address, and signs in if it leads to that page. It returns the address and the status at the end.
+func (b scripted) signIn(address string) (string, int) {
+	page, status := b.follow(http.MethodGet, address, nil)
+	if !strings.Contains(page, "/sign-in") {
+		return page, status
+	}
+
+	return b.follow(http.MethodPost, page, url.Values{
+		"username": {os.Getenv("BROWSE_AS")},
+		"password": {"correct horse battery"},
+	})
 }
 
 // scripted is a browser without pages.

@@ -20,6 +20,7 @@ import (
 type browserFlags struct {
 	use      bool
 	none     bool
+	device   bool
 	clientID string
 }
 
@@ -27,6 +28,7 @@ func (b *browserFlags) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.BoolVar(&b.use, "browser", false, "sign in with the browser (default without --as and without a credential)")
 	f.BoolVar(&b.none, "no-browser", false, "print the address of the sign-in, for a browser on this machine")
+	f.BoolVar(&b.device, "device", false, "print a code to type into a browser on any machine, and wait (RFC 8628)")
 	f.StringVar(
 		&b.clientID, "client-id", "",
 		"with the browser: public client at the issuer (default: "+wallet.DefaultClientID+")",
@@ -34,11 +36,11 @@ func (b *browserFlags) flags(c *cobra.Command) {
 }
 
 // given reports whether a flag asks for a sign-in with a browser.
-func (b *browserFlags) given() bool { return b.use || b.none || b.clientID != "" }
+func (b *browserFlags) given() bool { return b.use || b.none || b.device || b.clientID != "" }
 
 // signIn returns how the user signs in, with the texts for the user on out.
 func (b *browserFlags) signIn(out io.Writer) *wallet.SignIn {
-	return &wallet.SignIn{
+	in := &wallet.SignIn{
 		ClientID: b.clientID,
 		Open: func(ctx context.Context, address string) error {
 			if b.none {
@@ -51,6 +53,18 @@ func (b *browserFlags) signIn(out io.Writer) *wallet.SignIn {
 			return openBrowser(address)
 		},
 	}
+	if b.device {
+		in.Device = func(_ context.Context, code wallet.DeviceCode) error {
+			fmt.Fprintf(
+				out, "Load this address in a browser on any machine, and type in the code:\n\n  %s\n  %s\n\n",
+				code.URL, code.Code,
+			)
+
+			return nil
+		}
+	}
+
+	return in
 }
 
 // openBrowser starts the program of the environment variable BROWSER, else that of the system, with an address, and

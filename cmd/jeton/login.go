@@ -39,7 +39,8 @@ Without --as and without a credential, or with --browser, you sign in with the b
 issuer of the service's tokens, or at any OpenID provider (--issuer, --client-id). No password
 is typed into the terminal. The wallet stores tokens that are valid at this service alone, and
 refreshes them. The identity has your name at the issuer, or that of --as. The program in the
-environment variable BROWSER is the browser; --no-browser prints the address instead.
+environment variable BROWSER is the browser; --no-browser prints the address instead. With
+--device, on a machine without a browser, you type a code into a browser on any other one.
 
 With --key, a client authenticates with a private key instead: the wallet sends the issuer of
 the service's tokens an assertion signed by the key, and gets a token, which it sends with
@@ -53,6 +54,7 @@ With --token-stdin or --token-file, the identity is a personal token, made with 
 create'. It is stored in the wallet, which cannot renew it.`,
 		Example: `  jeton login https://shop.example
   jeton login https://shop.example --as diane
+  jeton login https://shop.example --device
   jeton login https://shop.example --as ci --key ci.key --issuer https://auth.example --audience shop
   jeton login https://shop.example --as job --token-file job.token
   jeton login https://localhost:5014 --as diane --username Diane --cacert data/pubkey.pem`,
