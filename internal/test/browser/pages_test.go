@@ -209,7 +209,8 @@ func TestPagesOfAnAccountWithATokenAndWithAnError(t *testing.T) {
 	}
 	p.Fill("#name", "laptop")
 	p.Click("main form .actions button")
-	p.Wait("document.querySelector('[role=alert], .error') && document.readyState === 'complete'")
+	// Every page has a hidden alert, of a session that ends.
+	p.Wait("document.querySelector('[role=alert]:not([hidden]), .error') && document.readyState === 'complete'")
 	w.inspect(p, "wrong-token-new")
 	w.clean(p)
 }
@@ -252,7 +253,7 @@ func TestEveryPageBeforeAnAccount(t *testing.T) {
 	p.Fill("input[name=username]", "diane")
 	p.Fill("input[name=password]", "wrong")
 	p.Press("Enter")
-	p.Wait("document.querySelector('[role=alert]')")
+	p.Wait("document.querySelector('[role=alert]:not([hidden])')")
 	w.inspect(p, "sign-in-wrong")
 
 	w.signIn(p, "diane")

@@ -76,7 +76,7 @@ func TestAWrongPasswordKeepsTheName(t *testing.T) {
 		p.Fill("input[name=username]", "diane")
 		p.Fill("input[name=password]", "wrong")
 		p.Press("Enter")
-		p.Wait("document.querySelector('[role=alert]')")
+		p.Wait("document.querySelector('[role=alert]:not([hidden])')")
 
 		if name := Value[string](p, "document.querySelector('input[name=username]').value"); name != "diane" {
 			t.Errorf("the name after a wrong password = %q, want diane", name)
