@@ -202,9 +202,11 @@ func (s *shell) run(t *testing.T, commands string) {
 // serve starts a server in the background and waits until it is up.
 func (s *shell) serve(t *testing.T) {
 	t.Helper()
-	s.run(t, `jeton serve >serve.log 2>&1 &
+	// Each server has a log of its own, which exists before it starts: that of another server says that it is up.
+	s.run(t, `log=$(mktemp serve.XXXXXX)
+jeton serve >$log 2>&1 &
 server=$!
-while ! grep -q 'jeton is up' serve.log; do kill -0 $server || { cat serve.log; exit 1; }; sleep 0.05; done`)
+while ! grep -q 'jeton is up' $log; do kill -0 $server || { cat $log; exit 1; }; sleep 0.05; done`)
 }
 
 // startCaddy starts Caddy with the Caddyfile of a directory, and waits until it answers.
