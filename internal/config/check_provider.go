@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/outbound"
 )
@@ -141,25 +140,5 @@ func (c checker) providerUsers(p *Provider) {
 
 // providerSecret reads the file with the secret of this server at a provider.
 func (c checker) providerSecret(p *Provider, folder string) {
-	file := &p.ClientSecretFile
-	if !c.Has(file) {
-		return
-	}
-	if *file == "" {
-		c.Fault(file, "empty; want a file, or remove the key")
-		return
-	}
-
-	*file = relativeTo(folder, *file)
-	text, err := readSecret(*file)
-	switch {
-	case err != nil:
-		c.Fault(file, "cannot read the file: %v", err)
-	case text == "" || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
-		c.Fault(file, "%s: want the secret on one line, without spaces", *file)
-	default:
-		c.private(file)
-	}
-
-	p.secret = jeton.NewSecret(text)
+	p.secret = c.secretFile(&p.ClientSecretFile, folder, 1, "the secret on one line, without spaces")
 }

@@ -69,13 +69,18 @@ const minToken = 16
 
 // adminToken reads the file with the token of the admin listener.
 func (c checker) adminToken(a *Admin, folder string) {
-	file := &a.TokenFile
+	want := fmt.Sprintf("a token of at least %d characters without spaces on one line", minToken)
+	a.token = c.secretFile(&a.TokenFile, folder, minToken, want)
+}
+
+// secretFile reads a file with a secret on one line, of at least some characters. A relative path begins at folder.
+func (c checker) secretFile(file *string, folder string, least int, want string) jeton.Secret {
 	if !c.Has(file) {
-		return
+		return jeton.Secret{}
 	}
 	if *file == "" {
 		c.Fault(file, "empty; want a file, or remove the key")
-		return
+		return jeton.Secret{}
 	}
 
 	*file = relativeTo(folder, *file)
@@ -83,13 +88,13 @@ func (c checker) adminToken(a *Admin, folder string) {
 	switch {
 	case err != nil:
 		c.Fault(file, "cannot read the file: %v", err)
-	case len(text) < minToken || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
-		c.Fault(file, "%s: want a token of at least %d characters without spaces on one line", *file, minToken)
+	case len(text) < least || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
+		c.Fault(file, "%s: want %s", *file, want)
 	default:
 		c.private(file)
 	}
 
-	a.token = jeton.NewSecret(text)
+	return jeton.NewSecret(text)
 }
 
 // databaseURL reads the parts of the URL.
