@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -25,17 +26,7 @@ type deviceAnswer struct {
 // deviceAuthorization answers POST /oauth2/device_authorization (RFC 8628, section 3.1): a client gets a code for a
 // device, and one for its user.
 func (s *Server) deviceAuthorization(w *web.Reply, r *http.Request) error {
-	b, err := web.Body(w, r, "the request", maxForm)
-	if err != nil {
-		return err
-	}
-
-	form, err := parse(r.Header, b)
-	if err != nil {
-		return err
-	}
-
-	credential, err := s.credential(r.Header, form)
+	form, credential, err := s.readClient(w, r, audit.DeviceBegin)
 	if err != nil {
 		return err
 	}

@@ -31,21 +31,8 @@ var errGrant = jeton.WithDetail(jeton.ErrInvalid, "grant_type is "+grantClient+"
 
 // token answers POST /oauth2/token: a client authenticates and gets a token.
 func (s *Server) token(w *web.Reply, r *http.Request) error {
-	b, err := web.Body(w, r, "the request", maxForm)
-	if err != nil {
-		return err
-	}
-
-	form, err := parse(r.Header, b)
-	if err != nil {
-		return err
-	}
-
 	// Before grant_type is judged: an unreadable credential is in the audit log whatever the grant.
-	credential, err := s.credential(r.Header, form)
-	if errors.Is(err, jeton.ErrBadCredential) {
-		s.auditUnreadable(w, err)
-	}
+	form, credential, err := s.readClient(w, r, audit.TokenIssue)
 	if err != nil {
 		return err
 	}
@@ -92,13 +79,37 @@ func (s *Server) token(w *web.Reply, r *http.Request) error {
 	return nil
 }
 
+// readClient reads the form of a client with the credential in it or in the headers.
+func (s *Server) readClient(
+	w *web.Reply,
+	r *http.Request,
+	action string,
+) (form url.Values, credential signin.ClientCredential, err error) {
+	b, err := web.Body(w, r, "the request", maxForm)
+	if err != nil {
+		return nil, credential, err
+	}
+
+	form, err = parse(r.Header, b)
+	if err != nil {
+		return nil, credential, err
+	}
+
+	credential, err = s.credential(r.Header, form)
+	if errors.Is(err, jeton.ErrBadCredential) {
+		s.auditUnreadable(w, action, err)
+	}
+
+	return form, credential, err
+}
+
 // auditUnreadable records a credential that could not be read, so that no client is known.
-func (s *Server) auditUnreadable(w *web.Reply, err error) {
+func (s *Server) auditUnreadable(w *web.Reply, action string, err error) {
 	s.audit.Record(jeton.Event{
 		Time:    w.Start,
 		Request: w.ID,
 		Actor:   "client:?",
-		Action:  audit.TokenIssue,
+		Action:  action,
 		Service: Name,
 		Outcome: jeton.Code(err),
 		Reason:  err.Error(),

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/jetontest"
 )
@@ -151,6 +152,23 @@ func TestADeviceSignsAUserIn(t *testing.T) {
 		if !slices.Contains(actions, action) {
 			t.Errorf("the audit log has %q, want %s in it", actions, action)
 		}
+	}
+}
+
+// TestAnUnreadableClientAtTheDeviceEndpointIsInTheAuditLog guesses there as at the token endpoint.
+func TestAnUnreadableClientAtTheDeviceEndpointIsInTheAuditLog(t *testing.T) {
+	s := startRelying(t)
+	a := s.Send(
+		s.Client(), http.MethodPost, s.Issuer()+"/oauth2/device_authorization", "scope=openid",
+		"Content-Type", "application/x-www-form-urlencoded", "Authorization", "Basic !",
+	)
+	if a.Status != http.StatusUnauthorized {
+		t.Errorf("got %d %q, want 401", a.Status, a.Body)
+	}
+
+	recorded := func(e jeton.Event) bool { return e.Action == audit.DeviceBegin && e.Outcome == "bad_credential" }
+	if events := s.Events(); !slices.ContainsFunc(events, recorded) {
+		t.Errorf("got events %v, want a refused %s", events, audit.DeviceBegin)
 	}
 }
 
