@@ -36,9 +36,12 @@ type IdentityStore interface {
 	// ListIdentities returns the identities of a user, by issuer.
 	ListIdentities(ctx context.Context, user int64) ([]Identity, error)
 	// RemoveIdentity removes the identity that a user has of an issuer, ends the sessions of the user that began with
-	// a method of sign-in ("": none), with what relying parties got by them, and adds the event. It returns
+	// a method of sign-in ("": none), with what relying parties got by them, and adds the event, in one step. may sees
+	// the account, and how many identities are left to it, in that step; its error prevents the change. It returns
 	// jeton.ErrNotFound if there is none.
-	RemoveIdentity(ctx context.Context, user int64, issuer, method string, ev jeton.Event) error
+	RemoveIdentity(
+		ctx context.Context, user int64, issuer, method string, may func(Account, int) error, ev jeton.Event,
+	) error
 }
 
 // FindIdentity returns the account of an identity, or jeton.ErrNotFound.
@@ -78,15 +81,23 @@ func (a *Accounts) Connect(
 	return nil
 }
 
-// Disconnect removes the identity of an issuer from an account, and ends the sessions that began with a method.
-func (a *Accounts) Disconnect(ctx context.Context, actor string, acct Account, issuer, method string) error {
+// Disconnect removes the identity of an issuer from an account, and ends the sessions that began with a method. may is
+// as in IdentityStore.
+func (a *Accounts) Disconnect(
+	ctx context.Context,
+	actor string,
+	acct Account,
+	issuer string,
+	method string,
+	may func(Account, int) error,
+) error {
 	reason := issuer
 	if method != "" {
 		reason += ", the sessions that began with it ended"
 	}
 
 	ev := a.event(actor, audit.IdentityRemove, acct.Name, reason)
-	if err := a.store.RemoveIdentity(ctx, acct.ID, issuer, method, ev); err != nil {
+	if err := a.store.RemoveIdentity(ctx, acct.ID, issuer, method, may, ev); err != nil {
 		return fmt.Errorf("disconnect identity: %w", err)
 	}
 

@@ -79,15 +79,13 @@ func (a *API) removeOwnIdentity(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	others, err := a.Accounts.Identities(r.Context(), acct)
-	if err != nil {
-		return err
-	}
-	if acct.Password == "" && len(others) < 2 {
-		return jeton.WithDetail(jeton.ErrConflict, "this is the only way in which you can sign in")
-	}
-
-	return a.disconnect(w, r, c, acct)
+	// In the step that removes it: of two that are removed at once, the second is the only way.
+	return a.disconnect(w, r, c, acct, func(now account.Account, left int) error {
+		if now.Password == "" && left == 0 {
+			return jeton.WithDetail(jeton.ErrConflict, "this is the only way in which you can sign in")
+		}
+		return nil
+	})
 }
 
 // removeIdentity answers DELETE /users/{id}/identities?issuer=.
@@ -97,11 +95,17 @@ func (a *API) removeIdentity(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	return a.disconnect(w, r, c, acct)
+	return a.disconnect(w, r, c, acct, func(account.Account, int) error { return nil })
 }
 
-// disconnect removes the identity of the issuer in the query from a user.
-func (a *API) disconnect(w *web.Reply, r *http.Request, c caller, acct account.Account) error {
+// disconnect removes the identity of the issuer in the query from a user, if may permits it.
+func (a *API) disconnect(
+	w *web.Reply,
+	r *http.Request,
+	c caller,
+	acct account.Account,
+	may func(account.Account, int) error,
+) error {
 	issuer := r.URL.Query().Get("issuer")
 	if err := require("issuer", issuer); err != nil {
 		return err
@@ -113,7 +117,8 @@ func (a *API) disconnect(w *web.Reply, r *http.Request, c caller, acct account.A
 		method = signin.UpstreamMethod(name)
 	}
 
-	if err := a.Accounts.Disconnect(r.Context(), c.actor(), acct, issuer, method); err != nil {
+	err := a.Accounts.Disconnect(r.Context(), c.actor(), acct, issuer, method, may)
+	if err != nil {
 		return err
 	}
 

@@ -31,17 +31,16 @@ func (db *Store) AddIdentity(
 	ev jeton.Event,
 ) error {
 	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
-		a, err := scanAccount(tx.QueryRow(ctx, selectUsers+"WHERE id = $1"+tx.Lock("FOR UPDATE"), user))
+		a, err := heldIdentities(ctx, tx, user)
 		if err != nil {
-			return nil, missing(err)
+			return nil, err
 		}
 
 		if err := holdSession(ctx, tx, user, login); err != nil {
 			return nil, err
 		}
 
-		var others int
-		err = tx.QueryRow(ctx, "SELECT count(*) FROM identities WHERE account = $1", user).Scan(&others)
+		others, err := countIdentities(ctx, tx, user)
 		if err != nil {
 			return nil, err
 		}
@@ -55,6 +54,18 @@ func (db *Store) AddIdentity(
 
 		return nil, appendEvents(ctx, tx, ev)
 	})
+}
+
+// heldIdentities returns a user, whose identities change in no other step until this one ends, or jeton.ErrNotFound.
+func heldIdentities(ctx context.Context, tx Conn, user int64) (account.Account, error) {
+	a, err := scanAccount(tx.QueryRow(ctx, selectUsers+"WHERE id = $1"+tx.Lock("FOR UPDATE"), user))
+	return a, missing(err)
+}
+
+// countIdentities returns how many identities a user has.
+func countIdentities(ctx context.Context, tx Conn, user int64) (n int, err error) {
+	err = tx.QueryRow(ctx, "SELECT count(*) FROM identities WHERE account = $1", user).Scan(&n)
+	return n, err
 }
 
 // holdSession returns jeton.ErrBadCredential if a session of a user has ended; 0 is none. A step that ends it waits.
@@ -130,13 +141,19 @@ func (db *Store) ListIdentities(ctx context.Context, user int64) ([]account.Iden
 }
 
 // RemoveIdentity implements account.IdentityStore.
-func (db *Store) RemoveIdentity(ctx context.Context, user int64, issuer, method string, ev jeton.Event) error {
+func (db *Store) RemoveIdentity(
+	ctx context.Context,
+	user int64,
+	issuer string,
+	method string,
+	may func(account.Account, int) error,
+	ev jeton.Event,
+) error {
 	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		// Held to the end of the step, so that a sign-in that is under way waits, and then has no identity.
-		var one int
-		err := tx.QueryRow(ctx, "SELECT 1 FROM users WHERE id = $1"+tx.Lock("FOR UPDATE"), user).Scan(&one)
+		a, err := heldIdentities(ctx, tx, user)
 		if err != nil {
-			return nil, missing(err)
+			return nil, err
 		}
 
 		n, err := tx.Exec(ctx, "DELETE FROM identities WHERE account = $1 AND issuer = $2", user, issuer)
@@ -145,6 +162,14 @@ func (db *Store) RemoveIdentity(ctx context.Context, user int64, issuer, method 
 		}
 		if n == 0 {
 			return nil, jeton.ErrNotFound
+		}
+
+		left, err := countIdentities(ctx, tx, user)
+		if err != nil {
+			return nil, err
+		}
+		if err := may(a, left); err != nil {
+			return nil, err
 		}
 
 		ended, err := endSessions(ctx, tx, "account = $1 AND methods = $2 AND methods <> ''", user, method)
