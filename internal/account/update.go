@@ -2,7 +2,9 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jeton-auth/jeton"
@@ -64,6 +66,48 @@ func (a *Accounts) Update(ctx context.Context, actor string, acct Account, u Upd
 
 	// Read again: another change of the profile may have come in between.
 	return a.FindID(ctx, acct.UUID)
+}
+
+// maxGroupChanges is how often ChangeGroups tries: each attempt that fails is another change that succeeded.
+const maxGroupChanges = 8
+
+// ChangeGroups gives an account the groups that next returns for its current ones, and returns it as it is afterwards.
+// It keeps a change that is made at the same time: next is called again for the groups that it left. It has the errors
+// of Update.
+func (a *Accounts) ChangeGroups(
+	ctx context.Context,
+	actor string,
+	acct Account,
+	next func(current []string) []string,
+) (Account, error) {
+	for range maxGroupChanges {
+		groups, err := Groups(next(acct.Groups))
+		if err != nil || slices.Equal(groups, acct.Groups) {
+			return acct, err
+		}
+
+		after, err := a.Update(ctx, actor, acct, Update{Groups: &groups, Check: acct.sameGroups})
+		if !errors.Is(err, jeton.ErrChanged) {
+			return after, err
+		}
+
+		acct, err = a.FindID(ctx, acct.UUID)
+		if err != nil {
+			return Account{}, err
+		}
+	}
+
+	return Account{}, fmt.Errorf("change the groups of user %s: %w", acct.Name, jeton.ErrChanged)
+}
+
+// sameGroups returns jeton.ErrChanged for an account whose groups are not those of a, and for another account of the
+// name.
+func (a Account) sameGroups(now Account) error {
+	if now.ID != a.ID || !slices.Equal(now.Groups, a.Groups) {
+		return jeton.ErrChanged
+	}
+
+	return nil
 }
 
 // passwordChanged says in the audit log what a new password ends.

@@ -11,6 +11,49 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 )
 
+// TestAChangeOfGroupsKeepsOthersThatAreMadeAtOnce has another change between the look at the groups and the change.
+func TestAChangeOfGroupsKeepsOthersThatAreMadeAtOnce(t *testing.T) {
+	b := newFixture(t, false)
+	add := func(id, group string) {
+		t.Helper()
+		must(t, b.db.AddUser(t.Context(), account.Account{
+			UUID:    id,
+			Name:    "diane",
+			Folded:  "diane",
+			Groups:  []string{group},
+			Version: 1,
+		}, jeton.Event{}))
+	}
+	add("first", "old")
+
+	diane, err := b.Find(t.Context(), "diane")
+	must(t, err)
+	changes := 0
+	after, err := b.ChangeGroups(t.Context(), "provider:company", diane, func(current []string) []string {
+		changes++
+		if changes == 1 {
+			_, err := b.Update(t.Context(), "operator", diane, account.Update{Groups: &[]string{"new"}})
+			must(t, err)
+		}
+		return append([]string{"staff"}, current...)
+	})
+
+	must(t, err)
+	if got := strings.Join(after.Groups, ","); got != "new,staff" || changes != 2 {
+		t.Errorf("groups = %s after %d attempts, want new,staff after 2", got, changes)
+	}
+
+	// The name may be that of another user by then, who keeps the groups.
+	_, err = b.ChangeGroups(t.Context(), "provider:company", after, func([]string) []string {
+		must(t, b.db.RemoveUser(t.Context(), "diane", false, jeton.Event{}))
+		add("second", "staff")
+		return []string{"boss"}
+	})
+	if got := b.find(t, "diane"); !errors.Is(err, jeton.ErrNotFound) || strings.Join(got.Groups, ",") != "staff" {
+		t.Errorf("another user of the name: %v and groups %v, want not found and [staff]", err, got.Groups)
+	}
+}
+
 func TestUpdate(t *testing.T) {
 	b := newFixture(t, true)
 	made, err := b.Add(t.Context(), "operator", account.NewUser{

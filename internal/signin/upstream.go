@@ -278,13 +278,10 @@ func (l *Logins) syncGroups(
 		}
 	}
 
-	kept := slices.DeleteFunc(slices.Clone(acct.Groups), func(g string) bool { return slices.Contains(mapped, g) })
-	groups, err := account.Groups(append(kept, has...))
-	if err != nil || slices.Equal(groups, acct.Groups) {
-		return acct, err
-	}
-
-	return l.accounts.Update(ctx, upstreamActor(rules), acct, account.Update{Groups: &groups})
+	return l.accounts.ChangeGroups(ctx, upstreamActor(rules), acct, func(current []string) []string {
+		others := slices.DeleteFunc(slices.Clone(current), func(g string) bool { return slices.Contains(mapped, g) })
+		return append(others, has...)
+	})
 }
 
 // upstreamActor is who changes users as a provider says.
