@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -212,6 +213,44 @@ func TestLoad(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUsersThatRulesNameAreReserved reads a configuration that has every key, and each list of users with a name of its
+// own.
+func TestUsersThatRulesNameAreReserved(t *testing.T) {
+	c := load(t, filepath.Join(folder, "full.yaml"))
+	want := nameUsers(reflect.ValueOf(c).Elem(), nil)
+	slices.Sort(want)
+
+	got := c.ReservedUsers()
+	if !slices.Equal(got, want) || len(want) < 4 {
+		t.Errorf("ReservedUsers = %v, want the names of all lists of users: %v", got, want)
+	}
+}
+
+// nameUsers gives each list of names of users below v a new name, which it adds to given.
+func nameUsers(v reflect.Value, given []string) []string {
+	switch {
+	case v.Kind() == reflect.Pointer && !v.IsNil():
+		return nameUsers(v.Elem(), given)
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
+		for i := range v.Len() {
+			given = nameUsers(v.Index(i), given)
+		}
+	case v.Kind() == reflect.Struct && strings.Contains(v.Type().PkgPath(), "jeton"):
+		for i := range v.NumField() {
+			key := v.Type().Field(i).Tag.Get("yaml")
+			if key == "users" && v.Field(i).Type() == reflect.TypeFor[[]string]() {
+				name := fmt.Sprintf("User%d", len(given))
+				v.Field(i).Set(reflect.ValueOf([]string{name}))
+				given = append(given, strings.ToLower(name))
+			} else if key != "" {
+				given = nameUsers(v.Field(i), given)
+			}
+		}
+	}
+
+	return given
 }
 
 func load(t *testing.T, path string) *config.Config {

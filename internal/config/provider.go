@@ -1,7 +1,10 @@
 package config
 
 import (
+	"slices"
+
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/naming"
 )
 
 // Provider is another provider at which users sign in: one of OpenID Connect, or GitHub.
@@ -13,7 +16,7 @@ type Provider struct {
 	ClientSecretFile string         `yaml:"client_secret_file" absent:"no secret, PKCE alone" doc:"File with the secret of this server at the provider, mode 0600 or 0640. Relative to this file."`
 	Scopes           []string       `yaml:"scopes" absent:"openid, profile and email; at GitHub read:user and user:email" doc:"Scopes that are asked for."`
 	Label            string         `yaml:"label" absent:"the name" doc:"What the button on the sign-in page names."`
-	Users            string         `yaml:"users" default:"existing" enum:"existing,invited,create" doc:"Who may sign in. existing: users who have connected their account on the page of their account. invited: also those who connect it after they followed a one-time link. create: also everybody else whom the provider proves and allow permits; a user is made at the first sign-in."`
+	Users            string         `yaml:"users" default:"existing" enum:"existing,invited,create" doc:"Who may sign in. existing: users who have connected their account on the page of their account. invited: also those who connect it after they followed a one-time link. create: also everybody else whom the provider proves and allow permits; a user is made at the first sign-in, unless a rule of this file names a user with this name."`
 	LinkDomains      []string       `yaml:"link_by_email_domains" absent:"none" doc:"Domains whose verified addresses connect an account of the provider to the user with this address, if an operator has set it: a user of this file, or one without a password who has never connected another provider."`
 	Allow            *ProviderAllow `yaml:"allow" absent:"every user of the provider" doc:"Users of the provider who may sign in. With several lists, a user has to be in each."`
 	GroupsClaim      string         `yaml:"groups_claim" absent:"none" doc:"Claim with the groups of the user at the provider, in the ID token or the answer of the userinfo endpoint."`
@@ -36,6 +39,44 @@ const (
 
 // ClientSecret returns the secret of this server at the provider, or the zero value.
 func (p *Provider) ClientSecret() jeton.Secret { return p.secret }
+
+// ReservedUsers returns the users whom rules of the configuration name, folded as naming.User does, sorted and each
+// once. A user of a provider must not become one of them by the choice of a name.
+func (c *Config) ReservedUsers() []string {
+	var names []string
+	for i := range c.Services {
+		s := &c.Services[i]
+		if s.Login.Allow != nil {
+			names = append(names, s.Login.Allow.Users...)
+		}
+		for _, u := range s.UserScopes {
+			if u.Allow != nil {
+				names = append(names, u.Allow.Users...)
+			}
+		}
+		for _, r := range s.Routes {
+			if r.Allow != nil {
+				names = append(names, r.Allow.Users...)
+			}
+		}
+	}
+	for _, declared := range c.Clients {
+		if declared.OpenID != nil && declared.OpenID.Allow != nil {
+			names = append(names, declared.OpenID.Allow.Users...)
+		}
+	}
+
+	var list []string
+	for _, name := range names {
+		_, folded, err := naming.User(name)
+		if err == nil {
+			list = append(list, folded)
+		}
+	}
+	slices.Sort(list)
+
+	return slices.Compact(list)
+}
 
 // ProviderAllow says which users of a provider may sign in.
 type ProviderAllow struct {

@@ -345,7 +345,7 @@ func upstreamFailure(err error, label string) (title, what Text) {
 	switch signin.ReasonOf(err) {
 	case signin.NotConnected:
 		return text("upstream.unknown", label), text("upstream.unknown.do", label)
-	case signin.NoNewUser:
+	case signin.NoNewUser, signin.ReservedName:
 		return text("upstream.taken"), text("upstream.taken.do", label)
 	case signin.NotAllowed:
 		return text("upstream.denied"), text("upstream.denied.do", label)

@@ -67,18 +67,19 @@ func (s *Server) upstreams(conf *config.Config) ([]pages.Upstream, error) {
 			Provider: provider,
 			Label:    p.Label,
 			Invited:  p.Users != config.ProviderExisting,
-			Rules:    upstreamRules(p),
+			Rules:    upstreamRules(p, conf.ReservedUsers()),
 		})
 	}
 
 	return list, nil
 }
 
-// upstreamRules returns which users of a provider may sign in.
-func upstreamRules(p *config.Provider) signin.UpstreamRules {
+// upstreamRules returns which users of a provider may sign in, and which names none of them gets.
+func upstreamRules(p *config.Provider, reserved []string) signin.UpstreamRules {
 	r := signin.UpstreamRules{
 		Name:        p.Name,
 		Creates:     p.Users == config.ProviderCreate,
+		Reserved:    reserved,
 		LinkDomains: p.LinkDomains,
 		Mapped:      map[string][]string{},
 	}

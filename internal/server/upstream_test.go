@@ -63,6 +63,9 @@ clients:
   - name: wiki
     secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0
     openid: {redirect_uris: ["https://wiki.example/done"], id_token_algorithm: ES256}
+  - name: notes
+    secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0
+    openid: {redirect_uris: ["https://notes.example/done"], allow: {users: [Boss]}}
 services: []
 `
 
@@ -307,6 +310,13 @@ func TestAUserOfAProviderIsMadeAtTheFirstSignIn(t *testing.T) {
 	f.below.AddUser("eric", right)
 	a = f.visitor(t, "eric").with("/sign-in/with/company")
 	wantShown(t, "a name that is taken", a, 403, "There is an account with")
+
+	// Nor is one that a rule of the configuration names: the user could have chosen it for that.
+	a = f.visitor(t, "boss").with("/sign-in/with/company")
+	wantShown(t, "a name that is reserved", a, 403, "There is an account with")
+	if e := f.lastEvent("login"); !strings.Contains(e, "the configuration names this user") {
+		t.Errorf("event = %s, want the reason", e)
+	}
 }
 
 // TestASignInAtAProviderLeadsBackToARelyingParty has both: this server is a relying party, and has one.

@@ -33,6 +33,7 @@ const (
 	NotConnected  Reason = "the account of the provider is not connected to a user"
 	OtherUser     Reason = "the account of the provider is connected to another user, or the session has ended"
 	NoNewUser     Reason = "no user can be made: the name or the e-mail address is taken, or not valid"
+	ReservedName  Reason = "no user can be made: the configuration names this user; add the user first"
 	AlreadyHasOne Reason = "the user or the account of the provider is connected already"
 )
 

@@ -23,8 +23,10 @@ type UpstreamRules struct {
 	Name    string   // of the provider
 	Domains []string // of verified e-mail addresses, in lower case; none: any user
 	Groups  []string // of the provider, one of which the user is in; none: any user
-	// Creates adds a user for an identity that is not connected.
-	Creates bool
+	// Creates adds a user for an identity that is not connected. The user has none of the Reserved names, which the
+	// configuration gives something to: a user of the provider could choose one. They are folded as naming.User does.
+	Creates  bool
+	Reserved []string
 	// LinkDomains are the domains whose verified addresses connect an identity to the user with that address.
 	LinkDomains []string
 	// Mapped has the groups of ours for groups of the provider. A user is in them as the provider says.
@@ -199,6 +201,11 @@ func (l *Logins) unconnected(
 	// A real name that is not valid keeps no user out.
 	if naming.RealName(n.First) != nil || naming.RealName(n.Last) != nil {
 		n.First, n.Last = "", ""
+	}
+
+	_, folded, err := naming.User(n.Name)
+	if err == nil && slices.Contains(rules.Reserved, folded) {
+		return account.Account{}, trail.deny("new user", clip(n.Name), ReservedName)
 	}
 
 	acct, err := l.accounts.AddWithIdentity(ctx, upstreamActor(rules), n, l.identity(i))
