@@ -43,6 +43,7 @@
 //	internal/secretfile  files that only the server's user may read
 //	internal/jose      JWT, JWS, JWK
 //	internal/cache     bounded cache that never revives what was invalidated
+//	internal/systemd   states for the service manager, and its sockets
 //	internal/acme      certificates that a certificate authority issues and renews
 //	internal/balance   chooses among the servers of an upstream, and checks their health
 //	internal/sweep     deletes expired rows in small batches

@@ -27,6 +27,7 @@ var layers = map[string]int{
 	"internal/secret":     1,
 	"internal/secretfile": 1,
 	"internal/sweep":      1,
+	"internal/systemd":    1,
 	"internal/balance":    1,
 	"internal/palette":    1,
 	"examples":            1,

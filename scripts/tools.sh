@@ -38,6 +38,7 @@ need htpasswd apache2-utils
 lean chromium
 lean firefox-esr
 lean prometheus
+command -v systemd-analyze >/dev/null 2>&1 || lean="$lean systemd" # no service manager is started
 python requests python3-requests
 python passlib python3-passlib
 python werkzeug python3-werkzeug

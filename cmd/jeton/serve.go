@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/password"
 	"github.com/jeton-auth/jeton/internal/server"
+	"github.com/jeton-auth/jeton/internal/systemd"
 
 	"github.com/spf13/cobra"
 )
@@ -74,21 +75,33 @@ func serve(ctx context.Context, p *place, out io.Writer) error {
 		log.Warn("unknown environment variable", "name", name)
 	}
 
+	sockets, err := systemd.Inherited()
+	if err != nil {
+		return err
+	}
+
 	c := server.Config{
 		File:          conf,
+		Sockets:       sockets,
 		Load:          p.load,
 		DataDir:       dir,
 		Log:           log,
 		LogLost:       lines.lost.Load,
 		Version:       version(),
 		HasherCommand: hasher(),
-		Started:       func(s server.Started) { greet(out, s) },
 	}
 
-	s, err := server.New(c)
-	if err != nil {
+	var s *server.Server
+	c.Started = func(started server.Started) {
+		greet(out, started)
+		systemd.Ready(log)
+		go watch(ctx, s, log)
+	}
+
+	if s, err = server.New(c); err != nil {
 		return err
 	}
+	context.AfterFunc(ctx, func() { systemd.Stopping(log) })
 
 	// Before the server runs: a SIGHUP that is not handled ends the process.
 	reloadOnHangup(ctx, s, log)
@@ -99,6 +112,13 @@ func serve(ctx context.Context, p *place, out io.Writer) error {
 	}
 
 	return err
+}
+
+// watch keeps the watchdog of systemd quiet until ctx ends.
+func watch(ctx context.Context, s *server.Server, log *slog.Logger) {
+	if err := systemd.Watch(ctx, log, s.Alive); err != nil {
+		log.Warn("the watchdog will restart this server", "error", err.Error())
+	}
 }
 
 // hasher is the command of the process that hashes passwords: this program, and on Linux this
@@ -155,9 +175,11 @@ func reloadOnHangup(ctx context.Context, s *server.Server, log *slog.Logger) {
 			case <-ctx.Done():
 				return
 			case <-hangup:
+				systemd.Reloading(log)
 				if err := s.Reload(ctx); err != nil {
 					log.Error("invalid configuration; the running one stays", "error", err.Error())
 				}
+				systemd.Ready(log)
 			}
 		}
 	}()

@@ -187,10 +187,20 @@ func (s *Server) bind(conf *config.Config, wanted map[string]*planned) ([]*liste
 // listen opens an address of the configuration.
 func (s *Server) listen(address string) (net.Listener, error) {
 	path, ok := config.Socket(address)
+	network, name := "tcp", address
+	if ok {
+		network, name = "unix", path
+	}
+
+	passed, err := s.c.Sockets.Listen(network, name)
+	if passed != nil || err != nil {
+		return passed, err
+	}
 	if ok {
 		return s.listenSocket(path)
 	}
-	return net.Listen("tcp", address)
+
+	return net.Listen(network, name)
 }
 
 // listenFault returns the error of an address that cannot be listened on. If another process uses

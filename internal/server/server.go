@@ -29,6 +29,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"os"
@@ -40,6 +41,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/acme"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/password"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/systemd"
 )
 
 // Config is what New needs.
@@ -60,6 +63,8 @@ type Config struct {
 	// key sets it: it is there for tests on busy machines.
 	CommitPatience time.Duration
 	Version        string
+	// Sockets are listening sockets that this process was started with; nil: none.
+	Sockets *systemd.Sockets
 	// Started is called once, when every listener answers.
 	Started func(Started)
 	upgrade bool // bring the schema of an older database up to date
@@ -214,12 +219,28 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 
+	// Not at a reload: a socket of an address that is no longer wanted does no harm until the restart.
+	if err := s.c.Sockets.Unused(); err != nil {
+		return err
+	}
+
 	s.core.dir.note()
 	// Before the announcement: a client that reads it may reload.
 	s.up.Store(true)
 	s.announce(ctx)
 
 	return nil
+}
+
+// Alive returns when the server has looked up a session, as decisions do. There is none: an unknown secret and a
+// database that is away both end it. A watchdog calls it to notice a server that hangs.
+func (s *Server) Alive(ctx context.Context) {
+	s.current() // takes the lock of reloads
+
+	unknown, err := secret.NewSession(rand.Reader)
+	if err == nil {
+		_, _ = s.core.sessions.Find(ctx, unknown.Reveal(), "", s.c.Now())
+	}
 }
 
 // drain stops in the order that loses no request: readiness fails, listeners close, requests in

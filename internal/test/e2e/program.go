@@ -144,7 +144,8 @@ type Command struct {
 	Args  []string // with the program first
 	Env   []string // beside PATH and a HOME of its own
 	Dir   string
-	Stdin io.Reader // that ends, or a file
+	Stdin io.Reader  // that ends, or a file
+	Files []*os.File // open in the program from descriptor 3 on
 }
 
 // Process is a running program. It ends with its test at the latest.
@@ -160,7 +161,7 @@ func Run(tb testing.TB, c Command) *Process {
 	p := &Process{Out: &Output{}, Err: &Output{}, ended: make(chan struct{})}
 	p.cmd = exec.Command(c.Args[0], c.Args[1:]...)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + tb.TempDir(), "LC_ALL=C.UTF-8"}, c.Env...)
-	p.cmd.Dir, p.cmd.Stdin = c.Dir, c.Stdin
+	p.cmd.Dir, p.cmd.Stdin, p.cmd.ExtraFiles = c.Dir, c.Stdin, c.Files
 
 	p.cmd.Stdout, p.cmd.Stderr = p.Out, p.Err
 	p.cmd.WaitDelay = 5 * time.Second // for who inherited the output and lives on

@@ -21,8 +21,9 @@ type Options struct {
 	// IssuerPort is the port of an authorization server of its own. The issuer's URL
 	// contains it, so it cannot be 0: "" is a free one.
 	IssuerPort string
-	Env        []string // beside what Run gives
-	Under      []string // a program that runs the server, and its flags
+	Env        []string   // beside what Run gives
+	Under      []string   // a program that runs the server, and its flags
+	Files      []*os.File // open in the server from descriptor 3 on
 }
 
 // Server is a server that runs as a process of its own.
@@ -59,7 +60,13 @@ func Launch(tb testing.TB, o Options) *Server {
 	}
 
 	args := append(slices.Clone(o.Under), o.program(tb), "serve")
-	return &Server{Process: Run(tb, Command{Args: append(args, o.place()...), Env: o.env()}), Options: o}
+	c := Command{
+		Args:  append(args, o.place()...),
+		Env:   o.env(),
+		Files: o.Files,
+	}
+
+	return &Server{Process: Run(tb, c), Options: o}
 }
 
 // FreePort returns a free port.
