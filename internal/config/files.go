@@ -22,7 +22,7 @@ func (c checker) files() {
 		c.conf.DataDir = relativeTo(folder, c.conf.DataDir)
 	}
 	if c.conf.KeysSecretFile != "" {
-		c.conf.KeysSecretFile = relativeTo(folder, c.conf.KeysSecretFile)
+		c.conf.KeysSecretFile = secretfile.Path(relativeTo(folder, c.conf.KeysSecretFile))
 	}
 
 	if c.conf.Database != nil {
@@ -83,7 +83,7 @@ func (c checker) secretFile(file *string, folder string, least int, want string)
 		return jeton.Secret{}
 	}
 
-	*file = relativeTo(folder, *file)
+	*file = secretfile.Path(relativeTo(folder, *file))
 	text, err := readSecret(*file)
 	switch {
 	case err != nil:
@@ -140,7 +140,7 @@ func (c checker) databasePassword(d *Database, folder string) {
 		return
 	}
 
-	*file = relativeTo(folder, *file)
+	*file = secretfile.Path(relativeTo(folder, *file))
 	text, err := readSecret(*file)
 	switch {
 	case err != nil:

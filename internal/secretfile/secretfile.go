@@ -78,6 +78,25 @@ func adopt(f *os.File, dir string) error {
 	return f.Chown(uid, gid)
 }
 
+// Path returns where to read the secret of a file: the credential of the same name that systemd has passed to this
+// process (LoadCredential=), or the file itself.
+func Path(path string) string {
+	dir := os.Getenv(credentials)
+	if dir == "" {
+		return path
+	}
+
+	passed := filepath.Join(dir, filepath.Base(path))
+	if _, err := os.Stat(passed); err != nil {
+		return path
+	}
+
+	return passed
+}
+
+// credentials is the variable that names the directory of credentials of systemd.
+const credentials = "CREDENTIALS_DIRECTORY"
+
 // Check returns an error if users can read the file who must not, with the command that mends it.
 func Check(path string, info fs.FileInfo) error {
 	perm := info.Mode().Perm()
@@ -88,6 +107,12 @@ func Check(path string, info fs.FileInfo) error {
 
 	if perm&0o037 != 0 {
 		return fmt.Errorf("%s can be read by other users (mode %04o): run chmod 600 %s", path, perm, path)
+	}
+
+	// The permissions of a group are those of systemd's access list, in which only the user of the service is.
+	dir := os.Getenv(credentials)
+	if dir != "" && filepath.Dir(path) == filepath.Clean(dir) {
+		return nil
 	}
 
 	_, gid, known := Owner(info)
