@@ -25,6 +25,7 @@
 //	internal/token     tokens: opaque, signed, personal
 //	internal/openid    claims of users and ID tokens (OpenID Connect)
 //	internal/upstream  sign-ins at other providers (OpenID Connect, GitHub)
+//	internal/factor    second factors of users: authenticator apps, recovery codes, passkeys
 //	internal/ticket    one-time secrets for one purpose and a short time
 //	internal/keys      signing keys of this server
 //	internal/account   users

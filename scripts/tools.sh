@@ -21,6 +21,7 @@ python() { # python MODULE PACKAGE
 need curl curl
 need strace strace
 need openssl openssl
+need oathtool oathtool
 need node nodejs
 need npm npm
 need git git

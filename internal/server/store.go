@@ -13,6 +13,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/session"
@@ -35,6 +36,7 @@ type store interface {
 	sweep.Store
 	keys.Store
 	ticket.Store
+	factor.Store
 	openid.LogoutStore
 	move.Source // for backups
 	// Restored returns when the store was last restored, or the zero time.

@@ -6,12 +6,12 @@ import (
 )
 
 // Level is the version of the list of tables. This program cannot keep the rows of a greater one.
-const Level = 10
+const Level = 11
 
 // firstSchema has the number of the schema with which each level began, from level 1 on, by Head.Engine.
 var firstSchema = map[string][Level]int{
-	"sqlite":   {5, 6, 7, 8, 10, 11, 12, 13, 14, 15},
-	"postgres": {1, 2, 3, 4, 6, 7, 8, 9, 10, 11},
+	"sqlite":   {5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16},
+	"postgres": {1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12},
 }
 
 // LevelOf returns the level of a schema of an engine, and 0 for one that is older than backups.
@@ -105,6 +105,9 @@ func tables() []table {
 			"signed_in methods:text turn turned"),
 		withKey("identities", 2, "issuer:text subject:text account label:text created"),
 		withKey("connections", 2, "account client scopes:text agreed created used"),
+		withKey("factors", 1, "id:text account kind:text name:text created confirmed used handle:blob? "+
+			"secret:blob counter flags transports:text model:text"),
+		withKey("factor_attempts", 1, "account failed ready"),
 		withKey("relying_sessions", 2, "login client session:text subject:text due tries"),
 		withKey("uses", 2, "login budget used"),
 		withKey("assertions", 2, "issuer:text jti:blob expires"),
@@ -130,6 +133,8 @@ var later = map[string]int{
 	"identities":       8,
 	"relying_sessions": 9,
 	"connections":      10,
+	"factors":          11,
+	"factor_attempts":  11,
 }
 
 // tablesOf returns what a schema of a level has of it.

@@ -19,9 +19,12 @@ const (
 	grantColumns      = "code, number, client, login, session, offline, signed_in, methods, turn, turned"
 	identityColumns   = "issuer, subject, account, label, created"
 	connectionColumns = "account, client, scopes, agreed, created, used"
-	relyingColumns    = "login, client, session, subject, due, tries"
-	endedColumns      = "hash, accessor, name, owner, at, actor, action"
-	auditColumns      = "at, request, actor, action, target, service, outcome, reason, source, checks"
+	factorColumns     = "id, account, kind, name, created, confirmed, used, handle, secret, counter, " +
+		"flags, transports, model"
+	attemptColumns = "account, failed, ready"
+	relyingColumns = "login, client, session, subject, due, tries"
+	endedColumns   = "hash, accessor, name, owner, at, actor, action"
+	auditColumns   = "at, request, actor, action, target, service, outcome, reason, source, checks"
 )
 
 // insertInto returns "INSERT INTO table (a, b) VALUES ($1, $2)".

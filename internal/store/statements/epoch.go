@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/policy"
 )
 
@@ -50,6 +51,13 @@ func Renew(ctx context.Context, tx Conn, r Renewal) (Renewed, error) {
 		return out, fmt.Errorf("end tickets: %w", err)
 	}
 
+	// The same for a code of an authenticator app: one that an attacker saw in the lost time would be good for a minute
+	// and a half.
+	const past = "UPDATE factors SET counter = $1 WHERE kind = 'totp' AND counter < $1"
+	if _, err := tx.Exec(ctx, past, factor.StepAt(r.Now)+1); err != nil {
+		return out, fmt.Errorf("end codes of authenticator apps: %w", err)
+	}
+
 	if !r.Trust {
 		if err := distrust(ctx, tx, r.Now, &out); err != nil {
 			return out, fmt.Errorf("end credentials: %w", err)
@@ -75,6 +83,8 @@ func distrust(ctx context.Context, tx Conn, now time.Time, out *Renewed) error {
 		{"UPDATE relying_sessions SET due = 0 WHERE due < 0", nil, new(int64)}, // they learn of the end
 		// What a user has agreed to may have ended in the lost time: users are asked again.
 		{"DELETE FROM connections", nil, new(int64)},
+		// A recovery code may have been used. Other factors stay, as passwords do: users would have none.
+		{"DELETE FROM factors WHERE kind = 'recovery'", nil, new(int64)},
 		// As internal/keys revokes a key: it does not sign from now on, and is deleted when
 		// nothing that it signed can be valid.
 		{

@@ -1,9 +1,9 @@
 // Package storetest is the contract of a store, as tests.
 //
 // Every store runs all of it; no part is optional. It checks what the comments of the Store
-// interfaces promise: those of account, audit, client, count, keys, session, ticket, token and
-// openid. It uses a store only through these interfaces. The tests of each store check how it behaves when its
-// disk or its database fails.
+// interfaces promise: those of account, audit, client, count, factor, keys, session, ticket,
+// token and openid. It uses a store only through these interfaces. The tests of each store check how it
+// behaves when its disk or its database fails.
 package storetest
 
 import (
@@ -19,6 +19,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/openid"
@@ -43,6 +44,7 @@ type Store interface {
 	sweep.Store
 	keys.Store
 	ticket.Store
+	factor.Store
 	openid.LogoutStore
 	Close() error
 }
@@ -62,6 +64,7 @@ func Run(t *testing.T, open Open) {
 		{"tickets", Tickets},
 		{"grants", Grants},
 		{"identities", Identities},
+		{"factors", Factors},
 		{"logouts", Logouts},
 		{"connections", Connections},
 		{"uses", Uses},
@@ -359,6 +362,29 @@ func Closed(t *testing.T, open Open) {
 		{"EndTickets", func(ctx context.Context) error { return s.EndTickets(ctx, ticket.Code, 0) }},
 		{"RevokeTicket", func(ctx context.Context) error { return s.RevokeTicket(ctx, ticket.Code, r.Hash) }},
 		{"SweepTickets", func(ctx context.Context) error { _, err := s.SweepTickets(ctx, noon, 9); return err }},
+		{"AddFactor", func(ctx context.Context) error {
+			return s.AddFactor(ctx, newFactor(u, factor.TOTP, "f_1"), nil)
+		}},
+		{"ReplaceFactors", func(ctx context.Context) error {
+			return s.ReplaceFactors(ctx, u.ID, factor.Recovery, nil, nil)
+		}},
+		{"ConfirmFactor", func(ctx context.Context) error { return s.ConfirmFactor(ctx, factor.Use{}, noon, nil) }},
+		{"ListFactors", func(ctx context.Context) error { _, err := s.ListFactors(ctx, u.ID); return err }},
+		{"FindFactor", func(ctx context.Context) error {
+			_, err := s.FindFactor(ctx, factor.Passkey, []byte("x"))
+			return err
+		}},
+		{"UseFactor", func(ctx context.Context) error { return s.UseFactor(ctx, factor.Use{}, nil) }},
+		{"RenameFactor", func(ctx context.Context) error { return s.RenameFactor(ctx, u.ID, "f_1", "", nil) }},
+		{"RemoveFactors", func(ctx context.Context) error {
+			_, err := s.RemoveFactors(ctx, u.ID, factor.Which{All: true}, nil)
+			return err
+		}},
+		{"TakeAttempt", func(ctx context.Context) error {
+			return s.TakeAttempt(ctx, u.ID, func(a factor.Attempts) (factor.Attempts, error) { return a, nil })
+		}},
+		{"ForgetAttempts", func(ctx context.Context) error { return s.ForgetAttempts(ctx, u.ID) }},
+		{"SweepFactors", func(ctx context.Context) error { _, err := s.SweepFactors(ctx, noon, 9); return err }},
 		{"TouchSessions", func(ctx context.Context) error {
 			return s.TouchSessions(ctx, map[int64]time.Time{r.Login: noon})
 		}},
