@@ -49,7 +49,7 @@ var layers = map[string]int{
 	"internal/keys":       3,
 	"internal/session":    4,
 	"internal/ticket":     4,
-	"internal/factor": 4,
+	"internal/factor":     4,
 	"internal/openid":     4,
 	"internal/upstream":   4,
 	"internal/token":      4,
