@@ -19,3 +19,6 @@ packages="./... ./bench/... ./internal/test/acme/... ./internal/test/envoy/..."
 go vet $packages
 go run $staticcheck $packages
 go run $errcheck -exclude scripts/errcheck.txt $packages
+
+# The program without the server: commands of operators have '//go:build !walletonly'.
+go build -tags walletonly -o "$temp/wallet" ./cmd/jeton

@@ -162,16 +162,17 @@ func isAny(err error, targets ...error) bool {
 	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
+// groupWallet is the group of the caller's commands in the help.
+const groupWallet = "wallet"
+
 // newRoot returns the program with all its commands. Each run needs a new one: flags keep the
 // values of the last run.
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "jeton",
-		Short: "Prove who is calling, decide whether they may, and count how often",
-		Long: `Jeton proves who is calling a service, decides whether they may, and counts how often.
-One program is the server, the gateway in front of services, and the caller's wallet.`,
-		Example: `  jeton demo
-  jeton serve --config jeton.yaml`,
+		Use:           "jeton",
+		Short:         "Prove who is calling, decide whether they may, and count how often",
+		Long:          rootText,
+		Example:       rootExample,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version(),
@@ -181,47 +182,26 @@ One program is the server, the gateway in front of services, and the caller's wa
 		return usage{fmt.Errorf("%w; see '%s --help'", err, c.CommandPath())}
 	})
 
-	root.AddGroup(
-		&cobra.Group{ID: "server", Title: "Server:"},
-		&cobra.Group{ID: "operate", Title: "Operators:"},
-		&cobra.Group{ID: "wallet", Title: "Wallet:"},
-	)
-
-	// The order in which a map is walked does not show: cobra sorts commands by name within
-	// a group.
-	for group, commands := range map[string][]*cobra.Command{
-		"server": {serveCommand(), demoCommand(), configCommand(), routesCommand(), hashPasswordCommand()},
-		"operate": {
-			userCommand(),
-			clientCommand(),
-			sessionCommand(),
-			keysCommand(),
-			tokenCommand(),
-			auditCommand(),
-			explainCommand(),
-			checkRequest(),
-			doctorCommand(),
-			statusCommand(),
-			backupCommand(),
-			restoreCommand(),
-			dbCommand(),
-			migrateCommand(),
-		},
-		"wallet": walletCommands(),
-	} {
-		for _, c := range commands {
-			c.GroupID = group
-			root.AddCommand(c)
-		}
+	addServer(root)
+	root.AddGroup(&cobra.Group{ID: groupWallet, Title: "Wallet:"})
+	for _, c := range walletCommands() {
+		c.GroupID = groupWallet
+		root.AddCommand(c)
 	}
-
-	root.AddCommand(manCommand(), hasherCommand())
+	root.AddCommand(manCommand())
 
 	return root
 }
 
+// release is the version of a release, such as v0.1.0. The linker sets it.
+var release string
+
 // version returns the version of the build.
 func version() string {
+	if release != "" {
+		return release
+	}
+
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "devel"

@@ -1,0 +1,16 @@
+//go:build walletonly
+
+package main
+
+import "github.com/spf13/cobra"
+
+// The text of 'jeton --help'.
+const (
+	rootText = `Jeton proves who is calling a service, decides whether they may, and counts how often.
+This program is the caller's wallet. The one with the server has all commands.`
+	rootExample = `  jeton login https://app.example.org
+  jeton call GET https://app.example.org/reports`
+)
+
+// addServer adds nothing: this build is for machines that only call services.
+func addServer(*cobra.Command) {}
