@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/jeton-auth/jeton"
 )
 
 // byDevice returns a login with a code, which is put into shown.
@@ -22,7 +24,25 @@ func (p *openID) byDevice(shown *DeviceCode) Login {
 
 // TestAUserSignsInWithACode asks until the user has answered.
 func TestAUserSignsInWithACode(t *testing.T) {
-	p := newOpenID(t)
+	for _, tc := range []struct {
+		name    string
+		outcome error // that a server of ours names beside the code
+	}{
+		{"at another provider", nil},
+		{"at a server of ours", jeton.ErrTooEarly},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			p := newOpenID(t)
+			p.outcome = tc.outcome
+			signInWithCode(t, p)
+		})
+	}
+}
+
+// signInWithCode signs in with a code whose user answers between two requests.
+func signInWithCode(t *testing.T, p *openID) {
+	t.Helper()
 	var shown DeviceCode
 	in := p.byDevice(&shown)
 

@@ -3,6 +3,7 @@ package wallet
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -262,8 +263,11 @@ func issuerRefusal(resp *http.Response, text []byte, now time.Time) error {
 	var answer struct {
 		Code string `json:"error"`
 	}
-	if resp.Header.Get(jeton.HeaderError) == "" && json.Unmarshal(text, &answer) == nil {
-		if err := oauthError(answer.Code); err != nil {
+	if json.Unmarshal(text, &answer) == nil {
+		err := oauthError(answer.Code)
+		// The header of our servers is more exact, but for a device that has to ask again.
+		again := errors.Is(err, errPending) || errors.Is(err, errSlowDown)
+		if err != nil && (again || resp.Header.Get(jeton.HeaderError) == "") {
 			return jeton.WithDetail(err, "the authorization server returned "+answer.Code)
 		}
 	}

@@ -24,6 +24,7 @@ type openID struct {
 	asked url.Values // the last authorization request
 
 	mu        sync.Mutex
+	outcome   error  // of refusals, as a server of ours names it
 	turn      int    // number of tokens
 	accepts   string // the access token that the API accepts
 	refreshes int    // that were asked for
@@ -124,6 +125,9 @@ func (p *openID) tokens(w http.ResponseWriter, r *http.Request) {
 		refused = new("invalid_grant")
 	}
 	if refused != nil {
+		if p.outcome != nil {
+			w.Header().Set(jeton.HeaderError, jeton.Code(p.outcome))
+		}
 		w.WriteHeader(http.StatusBadRequest)
 		writeJSON(w, map[string]string{"error": *refused})
 		return
