@@ -23,6 +23,8 @@ type RelyingParty struct {
 	AskConsent bool `json:"ask_consent,omitempty"`
 	// DeviceGrant lets it sign users in at a device without a browser (RFC 8628).
 	DeviceGrant bool `json:"device_grant,omitempty"`
+	// RequirePAR refuses authorization requests that the client has not pushed (RFC 9126).
+	RequirePAR bool `json:"require_pushed_authorization_requests,omitempty"`
 	// PKCEOptional accepts authorization requests without PKCE (RFC 7636). A public client has no choice.
 	PKCEOptional bool   `json:"pkce_optional,omitempty"`
 	Algorithm    string `json:"id_token_signed_response_alg,omitempty"` // RS256, ES256 or EdDSA; "": RS256

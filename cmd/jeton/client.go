@@ -134,6 +134,10 @@ func (f *clientFlags) flags(c *cobra.Command) {
 		&o.DeviceGrant, "device-grant", false,
 		"let it sign users in at a device without a browser (RFC 8628)",
 	)
+	c.Flags().BoolVar(
+		&o.RequirePAR, "require-par", false,
+		"refuse authorization requests that it has not pushed before (RFC 9126)",
+	)
 	c.Flags().BoolVar(&o.Public, "public", false, "the client has no secret; PKCE protects its sign-ins")
 }
 

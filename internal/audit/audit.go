@@ -79,6 +79,7 @@ const (
 	DeviceBegin     = "device.begin"
 	DeviceAllow     = "device.allow"
 	DeviceDeny      = "device.deny"
+	RequestPush     = "request.push"
 	LogoutSend      = "logout.send"
 	Request         = "request"
 	SessionEnd      = "session.end"

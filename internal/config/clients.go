@@ -28,6 +28,7 @@ type OpenID struct {
 	Public          bool        `yaml:"public" doc:"The client keeps no secret, as a program on the user's machine or a page without a server."`
 	AskConsent      bool        `yaml:"ask_consent" doc:"The client is of another organisation: each user is asked once whether it may learn what it asks for."`
 	DeviceGrant     bool        `yaml:"device_grant" doc:"The client may sign users in at a device without a browser (RFC 8628): the user types a code into the page /device."`
+	RequirePAR      bool        `yaml:"require_par" doc:"Refuse authorization requests that the client has not pushed to /oauth2/par before (RFC 9126)."`
 	RequirePKCE     bool        `yaml:"require_pkce" default:"true" doc:"Refuse authorization requests without PKCE (S256). A public client needs it always."`
 	IDTokenAlg      string      `yaml:"id_token_algorithm" default:"RS256" enum:"RS256,ES256,EdDSA" doc:"Signing algorithm of ID tokens."`
 	IDTokenClaims   bool        `yaml:"id_token_claims" doc:"Put the claims of the granted scopes into the ID token, and not only into the answer of the userinfo endpoint."`

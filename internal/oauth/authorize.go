@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
@@ -55,6 +57,7 @@ type authorization struct {
 	party    party
 	redirect string
 	resource *signin.Target // service that the tokens are for; nil: the issuer, or see fault
+	unpushed bool           // it had to be pushed, and was not
 }
 
 // authorize answers GET /oauth2/authorize (RFC 6749, section 4.1.1): it redirects back with a code if the browser has a
@@ -71,7 +74,7 @@ func (s *Server) authorize(w *web.Reply, r *http.Request) error {
 		return jeton.WithDetail(jeton.ErrForbidden, "only a browser that loads this page signs in")
 	}
 
-	a, err := s.readAuthorization(r)
+	a, err := s.readAuthorization(r, w.Start)
 	if err != nil {
 		return err
 	}
@@ -161,16 +164,35 @@ func readQuery(r *http.Request) (url.Values, error) {
 	return query, nil
 }
 
-// readAuthorization returns an authorization request, or jeton.ErrInvalid if its client or redirect_uri is invalid.
-func (s *Server) readAuthorization(r *http.Request) (authorization, error) {
+// readAuthorization returns an authorization request, or jeton.ErrInvalid if its client, its redirect_uri, or its
+// reference to a pushed request is invalid.
+func (s *Server) readAuthorization(r *http.Request, now time.Time) (authorization, error) {
 	query, err := readQuery(r)
 	if err != nil {
 		return authorization{}, err
 	}
 
+	refers := strings.HasPrefix(query.Get("request_uri"), pushedPrefix)
+	query, err = s.pushed(r.Context(), query)
+	if err != nil {
+		return authorization{}, err
+	}
+
+	a, err := s.checkAuthorization(r.Context(), query)
+	if err == nil && !refers && s.mustPush(a.party) {
+		// Once it was: a page that it has led to brings its parameters back, sealed.
+		a.unpushed = !query.Has(openid.PushedParam) || s.askedAt(a, s.browserOf(r.Header), now).IsZero()
+	}
+
+	return a, err
+}
+
+// checkAuthorization returns the authorization request of parameters, or jeton.ErrInvalid if its client or redirect_uri
+// is invalid.
+func (s *Server) checkAuthorization(ctx context.Context, query url.Values) (authorization, error) {
 	a := authorization{query: query, redirect: query.Get("redirect_uri")}
 
-	found, ok, err := s.party(r.Context(), query.Get("client_id"))
+	found, ok, err := s.party(ctx, query.Get("client_id"))
 	switch {
 	case err != nil:
 		return a, err
@@ -209,6 +231,8 @@ func (a authorization) fault() string {
 		return codeRequest
 	case q.Has("request_uri"):
 		return codeRequestURI
+	case a.unpushed:
+		return codeInvalid
 	case q.Get("response_type") != "code":
 		return codeResponseType
 	case !pkce && !a.withoutPKCE(),

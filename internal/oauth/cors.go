@@ -16,7 +16,7 @@ var anyOrigin = []string{"*"}
 // preflightRoutes returns the routes that answer a browser before a script of a public client sends a request.
 func (s *Server) preflightRoutes() []web.Route {
 	var routes []web.Route
-	for _, path := range []string{pathToken, pathDevice, pathRevoke, pathUserinfo} {
+	for _, path := range []string{pathToken, pathDevice, pathPush, pathRevoke, pathUserinfo} {
 		routes = append(routes, web.Route{
 			Pattern: "OPTIONS " + path,
 			Access:  policy.Open,

@@ -37,7 +37,8 @@ type metadata struct {
 // openIDMetadata are the members for relying parties (OpenID Connect Discovery 1.0, section 3).
 type openIDMetadata struct {
 	Authorization string `json:"authorization_endpoint"`
-	Device        string `json:"device_authorization_endpoint"` // RFC 8628, section 4
+	Device        string `json:"device_authorization_endpoint"`         // RFC 8628, section 4
+	Push          string `json:"pushed_authorization_request_endpoint"` // RFC 9126, section 5
 	Userinfo      string `json:"userinfo_endpoint"`
 	EndSession    string `json:"end_session_endpoint"` // RP-Initiated Logout 1.0, section 2.1
 	// Back-Channel Logout 1.0, section 2.1: each logout token has a sid.
@@ -56,6 +57,7 @@ type openIDMetadata struct {
 	ClaimsParameter bool `json:"claims_parameter_supported"`
 	Request         bool `json:"request_parameter_supported"`
 	RequestURI      bool `json:"request_uri_parameter_supported"`
+	RequirePAR      bool `json:"require_pushed_authorization_requests"`
 }
 
 // describeOpenID adds the members for relying parties.
@@ -74,6 +76,7 @@ func (s *Server) describeOpenID(m *metadata) {
 	m.openIDMetadata = &openIDMetadata{
 		Authorization:      s.conf.URL + pathAuthorize,
 		Device:             s.conf.URL + pathDevice,
+		Push:               s.conf.URL + pathPush,
 		Userinfo:           s.conf.URL + pathUserinfo,
 		EndSession:         s.conf.URL + pathLogout,
 		Backchannel:        true,
@@ -86,6 +89,7 @@ func (s *Server) describeOpenID(m *metadata) {
 		ChallengeMethods:   []string{"S256"},
 		Prompts:            []string{"none", "login", "select_account", "consent"},
 		IssParameter:       true,
+		RequirePAR:         s.conf.RequirePAR,
 	}
 }
 

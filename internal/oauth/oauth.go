@@ -215,6 +215,12 @@ func (s *Server) signInRoutes() []web.Route {
 		Handle:  s.deviceAuthorization,
 		Refuse:  s.refuse,
 	})
+	routes = append(routes, web.Route{
+		Pattern: "POST " + pathPush,
+		Access:  policy.Open,
+		Handle:  s.push,
+		Refuse:  s.refusePush,
+	})
 	routes = append(routes, s.preflightRoutes()...)
 
 	return append(routes, web.Route{Pattern: "GET " + pathOpenID, Access: policy.Open, Handle: s.discover})

@@ -33,7 +33,18 @@ func Scopes() []string {
 func SealedParams() []string {
 	return []string{
 		"client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge", "resource", "prompt", "max_age",
+		"id_token_hint", PushedParam,
 	}
+}
+
+// PushedParam says of a request that comes back from a page that its client had pushed it (RFC 9126). It counts only
+// if it is sealed.
+const PushedParam = "pushed"
+
+// RequestParams returns the parameters of an authorization request that are read: here, or by the pages that it leads
+// to (RFC 6749, section 4.1.1; RFC 7636, section 4.3; OpenID Connect Core 1.0, section 3.1.2.1).
+func RequestParams() []string {
+	return append(SealedParams(), "response_type", "response_mode", "code_challenge_method", "ui_locales", "login_hint")
 }
 
 // Known returns those of the scopes that exist, sorted and each once. Others are ignored (OpenID Connect Core 1.0,

@@ -58,7 +58,7 @@ var auditActions = []string{
 	audit.Login, audit.Logout, audit.LogoutAll, audit.LoginAllowed, audit.SessionEnd, audit.Request,
 	audit.UserAdd, audit.UserChange, audit.UserPassword, audit.UserRemove, audit.UserEndTokens, audit.UserExport,
 	audit.IdentityAdd, audit.IdentityRemove, audit.ConsentGive, audit.ConsentEnd, audit.LogoutSend,
-	audit.DeviceBegin, audit.DeviceAllow, audit.DeviceDeny,
+	audit.DeviceBegin, audit.DeviceAllow, audit.DeviceDeny, audit.RequestPush,
 	audit.ClientAdd, audit.ClientChange, audit.ClientSecret, audit.ClientEndTokens, audit.ClientRemove,
 	audit.ClientKeyAdd, audit.ClientKeyRetire,
 	audit.TokenIssue, audit.TokenCreate, audit.TokenRotate, audit.TokenInspect, audit.TokenRevoke,

@@ -59,6 +59,7 @@ type partyView struct {
 	Logouts   []string
 	Proof     Text
 	PKCE      Text
+	Pushed    bool // each authorization request has to be pushed
 	Algorithm string
 	Allow     []Text
 }
@@ -76,6 +77,7 @@ func (p *Pages) newPartyView(c jeton.Client) *partyView {
 		Logouts:   o.PostLogoutRedirectURIs,
 		Proof:     text("admin.party.confidential"),
 		PKCE:      text("admin.party.pkce"),
+		Pushed:    o.RequirePAR,
 		Algorithm: string(client.IDTokenAlg(o)),
 		Allow:     []Text{text("admin.rule.any-user")},
 	}

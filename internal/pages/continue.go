@@ -18,13 +18,9 @@ const (
 // authorizePath is where a sign-in for a service began, and goes on.
 const authorizePath = "/oauth2/authorize"
 
-// authorizeParams are the parameters of an authorization request that are handed on (RFC 6749, section 4.1.1; RFC 7636,
-// section 4.3; OpenID Connect Core 1.0, section 3.1.2.1), with the time of that request, and what it is sealed with.
-var authorizeParams = append(
-	openid.SealedParams(),
-	"response_type", "response_mode", "code_challenge_method", "ui_locales", "login_hint", "id_token_hint", "asked",
-	"consent",
-)
+// authorizeParams are the parameters of an authorization request that are handed on, with the time of that request and
+// the answer to the page that asks for consent.
+var authorizeParams = append(openid.RequestParams(), "asked", "consent")
 
 // carried returns the parameters that say where a sign-in leads.
 func carried(query url.Values) url.Values {

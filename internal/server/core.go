@@ -210,7 +210,7 @@ func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) er
 		return err
 	}
 
-	devices, err := signin.NewDeviceLimits()
+	requests, err := signin.NewRequestLimits()
 	if err != nil {
 		return err
 	}
@@ -229,7 +229,7 @@ func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) er
 		Tokens:   k.tokens,
 		Tickets:  k.tickets,
 		Limiter:  guard,
-		Devices:  devices,
+		Requests: requests,
 		Feed:     k.db,
 		Audit:    k.audit,
 		Now:      c.Now,

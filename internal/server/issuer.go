@@ -146,6 +146,7 @@ func relyingParty(o *config.OpenID) *jeton.RelyingParty {
 		Public:                 o.Public,
 		AskConsent:             o.AskConsent,
 		DeviceGrant:            o.DeviceGrant,
+		RequirePAR:             o.RequirePAR,
 		PKCEOptional:           !o.RequirePKCE,
 		Algorithm:              o.IDTokenAlg,
 		IDTokenClaims:          o.IDTokenClaims,

@@ -17,8 +17,14 @@ import (
 
 // relying has relying parties of each kind. Their ID tokens have ES256: a key for RS256 takes a second.
 const relying = `
-issuer: {url: "https://localhost:${ISSUER_PORT}", listen: "localhost:${ISSUER_PORT}"}
+issuer:
+  url: "https://localhost:${ISSUER_PORT}"
+  listen: "localhost:${ISSUER_PORT}"
+  require_par: ${REQUIRE_PAR:-false}
 clients:
+  - name: bank
+    secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0
+    openid: {redirect_uris: ["https://bank.example/done"], require_par: true, id_token_algorithm: ES256}
   - name: wiki
     secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0 # s3cret
     openid:

@@ -47,21 +47,29 @@ var (
 // ErrDeviceClient is a client that may not use the device grant.
 var ErrDeviceClient = jeton.WithDetail(jeton.ErrInvalid, "the client may not use the device grant; set device_grant")
 
-// DeviceLimits limits what costs memory or a row before a user is known.
-type DeviceLimits struct {
-	begin *limit.Limiter // device codes for a network
-	poll  *limit.Limiter // questions of a device
+// RequestLimits limits what costs memory or a row before a user is known.
+type RequestLimits struct {
+	device *limit.Limiter // device codes for a network
+	poll   *limit.Limiter // questions of a device
+	push   *limit.Limiter // requests that public clients push from a network
 }
 
-// NewDeviceLimits returns limits without any use.
-func NewDeviceLimits() (DeviceLimits, error) {
+// NewRequestLimits returns limits without any use.
+func NewRequestLimits() (RequestLimits, error) {
 	// Of no account and no source by itself: one device must not stop another.
 	none := limit.Rate{Burst: 1 << 20, Every: time.Microsecond}
 	some := limit.Rate{Burst: 20, Every: 10 * time.Second}
+	// The users of a company are behind one address, and sign in within minutes.
+	many := limit.Rate{Burst: 300, Every: time.Second}
 
-	begin, err := limit.New(limit.Config{Pair: some, Account: none, Source: some})
+	device, err := limit.New(limit.Config{Pair: some, Account: none, Source: some})
 	if err != nil {
-		return DeviceLimits{}, err
+		return RequestLimits{}, err
+	}
+
+	push, err := limit.New(limit.Config{Pair: many, Account: none, Source: many})
+	if err != nil {
+		return RequestLimits{}, err
 	}
 
 	poll, err := limit.New(limit.Config{
@@ -71,7 +79,7 @@ func NewDeviceLimits() (DeviceLimits, error) {
 		MaxKeys: maxPolled,
 	})
 
-	return DeviceLimits{begin, poll}, err
+	return RequestLimits{device, poll, push}, err
 }
 
 // DeviceRequest is the request of a client for a device code (RFC 8628, section 3.1).
@@ -136,7 +144,7 @@ func (l *Logins) beginDevice(ctx context.Context, req DeviceRequest, trail *audi
 	}
 
 	// It is not given back: each device code costs two rows.
-	_, err = l.devices.begin.Begin(l.now(), c.Name, req.Source, false)
+	_, err = l.requests.device.Begin(l.now(), c.Name, req.Source, false)
 	if trail.check("throttle", "", err) != nil {
 		return DeviceBegun{}, err
 	}
@@ -314,7 +322,7 @@ func (l *Logins) unanswered(ctx context.Context, c client.Client, req RelyingReq
 	}
 
 	hash := secret.HashOf(req.Device)
-	_, err = l.devices.poll.Begin(l.now(), hex.EncodeToString(hash[:]), netip.Addr{}, false)
+	_, err = l.requests.poll.Begin(l.now(), hex.EncodeToString(hash[:]), netip.Addr{}, false)
 	if err != nil {
 		return ErrDeviceSlow
 	}

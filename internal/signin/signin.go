@@ -20,6 +20,7 @@
 //	connect.go         the account of a user at another provider
 //	device.go          a sign-in at a device without a browser (RFC 8628)
 //	device_answer.go   the answer of its user
+//	push.go            a pushed authorization request (RFC 9126)
 //	open.go            the last step of each: the session
 //	basic.go           a password in every request (RFC 7617)
 //	passwordcache.go   passwords that were right a moment ago, by HMAC
@@ -51,7 +52,7 @@ type Logins struct {
 	tokens    *token.Tokens
 	tickets   *ticket.Tickets
 	limiter   *limit.Limiter
-	devices   DeviceLimits
+	requests  RequestLimits
 	passwords *passwordCache
 	feed      change.Feed
 	audit     *audit.Log
@@ -67,7 +68,7 @@ type Config struct {
 	Tokens   *token.Tokens
 	Tickets  *ticket.Tickets
 	Limiter  *limit.Limiter
-	Devices  DeviceLimits
+	Requests RequestLimits
 	Feed     change.Feed // of the store behind Accounts
 	Audit    *audit.Log
 	Now      func() time.Time
@@ -85,7 +86,7 @@ func New(c Config) *Logins {
 		tokens:    c.Tokens,
 		tickets:   c.Tickets,
 		limiter:   c.Limiter,
-		devices:   c.Devices,
+		requests:  c.Requests,
 		passwords: newPasswordCache(),
 		feed:      c.Feed,
 		audit:     c.Audit,

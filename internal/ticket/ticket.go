@@ -48,6 +48,7 @@ const (
 	SignIn Purpose = "sign-in" // link that signs a user in
 	Device Purpose = "device"  // device code that no user has answered (RFC 8628)
 	User   Purpose = "user"    // user code of a device
+	Push   Purpose = "push"    // authorization request that waits for its browser (RFC 9126)
 	Form   Purpose = "form"    // what was typed into a form that waits for a proof of the user
 )
 
