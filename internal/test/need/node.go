@@ -2,9 +2,7 @@ package need
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/gofrs/flock"
 )
 
 // NodeModules returns a folder with the packages of npm that package-lock.json in the folder lock pins,
@@ -69,11 +69,24 @@ var nodeCommand = sync.OnceValues(func() ([]string, error) {
 	return slices.Clip(node), nil
 })
 
-// installModules installs the packages elsewhere and then moves the folder to its place.
+// installModules installs the packages elsewhere and then moves the folder to its place. Of several test binaries, one
+// installs them and the others wait.
 func installModules(lock, place string) error {
 	err := os.MkdirAll(filepath.Dir(place), 0o700)
 	if err != nil {
 		return err
+	}
+
+	one := flock.New(place + ".lock")
+	err = one.Lock()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = one.Close() }()
+
+	_, err = os.Stat(place)
+	if err == nil {
+		return nil
 	}
 
 	dir, err := os.MkdirTemp(filepath.Dir(place), "new-")
@@ -100,14 +113,5 @@ func installModules(lock, place string) error {
 		return fmt.Errorf("npm ci: %w\n%s", err, out)
 	}
 
-	// Another test binary may have been faster.
-	err = os.Rename(dir, place)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		_, there := os.Stat(place)
-		if there != nil {
-			return err
-		}
-	}
-
-	return nil
+	return os.Rename(dir, place)
 }
