@@ -13,8 +13,8 @@ trap 'rm -rf "$temp"' EXIT
 
 # A workspace of all modules: what they share is compiled and judged once.
 export GOWORK="$temp/go.work"
-go work init . ./bench ./internal/test/acme ./internal/test/envoy
-packages="./... ./bench/... ./internal/test/acme/... ./internal/test/envoy/..."
+go work init . ./bench ./internal/test/acme ./internal/test/envoy ./internal/test/parties
+packages="./... ./bench/... ./internal/test/acme/... ./internal/test/envoy/... ./internal/test/parties/..."
 
 go vet $packages
 go run $staticcheck $packages

@@ -12,7 +12,7 @@ if [ -n "$unformatted" ]; then
 	exit 1
 fi
 
-for module in . bench internal/test/envoy internal/test/acme; do
+for module in . bench internal/test/acme internal/test/envoy internal/test/parties; do
 	go -C "$module" mod tidy -diff
 done
 

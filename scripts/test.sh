@@ -27,10 +27,12 @@ for package in $long $(sh scripts/race.sh list | sed 's/^\.\///'); do
 done
 go test -vet=off -timeout=20m $(printf './%s ' $long) $packages
 
-# Modules of their own: they need gRPC and a certificate authority, which the product does not.
+# Modules of their own: they need gRPC, a certificate authority and clients of OpenID Connect, which the product does
+# not.
 # scripts/static.sh has vetted them, too.
 go -C internal/test/envoy test -vet=off -timeout=20m ./...
 go -C internal/test/acme test -vet=off -timeout=20m ./...
+go -C internal/test/parties test -vet=off -timeout=20m ./...
 
 if [ -s "$JETON_LEFT_OUT" ]; then
 	echo

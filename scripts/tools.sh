@@ -45,6 +45,7 @@ python passlib python3-passlib
 python werkzeug python3-werkzeug
 python django python3-django
 python jwt python3-jwt
+python authlib python3-authlib
 python cryptography python3-cryptography
 
 as_root=""
