@@ -139,6 +139,8 @@ func actionText(action string) Text {
 		return text("event.user-password")
 	case audit.UserEndTokens:
 		return text("event.user-end-tokens")
+	case audit.UserLink:
+		return text("event.user-link")
 	case audit.IdentityAdd:
 		return text("event.user-connect")
 	case audit.IdentityRemove:
@@ -161,6 +163,12 @@ func actionText(action string) Text {
 		return text("event.token-revoke")
 	case audit.Request:
 		return text("event.request")
+	}
+
+	// What admins do, or a later version of the server.
+	known := auditActionText(action)
+	if known.Key != "" {
+		return known
 	}
 
 	return text("event.other", Code(action))

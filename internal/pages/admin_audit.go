@@ -55,8 +55,10 @@ type auditRow struct {
 
 // auditActions are the actions that the log can be filtered by.
 var auditActions = []string{
-	audit.Login, audit.Logout, audit.LogoutAll, audit.LoginAllowed, audit.SessionEnd, audit.Request,
+	audit.Login, audit.Logout, audit.LogoutAll, audit.LoginAllowed, audit.SessionEnd, audit.SessionProve,
+	audit.Request,
 	audit.UserAdd, audit.UserChange, audit.UserPassword, audit.UserRemove, audit.UserEndTokens, audit.UserExport,
+	audit.UserLink,
 	audit.IdentityAdd, audit.IdentityRemove, audit.ConsentGive, audit.ConsentEnd, audit.LogoutSend,
 	audit.DeviceBegin, audit.DeviceAllow, audit.DeviceDeny, audit.RequestPush,
 	audit.ClientAdd, audit.ClientChange, audit.ClientSecret, audit.ClientEndTokens, audit.ClientRemove,
@@ -70,7 +72,7 @@ var auditActions = []string{
 var auditOutcomes = []error{
 	jeton.ErrNoCredential, jeton.ErrBadCredential, jeton.ErrAmbiguous, jeton.ErrExpired, jeton.ErrTooEarly,
 	jeton.ErrSpent, jeton.ErrForbidden, jeton.ErrScope, jeton.ErrProof, jeton.ErrRelogin, jeton.ErrSessionsFull,
-	jeton.ErrTooMany, jeton.ErrBusy, jeton.ErrUnavailable,
+	jeton.ErrTooMany, jeton.ErrBusy, jeton.ErrUnavailable, jeton.ErrInvalid, jeton.ErrNotFound, jeton.ErrConflict,
 }
 
 // auditActionText returns an action in words, or nothing for one that has none.

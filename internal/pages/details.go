@@ -33,6 +33,12 @@ var reasonTexts = map[signin.Reason]Text{
 	signin.OtherRedirect:       text("reason.other-redirect"),
 	signin.WrongVerifier:       text("reason.wrong-verifier"),
 	signin.SignInEnded:         text("reason.sign-in-ended"),
+	signin.NotAllowed:          text("reason.not-allowed"),
+	signin.NotConnected:        text("reason.not-connected"),
+	signin.OtherUser:           text("reason.other-user"),
+	signin.NoNewUser:           text("reason.no-new-user"),
+	signin.ReservedName:        text("reason.reserved-name"),
+	signin.AlreadyHasOne:       text("reason.has-one"),
 	signin.UnknownClient:       text("reason.unknown-client"),
 	signin.WrongSecret:         text("reason.wrong-secret"),
 	signin.Replayed:            text("reason.replayed"),
@@ -89,8 +95,19 @@ func detailText(detail string) Text {
 		return t
 	}
 
+	m := isSum.FindStringSubmatch(detail)
+	if m != nil {
+		n, err := strconv.ParseInt(m[2], 10, 64)
+		if err == nil {
+			return text("log.last-of", orCode(m[1]), n)
+		}
+	}
+
 	return phraseText(detail)
 }
+
+// isSum matches the reason of an event that stands for several, as package audit phrases it.
+var isSum = regexp.MustCompile(`^(.+) \(the last of (\d+) refusals .* that have no other event\)$`)
 
 // reasonText returns the message of a reason of the audit log.
 func reasonText(detail string) Text {

@@ -1,6 +1,9 @@
 package pages
 
-import "regexp"
+import (
+	"regexp"
+	"slices"
+)
 
 // phrase is something that the audit log says in English, and its message. The groups of the pattern are the arguments,
 // in their order; the first letter of the name of a group says of what kind it is: t a time, d a duration, n a number,
@@ -144,10 +147,13 @@ var phrases = []phrase{
 	{`(?P<c>"[^"]*")`, text("phrase.as-is")},
 }
 
-// compilePhrases returns the patterns of the phrases, each for a whole text.
+// allPhrases are the phrases of checks, and those of events.
+var allPhrases = slices.Concat(phrases, logPhrases)
+
+// compilePhrases returns the patterns of all phrases, each for a whole text.
 func compilePhrases() []*regexp.Regexp {
-	list := make([]*regexp.Regexp, 0, len(phrases))
-	for _, p := range phrases {
+	list := make([]*regexp.Regexp, 0, len(allPhrases))
+	for _, p := range allPhrases {
 		list = append(list, regexp.MustCompile(`^(?:`+p.pattern+`)$`))
 	}
 

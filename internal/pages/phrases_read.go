@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
-	"github.com/jeton-auth/jeton/internal/policy"
 )
 
 // maxPhrases bounds what is read of a text, in bytes: no check says more.
@@ -44,7 +43,16 @@ func phraseText(value string) Text {
 		return whole
 	}
 
-	for _, cut := range slices.Backward(cuts(value)) {
+	// What follows a reason is what a caller has sent, which has no message.
+	places := cuts(value)
+	for _, cut := range places {
+		reason := reasonText(value[:cut.at])
+		if reason.Key != "" {
+			return text("phrase.reason", reason, orCode(value[cut.at+2:]))
+		}
+	}
+
+	for _, cut := range slices.Backward(places) {
 		first := wholeText(value[:cut.at])
 		if first.Key == "" {
 			continue
@@ -59,6 +67,16 @@ func phraseText(value string) Text {
 	}
 
 	return Text{}
+}
+
+// orCode returns the message of a text, or the text as it is.
+func orCode(value string) any {
+	words := phraseText(value)
+	if words.Key == "" {
+		return Code(value)
+	}
+
+	return words
 }
 
 // cut is a place at which a text may be divided.
@@ -99,7 +117,7 @@ func wholeText(value string) Text {
 			continue
 		}
 
-		t := phrases[i].text
+		t := allPhrases[i].text
 		for group, name := range pattern.SubexpNames() {
 			if name != "" {
 				t.Args = append(t.Args, phraseArgument(name[0], m[group]))
@@ -116,7 +134,7 @@ func wholeText(value string) Text {
 func phraseArgument(kind byte, value string) any {
 	switch kind {
 	case 't':
-		at, err := time.Parse(policy.TimeFormat, value)
+		at, err := time.Parse(time.RFC3339, value) // also with a fraction of a second
 		if err == nil {
 			return at
 		}

@@ -102,7 +102,7 @@ func newStep(t oneToken, c jeton.Check, reason Text) Step {
 	step := Step{
 		Label:  checkNames[c.Name],
 		Name:   c.Name,
-		Words:  phraseText(c.Value),
+		Words:  valueText(c),
 		Value:  c.Value,
 		Result: c.Result,
 	}
