@@ -68,6 +68,7 @@ var layers = map[string]int{
 
 	"internal/config/yamlread": 1,
 	"internal/test/browser":    11,
+	"internal/test/germanlog":  11,
 
 	// The counts of the shape tests need nothing of the product.
 	"internal/test/need":          1,

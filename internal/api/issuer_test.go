@@ -8,6 +8,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/test/germanlog"
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
@@ -262,6 +263,17 @@ func TestEveryRouteOfTheIssuerForEveryCaller(t *testing.T) {
 			}
 		})
 	}
+
+	t.Run("every event is read in German", func(t *testing.T) {
+		ahead.Store(0)
+		admin := b.signedIn("admin")
+		n := germanlog.Read(t, func(path string) jetontest.Answer {
+			return b.Send(b.client, "GET", b.Issuer()+path, "", "Cookie", admin.cookie)
+		})
+		if n < 100 {
+			t.Errorf("the audit log has %d pages, want one for each request that changed something", n)
+		}
+	})
 }
 
 // TestPagesOfAnAccount walks through what the pages of an account show and change.

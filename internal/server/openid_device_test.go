@@ -296,4 +296,6 @@ func TestADeviceGetsNoTokens(t *testing.T) {
 			t.Errorf("got %+v, want 429", last)
 		}
 	})
+
+	readLogInGerman(t, s)
 }

@@ -439,6 +439,8 @@ func TestACodeIsForItsClientAlone(t *testing.T) {
 	if got.Status != http.StatusOK || got.ID == "" {
 		t.Errorf("a public client: got %d %q, want tokens", got.Status, got.Error)
 	}
+
+	readLogInGerman(t, s)
 }
 
 func TestACodeThatIsUsedTwiceEndsWhatCameOfIt(t *testing.T) {

@@ -220,6 +220,8 @@ func TestAnAnswerOfAProviderIsForOneSignIn(t *testing.T) {
 	if prefetch.Status != http.StatusForbidden {
 		t.Errorf("a prefetch = %d, want 403", prefetch.Status)
 	}
+
+	readLogInGerman(t, f.below)
 }
 
 // TestAnAddressOpensNoAccountThatItsUserChose has users who wait, with the address of another user, for that one.
