@@ -74,6 +74,7 @@ var checkNames = map[string]Text{
 	"restored":          text("admin.check.restored"),
 	"sessions ended":    text("admin.check.sessions-ended"),
 	"connected":         text("admin.check.connected"),
+	"request":           text("admin.check.request"),
 	"requested":         text("admin.check.requested"),
 	"device code":       text("admin.check.device-code"),
 	"user code":         text("admin.check.user-code"),

@@ -79,6 +79,10 @@ var logPhrases = []phrase{
 	{`the client may not use the device grant; set device_grant`, text("log.no-device-grant")},
 	{`a token is for one service: request one (?P<c>resource|audience)`, text("log.one-service")},
 	{`name the service that the token is for: audience=NAME or resource=NAME`, text("log.which-service")},
+	{
+		`request_uri has expired, was used, or is of another client; begin the sign-in again at the application`,
+		text("log.request-uri"),
+	},
 	{`no device waits with this code`, text("log.no-device")},
 	{`the client has no redirect_uris: it signs no users in`, text("log.no-redirects")},
 	{`resource is not the one that was granted`, text("log.other-resource")},
