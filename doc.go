@@ -34,6 +34,7 @@
 //	internal/audit     audit log
 //	internal/outbound  requests to addresses that an operator has named
 //	internal/limit     throttling of failed logins, with the time to wait
+//	internal/http1     plain requests of proxies, read without net/http
 //	internal/web       HTTP: routes, cookies, challenges, forms; an error's status and the text a caller reads
 //	internal/config    configuration file: keys, defaults, checks
 //	internal/config/yamlread  YAML with positions, expansion and defaults

@@ -30,6 +30,7 @@ var layers = map[string]int{
 	"internal/systemd":    1,
 	"internal/balance":    1,
 	"internal/palette":    1,
+	"internal/http1":      1,
 	"examples":            1,
 	"internal/cache":      2, // by secret.Hash
 	"internal/doctor":     1,
