@@ -83,7 +83,11 @@ func Paths() []string {
 	return append(list, checkPath)
 }
 
-// ServeHTTP answers a proxy. It returns the request that was judged, and the name of its service or Name, for the log.
+// Answers reports whether a proxy asks for a decision at a path.
+func Answers(path string) bool { return contractAt(path).path != "" }
+
+// ServeHTTP answers a proxy. It sets on the reply where the request came from. For the log it returns the request that
+// was judged, and the name of its service or Name.
 func (f *Forward) ServeHTTP(w *web.Reply, r *http.Request) (judged *http.Request, service string) {
 	switch {
 	case isCheck(r):

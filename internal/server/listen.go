@@ -19,6 +19,7 @@ import (
 
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/forward"
+	"github.com/jeton-auth/jeton/internal/http1"
 	"github.com/jeton-auth/jeton/internal/oauth"
 )
 
@@ -44,6 +45,7 @@ type listener struct {
 	listen string
 	net    net.Listener
 	http   *http.Server
+	plain  *http1.Listener // answers plain requests for decisions; nil: net/http answers all
 	front  atomic.Pointer[front]
 	tls    atomic.Pointer[tls.Config]
 
@@ -91,6 +93,14 @@ func newListener(listen string, n net.Listener, p *planned, draining *atomic.Boo
 		l.http.Protocols = &http.Protocols{}
 		l.http.Protocols.SetHTTP1(true)
 		l.http.Protocols.SetUnencryptedHTTP2(true)
+		l.plain = http1.Listen(n, http1.Config{
+			Handler:  l.http.Handler,
+			Answers:  forward.Answers,
+			Draining: draining.Load,
+			Head:     headerPatience,
+			Idle:     idlePatience,
+			Log:      l.http.ErrorLog,
+		})
 	}
 
 	return l
@@ -259,6 +269,9 @@ func (s *Server) serve(l *listener) {
 			return l.tls.Load(), nil
 		}
 		n = tls.NewListener(n, conf)
+	}
+	if l.plain != nil {
+		n = l.plain
 	}
 
 	go func() {

@@ -281,7 +281,11 @@ func (s *Server) close(ctx context.Context, l *listener) {
 		_ = l.net.Close()
 		l.settle(ctx)
 
-		if err := l.http.Shutdown(ctx); err != nil {
+		err := l.http.Shutdown(ctx)
+		if l.plain != nil {
+			err = errors.Join(err, l.plain.Shutdown(ctx))
+		}
+		if err != nil {
 			s.c.Log.Warn("requests were aborted at the end of shutdown.timeout", "listen", l.listen, "error", err)
 			_ = l.http.Close()
 		}
