@@ -19,6 +19,15 @@ type verdict struct {
 	long   bool // the body was longer than maxBody
 }
 
+// newVerdict returns a verdict without a status, for a proxy that asks by a contract.
+func newVerdict(c contract, w *web.Reply) *verdict {
+	// gRPC has the answer in its message, and headers of its own.
+	if c.path == checkPath {
+		return &verdict{header: http.Header{}}
+	}
+	return &verdict{header: w.Header()}
+}
+
 // Header implements http.ResponseWriter.
 func (v *verdict) Header() http.Header { return v.header }
 
@@ -198,11 +207,7 @@ var noValue = []string{""}
 
 // send sends the answer as it is.
 func (v *verdict) send(w *web.Reply) {
-	h := w.Header()
-	for name, values := range v.header {
-		h[name] = values
-	}
-	delete(h, "Content-Length")
+	delete(v.header, "Content-Length")
 
 	w.WriteHeader(v.status)
 	_, _ = w.Write(v.body) // a proxy that has gone gets less
@@ -210,7 +215,7 @@ func (v *verdict) send(w *web.Reply) {
 
 // answerRefusal answers a proxy that did not ask as it must.
 func answerRefusal(c contract, w *web.Reply, r *http.Request, err error) {
-	v := &verdict{header: http.Header{}}
+	v := newVerdict(c, w)
 	inner := &web.Reply{}
 	inner.Reset(v, w.ID, w.Start, w.Source)
 	if web.Problem(err).Status == http.StatusUnauthorized {

@@ -75,6 +75,7 @@ func (f *Forward) ask(c contract, r *http.Request) (asked, error) {
 		return a, jeton.WithDetail(jeton.ErrInvalid, "the target of the request is not a path")
 	}
 
+	// One allocation: WithContext copies the request, and the compiler keeps the first one on the stack.
 	a.request = (&http.Request{
 		Method:     a.method,
 		URL:        u,
@@ -102,15 +103,31 @@ func (f *Forward) ask(c contract, r *http.Request) (asked, error) {
 	return a, pinned(c.query, r.URL.RawQuery, a.service.Name)
 }
 
-// repeat returns what is the same for a request and its repetitions by one proxy, or "" for a proxy that gives requests
-// no id.
-func (a *asked) repeat(r *http.Request) string {
+// repeat returns what is the same for a request and its repetitions by one proxy, or nil for a proxy that gives
+// requests no id.
+func (a *asked) repeat(r *http.Request) []string {
 	if a.id == "" {
-		return ""
+		return nil
 	}
 
-	// None of the first three has a space.
-	return strings.Join([]string{peer(r).String(), a.id, a.method, a.origin.String(), a.target}, " ")
+	proxy := r.RemoteAddr
+	port := strings.LastIndexByte(proxy, ':')
+	if port >= 0 {
+		proxy = proxy[:port] // each connection has another one
+	}
+
+	return []string{proxy, a.id, a.method, a.origin.Scheme, a.origin.Host, a.target}
+}
+
+// isPlainName reports whether a name has letters of ASCII, digits and dashes alone.
+func isPlainName(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-') {
+			return false
+		}
+	}
+	return true
 }
 
 // checkRequest makes the checks that a request passes before a service is chosen for it.
@@ -213,8 +230,7 @@ func exactly(h http.Header, names []string, optional ...string) error {
 		}
 
 		// Many servers read Remote_User as Remote-User (CGI).
-		other := strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789-") != ""
-		if other && web.IsRemovedHeader(name) {
+		if !isPlainName(name) && web.IsRemovedHeader(name) {
 			return jeton.WithDetail(jeton.ErrInvalid, "a header looks like one of a proxy, in another spelling")
 		}
 	}

@@ -103,17 +103,14 @@ func (f *Forward) ServeHTTP(w *web.Reply, r *http.Request) (judged *http.Request
 func (f *Forward) decide(c contract, w *web.Reply, r *http.Request) (judged *http.Request, service string) {
 	a, err := f.ask(c, r)
 	if err != nil {
+		w.Source = f.proxies.Source(r)
 		f.refuse(w, r, a, err)
 		answerRefusal(c, w, r, err)
 
 		return r, Name
 	}
 
-	// gRPC has the answer in its message, and headers of its own.
-	v := &verdict{header: w.Header()}
-	if c.path == checkPath {
-		v.header = http.Header{}
-	}
+	v := newVerdict(c, w)
 	inner := &web.Reply{}
 	inner.Reset(v, w.ID, w.Start, a.source)
 	inner.Origin = a.origin
@@ -136,6 +133,7 @@ func (f *Forward) serveOwn(w *web.Reply, r *http.Request) (judged *http.Request,
 	a := asked{target: r.URL.RequestURI()}
 	err := f.readOwn(r, &a)
 	if err != nil {
+		w.Source, w.Origin = f.proxies.Source(r), f.proxies.Origin(r)
 		f.refuse(w, r, a, err)
 		web.Fail(w, r, err)
 

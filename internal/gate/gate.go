@@ -324,7 +324,7 @@ func (g *Gate) spend(ctx context.Context, req *Request, d *Decision) (err error)
 		d.left = fresh.left(budgets)
 	case d.free || req.looking:
 		d.left, err = g.counts.Left(ctx, key, budgets)
-	case req.Repeat != "":
+	case len(req.Repeat) > 0:
 		d.left, err = g.repeats.spend(ctx, repeatKey(req, key.Holder()), g.now, func() (int64, error) {
 			return g.counts.Spend(ctx, key, budgets)
 		})

@@ -117,8 +117,10 @@ func (t *taken) valid(now time.Time) bool {
 // are counted.
 func repeatKey(req *Request, holder int64) secret.Hash {
 	b := make([]byte, 0, 256)
-	for _, text := range []string{req.Repeat, req.Service.Name, req.Route} {
-		b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
+	for _, list := range [][]string{req.Repeat, {req.Service.Name, req.Route}} {
+		for _, text := range list {
+			b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
+		}
 	}
 
 	return sha256.Sum256(binary.AppendVarint(b, holder))

@@ -27,8 +27,8 @@ type Request struct {
 	Now       time.Time // when it arrived; Admit sets it to when the credential was judged
 
 	// Repeat is the same for a request of another proxy and its repetitions, which take one use within ten seconds;
-	// "": it takes its own.
-	Repeat string
+	// nil: it takes its own.
+	Repeat []string
 
 	looking bool // no use is taken: see Try
 }

@@ -61,8 +61,19 @@ func isOurs(name string, ours []string) bool {
 
 // dropCookies removes our cookies from a request and leaves the others as they are.
 func dropCookies(h http.Header, ours []string) {
+	kept := otherCookies(h["Cookie"], ours)
+	if kept == "" {
+		delete(h, "Cookie")
+		return
+	}
+
+	h["Cookie"] = []string{kept}
+}
+
+// otherCookies returns the cookies in the lines of a header that are not ours, or "".
+func otherCookies(lines, ours []string) string {
 	var kept []string
-	for _, line := range h["Cookie"] {
+	for _, line := range lines {
 		for pair := range strings.SplitSeq(line, ";") {
 			pair = strings.Trim(pair, " \t")
 			name, _, _ := strings.Cut(pair, "=")
@@ -73,12 +84,7 @@ func dropCookies(h http.Header, ours []string) {
 		}
 	}
 
-	if len(kept) == 0 {
-		h.Del("Cookie")
-		return
-	}
-
-	h["Cookie"] = []string{strings.Join(kept, "; ")}
+	return strings.Join(kept, "; ")
 }
 
 // hasPrefixFold reports whether a name begins with a prefix, in any case.

@@ -17,18 +17,17 @@ func (g *Gateway) pass(w *web.Reply, r *http.Request) error {
 	}
 
 	h := w.Header()
-	identify(newHeaderSetter(h), who, contact)
+	set := newHeaderSetter(h)
+	identify(set, who, contact)
 
 	// The secret of a session would open every other route of the service, and those of other services.
-	in := http.Header{"Cookie": r.Header["Cookie"]}
-	dropCookies(in, g.ours)
-	h.Set(web.HeaderCookie, in.Get("Cookie"))
+	set.to(web.HeaderCookie, otherCookies(r.Header["Cookie"], g.ours))
 
 	assertion, err := g.assert(r.Context(), who, contact, r.Method, web.RawPath(r.URL))
 	if err != nil {
 		return err
 	}
-	h.Set(web.HeaderAssertion, assertion)
+	set.to(web.HeaderAssertion, assertion)
 
 	h["Cache-Control"] = noStore
 	w.Passes = true

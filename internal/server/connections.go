@@ -179,7 +179,12 @@ type pacedConn struct {
 
 	mu        sync.Mutex
 	allowance web.Allowance
+	deadline  time.Time // of writes
 }
+
+// rearm is how much later than at its time a write may fail: to move the deadline for each of many short responses
+// would cost a tenth of a request.
+const rearm = time.Second
 
 // Write implements net.Conn.
 func (c *pacedConn) Write(b []byte) (int, error) {
@@ -193,7 +198,12 @@ func (c *pacedConn) Write(b []byte) (int, error) {
 
 	// The deadline moves with every write, so a stream that is idle for long is not cut.
 	start := time.Now()
-	_ = c.Conn.SetWriteDeadline(start.Add(c.allowance.For(pace, len(b))))
+	until := start.Add(c.allowance.For(pace, len(b)))
+	if until.After(c.deadline) || c.deadline.Sub(until) > rearm {
+		c.deadline = until.Add(rearm)
+		_ = c.Conn.SetWriteDeadline(c.deadline)
+	}
+
 	n, err := c.Conn.Write(b)
 	c.allowance.Took(pace, time.Since(start), n)
 

@@ -94,17 +94,27 @@ func (f *front) add(host string, d *mux) {
 // ServeHTTP implements http.Handler.
 func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	w := &web.Reply{}
-	w.Reset(hw, f.requestID(r), f.now(), f.proxies.Source(r))
-	w.Origin = f.proxies.Origin(r)
+	trusted := len(f.proxies) > 0 && f.proxies.Trusts(peer(r))
+	w.Reset(hw, requestID(r, trusted), f.now(), netip.Addr{})
 	w.Header()[jeton.HeaderRequestID] = []string{w.ID}
-	w.Trusted = len(f.proxies) > 0 && f.proxies.Trusts(peer(r))
-	if w.Trusted {
+	w.Trusted = trusted
+	if trusted {
 		w.TraceID = web.KeepTrace(r.Header)
 	}
 	r = w.Arrive(r, f.pace)
 	defer w.Finish()
 	defer f.recover(w, r)
 
+	// It reads from other headers where the request arrived, and needs no HSTS.
+	if f.forward != nil {
+		judged, service := f.forward.ServeHTTP(w, r)
+		f.logRequest(w, judged, service)
+
+		return
+	}
+
+	w.Source = f.proxies.Source(r)
+	w.Origin = f.proxies.Origin(r)
 	if f.hsts != nil && f.overTLS(w, r) {
 		w.HSTS = f.hsts
 	}
@@ -112,25 +122,18 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 		f.untrusted.notice(r, f.proxies, f.log)
 	}
 
-	if f.forward != nil {
-		judged, service := f.forward.ServeHTTP(w, r)
-		f.logRequest(w, judged, &mux{name: service})
-
-		return
-	}
-
 	if f.redirect != nil {
 		if f.ordered == nil || !f.ordered.Answer(w, r) {
 			f.redirect.answer(w, r)
 		}
-		f.logRequest(w, r, nil)
+		f.logRequest(w, r, "")
 
 		return
 	}
 
 	d, err := f.mux(w, r)
 	// Deferred: also after a panic, and when a client has gone.
-	defer f.logRequest(w, r, d)
+	defer f.logRequest(w, r, nameOf(d))
 
 	if err != nil {
 		f.advise(w, r, err)
@@ -247,11 +250,11 @@ func (f *front) accept(name string) {
 }
 
 // requestID returns the id of a trusted proxy, else a new one.
-func (f *front) requestID(r *http.Request) string {
-	if len(f.proxies) > 0 {
+func requestID(r *http.Request, trusted bool) string {
+	// An id of any caller could point an operator to the log of another request.
+	if trusted {
 		id := r.Header.Get(jeton.HeaderRequestID)
-		// An id of any caller could point an operator to the log of another request.
-		if web.ValidID(id) && f.proxies.Trusts(peer(r)) {
+		if web.ValidID(id) {
 			return id
 		}
 	}

@@ -15,7 +15,7 @@ import (
 
 // logRequest writes the line of a request that has been answered, if log.requests asks for it. The
 // guide documents its fields: programs read them. The query is not in it, nor any header.
-func (f *front) logRequest(w *web.Reply, r *http.Request, d *mux) {
+func (f *front) logRequest(w *web.Reply, r *http.Request, service string) {
 	refused := w.Refused != ""
 	if f.requests != config.RequestsAll && (f.requests != config.RequestsRefused || !refused) {
 		return
@@ -26,9 +26,9 @@ func (f *front) logRequest(w *web.Reply, r *http.Request, d *mux) {
 		outcome = w.Refused
 	}
 
-	service, route := "", ""
-	if d != nil {
-		service, route = d.name, w.Route
+	route := ""
+	if service != "" {
+		route = w.Route
 	}
 
 	actor := ""
@@ -52,4 +52,12 @@ func (f *front) logRequest(w *web.Reply, r *http.Request, d *mux) {
 		slog.Float64("duration_ms", float64(took)/float64(time.Millisecond)),
 		slog.String("request_id", w.ID), slog.String("trace_id", w.TraceID), slog.String("upstream", w.Upstream),
 	)
+}
+
+// nameOf returns the name of the service of a mux; "" without one.
+func nameOf(d *mux) string {
+	if d == nil {
+		return ""
+	}
+	return d.name
 }

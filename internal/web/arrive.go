@@ -15,7 +15,7 @@ func (w *Reply) Arrive(r *http.Request, pace Pace) *http.Request {
 	w.freeStream()
 	w.watchBody(r, pace)
 
-	if r.ProtoMajor == 1 {
+	if r.ProtoMajor == 1 && w.Client.Done() != nil {
 		r = r.WithContext(context.WithoutCancel(r.Context()))
 	}
 

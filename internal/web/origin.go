@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/jeton-auth/jeton"
@@ -127,8 +126,19 @@ func isAddress(text string) bool {
 }
 
 func isPort(text string) bool {
-	n, err := strconv.ParseUint(text, 10, 16)
-	return err == nil && n > 0 && strconv.FormatUint(n, 10) == text
+	if text == "" || len(text) > len("65535") || text[0] == '0' {
+		return false
+	}
+
+	n := 0
+	for i := range len(text) {
+		if text[i] < '0' || text[i] > '9' {
+			return false
+		}
+		n = 10*n + int(text[i]-'0')
+	}
+
+	return n <= 65535
 }
 
 // maxPrefix bounds the prefix that a proxy sends, in bytes.

@@ -147,6 +147,21 @@ func (w *Reply) FlushError() error {
 	return err
 }
 
+// write writes a part of the body. On a stream of HTTP/2 the client has to keep up.
+func (w *Reply) write(b []byte) (int, error) {
+	if !w.stream {
+		return w.ResponseWriter.Write(b) // the connection looks after the pace
+	}
+
+	start := time.Now()
+	stop := w.watchStream(len(b))
+	n, err := w.ResponseWriter.Write(b)
+	stop()
+	w.reading.Took(w.pace, time.Since(start), n)
+
+	return n, err
+}
+
 // watchStream makes a write on a stream of HTTP/2 fail when the client reads the stream more slowly than the pace: the
 // connection does not, while the client reads other streams. Where the stream is a connection, the server does it.
 func (w *Reply) watchStream(n int) (stop func()) {

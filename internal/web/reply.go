@@ -27,7 +27,7 @@ type Reply struct {
 	Upstream string   // host and port of the server that the request was sent to last, for the log; "": none
 	Trusted  bool     // a trusted proxy sent the request
 	Passes   bool     // the proxy that asked may pass the request on; see package forward
-	Repeat   string   // the same for a request and its repetitions by a proxy; see package gate
+	Repeat   []string // the same for a request and its repetitions by a proxy; see package gate
 
 	status  int         // 0 before there is one
 	bytes   int64       // of the body, written so far; Departure reads it, too
@@ -74,11 +74,7 @@ func (w *Reply) Write(b []byte) (int, error) {
 	}
 
 	w.boundRest()
-	start := time.Now()
-	stop := w.watchStream(len(b))
-	n, err := w.ResponseWriter.Write(b)
-	stop()
-	w.reading.Took(w.pace, time.Since(start), n)
+	n, err := w.write(b)
 	atomic.AddInt64(&w.bytes, int64(n))
 	w.freeRest()
 
