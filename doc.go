@@ -59,6 +59,7 @@
 //	internal/store/move        copy, backup and restore
 //
 //	internal/test/e2e, storetest, pgtest, measure, need   helpers of tests
+//	internal/test/access   tests of what a credential opens, at a whole server
 //
 // Package jeton imports only the standard library, because every other package imports it.
 // Package gate decides, and package web speaks HTTP.

@@ -1,4 +1,4 @@
-package account
+package account_test
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
 )
 
 func TestGroups(t *testing.T) {
@@ -30,7 +31,7 @@ func TestGroups(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			before := slices.Clone(tc.in)
-			got, err := Groups(tc.in)
+			got, err := account.Groups(tc.in)
 			if !slices.Equal(got, tc.want) || (got == nil) != (tc.want == nil) {
 				t.Errorf("Groups(%q) = %q, %v, want %q", tc.in, got, err, tc.want)
 			}

@@ -1,4 +1,4 @@
-package signin_test
+package access_test
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 )
 
 func TestMaxSessions(t *testing.T) {
-	f := newFixture(t)
+	f := newTimed(t)
 	t.Run("the oldest is ended", func(t *testing.T) {
 		name := f.newUser()
 		a, b := f.Enter("two", name, pw), f.Enter("two", name, pw)
@@ -74,7 +74,7 @@ func TestMaxSessions(t *testing.T) {
 }
 
 func TestRelogin(t *testing.T) {
-	f := newFixture(t)
+	f := newTimed(t)
 	again := func(t *testing.T, service, name string, code, wait string) {
 		t.Helper()
 		a := f.TryEnter(service, name, pw)

@@ -1,4 +1,4 @@
-package signin_test
+package access_test
 
 import (
 	"fmt"
@@ -76,24 +76,24 @@ services:
     routes: [{match: GET /me, respond: {template: '{{.Name}}'}}]
 `
 
-// fixture is a server with its own clock.
-type fixture struct {
+// timed is a server with its own clock.
+type timed struct {
 	*jetontest.Server
 	*clock
 	t     *testing.T
 	users int
 }
 
-func newFixture(t *testing.T) *fixture {
+func newTimed(t *testing.T) *timed {
 	t.Helper()
 	c := newClock()
-	return &fixture{Server: jetontest.Start(t, terms, c.option()), clock: c, t: t}
+	return &timed{Server: jetontest.Start(t, terms, c.option()), clock: c, t: t}
 }
 
 const pw = "password-of-every-user"
 
 // newUser adds a user with a new name.
-func (f *fixture) newUser() string {
+func (f *timed) newUser() string {
 	f.users++
 	name := fmt.Sprintf("user%d", f.users)
 	f.AddUser(name, pw)
@@ -101,7 +101,7 @@ func (f *fixture) newUser() string {
 }
 
 // me sends the cookie and returns the code of the refusal, or "".
-func (f *fixture) me(service, cookie string) string {
+func (f *timed) me(service, cookie string) string {
 	f.t.Helper()
 	a := f.Ask("GET", service, "/me", "Cookie", cookie)
 	if a.Code() == "" && a.Status != 200 {
@@ -112,7 +112,7 @@ func (f *fixture) me(service, cookie string) string {
 }
 
 func TestASessionExpiresToTheMillisecond(t *testing.T) {
-	f := newFixture(t)
+	f := newTimed(t)
 	name := f.newUser()
 	for _, tc := range []struct {
 		name string
@@ -195,13 +195,13 @@ func TestASessionExpiresToTheMillisecond(t *testing.T) {
 
 // jump sets the clock of the server. The certificate is checked against it, too, so a far jump
 // needs a connection that is already open.
-func (f *fixture) jump(to time.Time) {
+func (f *timed) jump(to time.Time) {
 	f.Ask("GET", "timed", "/.well-known/jeton")
 	f.set(to)
 }
 
 func TestAChangeIsInForceOnTheNextRequest(t *testing.T) {
-	f := newFixture(t)
+	f := newTimed(t)
 	for _, tc := range []struct {
 		name  string
 		do    func(name string)
@@ -286,7 +286,7 @@ func TestAChangeIsInForceOnTheNextRequest(t *testing.T) {
 }
 
 func TestLogout(t *testing.T) {
-	f := newFixture(t)
+	f := newTimed(t)
 	name, neighbour := f.newUser(), f.newUser()
 	theirs := f.Enter("timed", neighbour, pw)
 	for _, tc := range []struct {
@@ -342,7 +342,7 @@ func TestLogout(t *testing.T) {
 // TestALoginStartsANewSession stands for session fixation: a cookie that an attacker has
 // planted must not become the session of a user.
 func TestALoginStartsANewSession(t *testing.T) {
-	f := newFixture(t)
+	f := newTimed(t)
 	name, attacker := f.newUser(), f.newUser()
 	t.Run("the previous session of the browser ends", func(t *testing.T) {
 		old, twin := f.Enter("timed", name, pw), f.Enter("timed", name, pw)

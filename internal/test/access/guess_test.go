@@ -1,7 +1,6 @@
-package signin_test
+package access_test
 
 import (
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"testing"
@@ -47,10 +46,6 @@ var paths = []struct {
 
 func sendJSON(s *jetontest.Server, method, path, body string, header ...string) jetontest.Answer {
 	return s.Send(s.Client(), method, s.URL("shop")+path, body, append(header, "Content-Type", "application/json")...)
-}
-
-func basic(name, password string) string {
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
 }
 
 // TestAThrottledSourceIsRefusedTheRightPassword checks that a guesser who hits the right password after the budget is

@@ -1,4 +1,4 @@
-package token_test
+package access_test
 
 import (
 	"sync/atomic"

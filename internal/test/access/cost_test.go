@@ -1,4 +1,4 @@
-package gate_test
+package access_test
 
 import (
 	"bufio"

@@ -1,4 +1,4 @@
-package signin_test
+package access_test
 
 import (
 	"fmt"

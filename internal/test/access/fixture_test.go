@@ -1,4 +1,9 @@
-package gate_test
+// Package access_test tests what a credential opens, at a whole server over HTTP: tokens, sign-ins, sessions and their
+// limits. The tests of packages gate, signin and token alone stand beside them.
+//
+// It is a folder of its own for the time that the tests take. Where a package has tests of its insides, each package
+// that imports it is compiled once more for its tests; here a whole server is compiled and linked once for all.
+package access_test
 
 import (
 	"net"
@@ -125,7 +130,7 @@ func freePort(t *testing.T) string {
 // example returns the configuration of an example.
 func example(t *testing.T, name string) string {
 	t.Helper()
-	b, err := os.ReadFile("../../examples/" + name + "/jeton.yaml")
+	b, err := os.ReadFile("../../../examples/" + name + "/jeton.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
