@@ -2,7 +2,7 @@
 # Checks everything that needs no external program. 'make check' runs it.
 set -eu
 cd "$(dirname "$0")/.."
-export CGO_ENABLED=0 # as in scripts/static.sh, which has also vetted the tests
+. scripts/env.sh
 
 # The tests of these packages start programs; scripts/static.sh has compiled them.
 programs='/internal/test/(browser|e2e)$|/examples$'

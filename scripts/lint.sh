@@ -3,7 +3,7 @@
 # does not depend on them.
 set -eu
 cd "$(dirname "$0")/.."
-export CGO_ENABLED=0 # as in scripts/static.sh
+. scripts/env.sh
 
 staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
 errcheck=github.com/kisielk/errcheck@v1.30.0

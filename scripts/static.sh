@@ -2,9 +2,7 @@
 # Checks the code without running it: format, modules, vet and linters.
 set -eu
 cd "$(dirname "$0")/.."
-
-# As the program is released: linters, tests and the program then share what is compiled.
-export CGO_ENABLED=0
+. scripts/env.sh
 
 unformatted=$(gofmt -l $(git ls-files '*.go' 2>/dev/null || find . -name '*.go'))
 if [ -n "$unformatted" ]; then

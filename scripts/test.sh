@@ -3,9 +3,7 @@
 # a list of what was left out; with JETON_CI=1 nothing may be left out.
 set -eu
 cd "$(dirname "$0")/.."
-
-# As the program is released: then each package is compiled once for the tests and the program.
-export CGO_ENABLED=0
+. scripts/env.sh
 
 temp=$(mktemp -d)
 trap 'rm -rf "$temp"' EXIT

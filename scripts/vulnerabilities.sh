@@ -3,6 +3,7 @@
 # the database of vuln.go.dev: its archive of OSV files. Without it nothing is looked for.
 set -eu
 cd "$(dirname "$0")/.."
+. scripts/env.sh
 
 archive=${JETON_VULNDB:-../shared/vectors/vulndb-osv.tgz}
 if [ ! -f "$archive" ]; then
