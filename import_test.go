@@ -151,7 +151,7 @@ func TestAnotherModuleUsesThePublicPackages(t *testing.T) {
 
 	cmd := exec.CommandContext(t.Context(), "go", "test", "-mod=mod", "-count=1", "./...")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
+	cmd.Env = append(os.Environ(), "GOWORK=off")
 
 	out, err := cmd.CombinedOutput()
 	if err != nil {

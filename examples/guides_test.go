@@ -235,9 +235,8 @@ func compile(t *testing.T, program string) {
 		}
 	}
 
-	build := exec.Command("go", "build", "-o", os.DevNull, ".")
+	build := exec.Command("go", "build", "-mod=mod", "-o", os.DevNull, ".")
 	build.Dir = dir
-	build.Env = append(os.Environ(), "GOFLAGS=-mod=mod")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Errorf("the program of the guide does not build: %v\n%s", err, out)
 	}

@@ -116,7 +116,7 @@ func build(tag string) (string, error) {
 	}
 
 	cmd := exec.Command("go", "build", "-tags="+tag, "-o", path, "github.com/jeton-auth/jeton/cmd/jeton")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the program: %w\n%s", err, out)
