@@ -31,6 +31,14 @@ type RelyingParty struct {
 	// IDTokenClaims puts the claims of the granted scopes into the ID token, too.
 	IDTokenClaims bool          `json:"id_token_claims,omitempty"`
 	Allow         *AllowedUsers `json:"allow,omitempty"` // nil: every user
+	// MaxUses is how often one sign-in session may sign its user in at the client: 1 is a fresh sign-in each time; 0 is
+	// no limit.
+	MaxUses int64 `json:"max_uses,omitempty"`
+	// RefreshMaxUses is how often the tokens of one sign-in may be refreshed; 0: no limit.
+	RefreshMaxUses int64 `json:"refresh_max_uses,omitempty"`
+	// ActivationDelay is how many seconds a new access token is not yet valid at the issuer, at most 540. The delay at
+	// another service is in its own terms.
+	ActivationDelay int64 `json:"activation_delay_seconds,omitempty"`
 	// RefreshLifetime is how many seconds after a sign-in its refresh tokens are valid; 0: 30 days.
 	RefreshLifetime int64 `json:"refresh_lifetime_seconds,omitempty"`
 }

@@ -138,6 +138,11 @@ func (f *clientFlags) flags(c *cobra.Command) {
 		&o.RequirePAR, "require-par", false,
 		"refuse authorization requests that it has not pushed before (RFC 9126)",
 	)
+	c.Flags().Int64Var(
+		&o.MaxUses, "max-uses", 0,
+		"how often one sign-in session signs its user in there; then the user signs in again",
+	)
+	c.Flags().Int64Var(&o.RefreshMaxUses, "refresh-max-uses", 0, "how often the tokens of one sign-in are refreshed")
 	c.Flags().BoolVar(&o.Public, "public", false, "the client has no secret; PKCE protects its sign-ins")
 }
 

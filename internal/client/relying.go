@@ -18,6 +18,8 @@ const (
 	DefaultRefresh = 30 * 24 * time.Hour
 	// MaxRefresh is the longest such time.
 	MaxRefresh = 366 * 24 * time.Hour
+	// MaxActivationDelay leaves each access token a minute in which it is valid.
+	MaxActivationDelay = 9 * time.Minute
 )
 
 // CheckRelying returns a relying party as it is stored, with its lists sorted, or jeton.ErrInvalid with what is wrong.
@@ -65,6 +67,7 @@ func CheckRelying(in *jeton.RelyingParty) (*jeton.RelyingParty, error) {
 	}
 
 	longest := int64(MaxRefresh / time.Second)
+	delay := int64(MaxActivationDelay / time.Second)
 	switch {
 	case out.Public && out.PKCEOptional:
 		return nil, invalidRelying("pkce_optional: a public client has only PKCE to protect its codes; remove it")
@@ -72,6 +75,10 @@ func CheckRelying(in *jeton.RelyingParty) (*jeton.RelyingParty, error) {
 		return nil, invalidRelying("id_token_signed_response_alg: want one of %v", IDTokenAlgs())
 	case out.RefreshLifetime < 0 || out.RefreshLifetime > longest:
 		return nil, invalidRelying("refresh_lifetime_seconds: want 0 to %d", longest)
+	case out.MaxUses < 0 || out.RefreshMaxUses < 0:
+		return nil, invalidRelying("max_uses and refresh_max_uses: want 1 or more; leave them out for no limit")
+	case out.ActivationDelay < 0 || out.ActivationDelay > delay:
+		return nil, invalidRelying("activation_delay_seconds: want 0 to %d", delay)
 	}
 
 	return &out, nil
@@ -83,6 +90,19 @@ func RefreshLifetime(p *jeton.RelyingParty) time.Duration {
 		return DefaultRefresh
 	}
 	return time.Duration(p.RefreshLifetime) * time.Second
+}
+
+// RefreshUses returns how often the tokens of one sign-in may be refreshed, or policy.Unlimited.
+func RefreshUses(p *jeton.RelyingParty) int64 {
+	if p.RefreshMaxUses == 0 {
+		return policy.Unlimited
+	}
+	return p.RefreshMaxUses
+}
+
+// ActivationDelay returns how long a new access token is not yet valid at the issuer.
+func ActivationDelay(p *jeton.RelyingParty) time.Duration {
+	return time.Duration(p.ActivationDelay) * time.Second
 }
 
 // Backchannel returns what requests to a relying party may reach.

@@ -137,6 +137,7 @@ func (a authorization) chooses() bool {
 type lack struct {
 	code  string // that answers a request with prompt=none; "": nothing
 	final bool   // the user was asked already, and the sign-in page would not help
+	spent bool   // the session has no use left at the client: only another one helps
 }
 
 // lacks returns what a sign-in session, nil for none, lacks to answer a request without the sign-in page. asked is when
@@ -160,6 +161,16 @@ func (s *Server) lacks(
 		}
 		if !p.suffices(a, asked, now) {
 			return lack{code: codeLoginRequired}, nil
+		}
+	}
+
+	if a.party.client != nil {
+		err := s.logins.SignInLeft(ctx, live.Login, *a.party.client)
+		if errors.Is(err, jeton.ErrSpent) {
+			return lack{code: codeLoginRequired, spent: true}, nil
+		}
+		if err != nil {
+			return lack{}, err
 		}
 	}
 

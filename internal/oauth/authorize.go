@@ -112,6 +112,9 @@ func (s *Server) proceed(w *web.Reply, r *http.Request, a authorization) error {
 	case lack.final, a.silent():
 		s.answer(w, a, url.Values{"error": {lack.code}})
 	default:
+		if lack.spent {
+			a.query.Set("prompt", strings.Join(append(a.prompts(), "login"), " "))
+		}
 		s.mark(w, r, a)
 		seeOther(w, pathSignIn+"?"+a.query.Encode())
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/openid"
+	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -95,6 +96,9 @@ type reliedAnswer struct {
 	Scope   string `json:"scope"`
 	Refresh string `json:"refresh_token,omitempty"`
 	ID      string `json:"id_token,omitempty"` // with scope openid
+	// Ours: terms of the access token, as in the answer to a client.
+	NotBefore int64 `json:"nbf,omitempty"`
+	MaxUses   int64 `json:"max_uses,omitempty"`
 }
 
 // writeRelied writes the answer.
@@ -110,14 +114,22 @@ func (s *Server) writeRelied(w *web.Reply, r *http.Request, got signin.Relied) e
 
 	w.Header()["Cache-Control"] = noStore
 
-	return web.JSON(w, http.StatusOK, reliedAnswer{
+	out := reliedAnswer{
 		Access:  got.Access.Text.Reveal(),
 		Type:    "Bearer",
 		Expires: int64(got.Access.Window.Closes.Sub(w.Start) / time.Second),
 		Scope:   strings.Join(got.Access.Scopes, " "),
 		Refresh: got.Refresh.Reveal(),
 		ID:      text,
-	})
+	}
+	if got.Access.Window.Opens.After(w.Start) {
+		out.NotBefore = got.Access.Window.Opens.Unix()
+	}
+	if got.Access.MaxUses != policy.Unlimited {
+		out.MaxUses = got.Access.MaxUses
+	}
+
+	return web.JSON(w, http.StatusOK, out)
 }
 
 // idToken signs the ID token of an answer.

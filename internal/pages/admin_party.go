@@ -62,6 +62,7 @@ type partyView struct {
 	Pushed    bool // each authorization request has to be pushed
 	Algorithm string
 	Allow     []Text
+	Terms     []Text
 }
 
 // newPartyView returns what a client is configured with as a relying party, or nil.
@@ -81,6 +82,7 @@ func (p *Pages) newPartyView(c jeton.Client) *partyView {
 		Algorithm: string(client.IDTokenAlg(o)),
 		Allow:     []Text{text("admin.rule.any-user")},
 	}
+	v.Terms = partyTerms(o)
 	if o.Public {
 		v.Proof = text("admin.party.is-public")
 	}
@@ -92,4 +94,20 @@ func (p *Pages) newPartyView(c jeton.Client) *partyView {
 	}
 
 	return v
+}
+
+// partyTerms returns the terms of the sign-ins and the tokens of a client.
+func partyTerms(o *jeton.RelyingParty) []Text {
+	var list []Text
+	if o.MaxUses > 0 {
+		list = append(list, text("admin.party.max-uses", int(o.MaxUses)))
+	}
+	if o.RefreshMaxUses > 0 {
+		list = append(list, text("admin.party.refresh-max-uses", int(o.RefreshMaxUses)))
+	}
+	if o.ActivationDelay > 0 {
+		list = append(list, text("admin.party.delay", int(o.ActivationDelay)))
+	}
+
+	return list
 }

@@ -229,6 +229,7 @@ func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) er
 		Tokens:   k.tokens,
 		Tickets:  k.tickets,
 		Limiter:  guard,
+		Counts:   k.counts,
 		Requests: requests,
 		Feed:     k.db,
 		Audit:    k.audit,

@@ -150,7 +150,14 @@ func relyingParty(o *config.OpenID) *jeton.RelyingParty {
 		PKCEOptional:           !o.RequirePKCE,
 		Algorithm:              o.IDTokenAlg,
 		IDTokenClaims:          o.IDTokenClaims,
+		ActivationDelay:        int64(o.ActivationDelay.Std().Seconds()),
 		RefreshLifetime:        int64(o.RefreshLifetime.Std().Seconds()),
+	}
+	if o.MaxUses != nil {
+		p.MaxUses = *o.MaxUses
+	}
+	if o.RefreshMaxUses != nil {
+		p.RefreshMaxUses = *o.RefreshMaxUses
 	}
 	if o.Allow != nil {
 		p.Allow = &jeton.AllowedUsers{Users: o.Allow.Users, Groups: o.Allow.Groups}

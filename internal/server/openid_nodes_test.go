@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -52,5 +53,28 @@ func TestParallelRefreshesOverTwoNodesAreOneFamily(t *testing.T) {
 	}
 	if got := refresh(t, b, all[0].Refresh); got.Status != http.StatusOK {
 		t.Errorf("the successor: got %d %q, want 200", got.Status, got.Error)
+	}
+
+	redeemTwice(t, a, b, in)
+}
+
+// redeemTwice redeems eight codes of one sign-in at once at two nodes, for a client that may sign in twice by it.
+func redeemTwice(t *testing.T, a, b *jetontest.Server, in *browser) {
+	t.Helper()
+	var codes, errs [8]string
+	for i := range codes {
+		codes[i] = in.codeFor(vaultAsks(a))
+	}
+
+	var wg sync.WaitGroup
+	for i := range codes {
+		wg.Go(func() { errs[i] = vaultRedeems(t, []*jetontest.Server{a, b}[i%2], codes[i]).Error })
+	}
+	wg.Wait()
+
+	slices.Sort(errs[:])
+	refused := strings.Count(strings.Join(errs[:], " "), "invalid_grant")
+	if refused != len(errs)-2 || errs[1] != "" {
+		t.Errorf("8 codes of a sign-in that may be used twice: got %q, want 2 accepted", errs)
 	}
 }

@@ -25,6 +25,14 @@ clients:
   - name: bank
     secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0
     openid: {redirect_uris: ["https://bank.example/done"], require_par: true, id_token_algorithm: ES256}
+  - name: vault
+    secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0
+    openid:
+      redirect_uris: ["https://vault.example/done"]
+      id_token_algorithm: ES256
+      max_uses: 2
+      refresh_max_uses: 2
+      activation_delay: 5s
   - name: wiki
     secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0 # s3cret
     openid:
@@ -122,6 +130,8 @@ type relied struct {
 	Refresh string `json:"refresh_token"`
 	ID      string `json:"id_token"`
 	Scope   string `json:"scope"`
+
+	NotBefore int64 `json:"nbf"`
 }
 
 // exchange sends a token request: a form, in which fields are changed in turn.

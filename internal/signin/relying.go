@@ -105,9 +105,13 @@ func (l *Logins) relying(ctx context.Context, req RelyingRequest, trail *auditTr
 	}
 
 	out.Client = c
-	outcome := jeton.Outcome(err)
-	if outcome == jeton.ErrBadCredential || outcome == jeton.ErrForbidden && !errors.Is(err, errResource) {
+	switch jeton.Outcome(err) {
+	case jeton.ErrBadCredential, jeton.ErrSpent:
 		err = &GrantError{err}
+	case jeton.ErrForbidden:
+		if !errors.Is(err, errResource) {
+			err = &GrantError{err}
+		}
 	}
 
 	return out, err
@@ -178,6 +182,11 @@ func (l *Logins) redeem(
 		SignedIn: signedInAt(parent),
 		Methods:  parent.AMR,
 		Nonce:    data.Nonce,
+	}
+
+	// Last, as a refusal costs no use.
+	if err := l.spendSignIn(ctx, code.Login, c, trail); err != nil {
+		return Relied{}, err
 	}
 
 	trail.pass("client", c.Name)
@@ -292,26 +301,27 @@ func (l *Logins) refresh(
 ) (Relied, error) {
 	var out Relied
 
-	may := func(g *token.Grant) (*policy.TokenTerms, error) {
+	may := func(g *token.Grant) (token.GrantTerms, error) {
+		var none token.GrantTerms
 		trail.actor = "user:" + g.Owner.Name
 		if g.Client != c.ID {
-			return nil, trail.fail("client", clip(g.Name), OtherService)
+			return none, trail.fail("client", clip(g.Name), OtherService)
 		}
 
 		acct, err := l.accounts.Find(ctx, g.Owner.Name)
 		if err != nil && !errors.Is(err, jeton.ErrNotFound) {
-			return nil, trail.check("user", "", err)
+			return none, trail.check("user", "", err)
 		}
 		if err != nil || acct.ID != g.Owner.ID || !acct.ValidAt("issuer") {
-			return nil, trail.fail("user", "", UnknownUser)
+			return none, trail.fail("user", "", UnknownUser)
 		}
 		if err := l.mayUse(c, acct, trail); err != nil {
-			return nil, err
+			return none, err
 		}
 
 		terms, err := l.resource(c, acct, req, g.ForService(), trail)
 		if err != nil {
-			return nil, err
+			return none, err
 		}
 
 		// The client may have lost scopes since.
@@ -323,7 +333,7 @@ func (l *Logins) refresh(
 		// RFC 6749, section 6: no more than what was granted, for these tokens alone.
 		if len(req.Scopes) > 0 {
 			if !containsAll(g.Scopes, req.Scopes) {
-				return nil, trail.check("scopes", "", jeton.ErrScope)
+				return none, trail.check("scopes", "", jeton.ErrScope)
 			}
 			g.Scopes = req.Scopes
 		}
@@ -336,7 +346,7 @@ func (l *Logins) refresh(
 			Methods:  strings.Fields(g.Methods),
 		}
 
-		return terms, nil
+		return token.GrantTerms{Access: terms, MaxUses: client.RefreshUses(c.OpenID)}, nil
 	}
 
 	issued, _, err := l.tokens.Refresh(ctx, req.Refresh, may, trail.event(l.now(), nil))
@@ -348,8 +358,8 @@ func (l *Logins) refresh(
 // errResource is a resource indicator that is not the one of the grant (RFC 8707, section 2.2).
 var errResource = jeton.WithDetail(jeton.ErrForbidden, "resource is not the one that was granted")
 
-// resource returns the terms of the access tokens of a grant for a service, or nil for the issuer. It checks that the
-// client may still have them, the user may still log in there, and that the request names no other resource.
+// resource returns the terms of the access tokens of a grant for a service, or for the issuer. It checks that the client
+// may still have them, the user may still log in there, and that the request names no other resource.
 func (l *Logins) resource(
 	c client.Client,
 	acct account.Account,
@@ -363,7 +373,14 @@ func (l *Logins) resource(
 		if len(req.Resources) > 0 {
 			return nil, trail.check("resource", shown, errResource)
 		}
-		return nil, nil
+
+		return &policy.TokenTerms{
+			Format:   policy.Opaque,
+			Audience: req.Credential.Issuer,
+			Delay:    client.ActivationDelay(c.OpenID),
+			Lifetime: token.AccessLifetime,
+			MaxUses:  policy.Unlimited,
+		}, nil
 	}
 
 	target, ok := ForClient(req.Targets, c, granted)

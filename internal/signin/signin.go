@@ -20,6 +20,7 @@
 //	connect.go         the account of a user at another provider
 //	device.go          a sign-in at a device without a browser (RFC 8628)
 //	device_answer.go   the answer of its user
+//	uses.go            how often a sign-in session may be used at a relying party
 //	push.go            a pushed authorization request (RFC 9126)
 //	open.go            the last step of each: the session
 //	basic.go           a password in every request (RFC 7617)
@@ -37,6 +38,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/limit"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/store/change"
@@ -52,6 +54,7 @@ type Logins struct {
 	tokens    *token.Tokens
 	tickets   *ticket.Tickets
 	limiter   *limit.Limiter
+	counts    *count.Counts
 	requests  RequestLimits
 	passwords *passwordCache
 	feed      change.Feed
@@ -68,6 +71,7 @@ type Config struct {
 	Tokens   *token.Tokens
 	Tickets  *ticket.Tickets
 	Limiter  *limit.Limiter
+	Counts   *count.Counts // of sign-ins at relying parties
 	Requests RequestLimits
 	Feed     change.Feed // of the store behind Accounts
 	Audit    *audit.Log
@@ -86,6 +90,7 @@ func New(c Config) *Logins {
 		tokens:    c.Tokens,
 		tickets:   c.Tickets,
 		limiter:   c.Limiter,
+		counts:    c.Counts,
 		requests:  c.Requests,
 		passwords: newPasswordCache(),
 		feed:      c.Feed,

@@ -79,9 +79,15 @@ type GrantRequest struct {
 	Grant                  // without Record, but its Owner, Scopes and Name
 	Lifetime time.Duration // of the refresh tokens
 	Ends     time.Time     // of the sign-in session
-	// Service is what the access tokens are for, under Terms; "" and nil: the issuer.
+	// Service is what the access tokens are for, under Terms; "": the issuer.
 	Service string
 	Terms   *policy.TokenTerms
+}
+
+// GrantTerms are the terms of a refresh.
+type GrantTerms struct {
+	Access  *policy.TokenTerms
+	MaxUses int64 // refreshes of the grant, or policy.Unlimited
 }
 
 // Grant adds a grant and returns its first tokens. It sets the target of the event. It returns jeton.ErrBadCredential
@@ -163,18 +169,13 @@ func (t *Tokens) newRecord(now time.Time, r Record, k Kind) (Record, error) {
 	return r, nil
 }
 
-// accessOf makes an access token of a grant, under the terms of its service. It ends no later than the grant, and is
+// accessOf makes an access token of a grant, under the terms of what it is for. It ends no later than the grant, and is
 // always opaque, so that it ends with it.
 func (t *Tokens) accessOf(g Grant, terms *policy.TokenTerms, now time.Time) (Record, Issued, error) {
-	audience := t.iss()
-	if terms != nil {
-		audience = terms.Audience
-	}
-
 	r, err := t.newRecord(now, Record{
 		Name:     g.Name,
 		Owner:    g.Owner,
-		Audience: []string{audience},
+		Audience: []string{terms.Audience},
 		Scopes:   g.Scopes,
 		Source:   g.Source,
 	}, Access)
@@ -188,11 +189,8 @@ func (t *Tokens) accessOf(g Grant, terms *policy.TokenTerms, now time.Time) (Rec
 	}
 
 	r.Hash = secret.HashOf(text.Reveal())
-	r.Window.Closes = now.Add(AccessLifetime).Truncate(time.Millisecond)
-	if terms != nil {
-		r.Window = terms.Window(now)
-		r.MaxUses = terms.MaxUses
-	}
+	r.Window = terms.Window(now)
+	r.MaxUses = terms.MaxUses
 	if g.Window.Closes.Before(r.Window.Closes) {
 		r.Window.Closes = g.Window.Closes
 	}
@@ -221,14 +219,14 @@ func (t *Tokens) refreshToken(family [16]byte, turn int64) (jeton.Secret, error)
 	return secret.New(secret.Refresh, bytes.NewReader(append(family[:], m.Sum(nil)[:16]...)))
 }
 
-// Refresh returns the next tokens of a grant. may judges the grant before anything changes: it returns the terms of its
-// service, nil for the issuer, and the error of a grant that may not go on. The refresh token before the current one
-// gets the same successor for refreshGrace. An older one ends the grant: one of its two users has stolen it (RFC 9700,
-// section 4.14.2). All others are jeton.ErrBadCredential with a reason for the operator.
+// Refresh returns the next tokens of a grant. may judges the grant before anything changes: it returns the terms, or
+// the error of a grant that may not go on. A grant that was refreshed as often as it may is jeton.ErrSpent. The refresh
+// token before the current one gets the same successor for refreshGrace. An older one ends the grant: one of its two
+// users has stolen it (RFC 9700, section 4.14.2). All others are jeton.ErrBadCredential with a reason for the operator.
 func (t *Tokens) Refresh(
 	ctx context.Context,
 	text string,
-	may func(*Grant) (*policy.TokenTerms, error),
+	may func(*Grant) (GrantTerms, error),
 	ev jeton.Event,
 ) (Issued, Grant, error) {
 	b, ok := secret.Bytes(secret.Refresh, text)
@@ -253,7 +251,7 @@ func (t *Tokens) refresh(
 	ctx context.Context,
 	family [16]byte,
 	text string,
-	may func(*Grant) (*policy.TokenTerms, error),
+	may func(*Grant) (GrantTerms, error),
 	ev jeton.Event,
 ) (Issued, Grant, error) {
 	g, err := t.store.FindGrant(ctx, familyHash(family))
@@ -283,7 +281,13 @@ func (t *Tokens) refresh(
 		return Issued{}, g, err
 	}
 
-	access, out, err := t.accessOf(g, terms, now)
+	// Each refresh moves the turn on by one, in one step: it is the number of uses over all nodes. The same answer to
+	// a token in its grace costs none.
+	if advance && terms.MaxUses != policy.Unlimited && g.Turn >= terms.MaxUses {
+		return Issued{}, g, jeton.ErrSpent
+	}
+
+	access, out, err := t.accessOf(g, terms.Access, now)
 	if err != nil {
 		return Issued{}, g, err
 	}
