@@ -358,8 +358,8 @@ func (l *Logins) refresh(
 // errResource is a resource indicator that is not the one of the grant (RFC 8707, section 2.2).
 var errResource = jeton.WithDetail(jeton.ErrForbidden, "resource is not the one that was granted")
 
-// resource returns the terms of the access tokens of a grant for a service, or for the issuer. It checks that the client
-// may still have them, the user may still log in there, and that the request names no other resource.
+// resource returns the terms of the access tokens of a grant for a service, or for the issuer. It checks that the
+// client may still have them, the user may still log in there, and that the request names no other resource.
 func (l *Logins) resource(
 	c client.Client,
 	acct account.Account,
