@@ -1,6 +1,7 @@
 package examples_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,7 +11,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/jeton-auth/jeton/internal/test/e2e"
@@ -167,11 +170,25 @@ func startShell(t *testing.T, dir string, ports ports) *shell {
 	})
 	_ = in.Close()
 
-	return &shell{in: out, process: process}
+	sh := &shell{in: out, process: process}
+	sh.run(t, `servers=""; trap 'kill -9 $servers 2>/dev/null; wait' EXIT`)
+
+	return sh
 }
 
 // run runs a block of commands, and fails the test if one of them fails.
 func (s *shell) run(t *testing.T, commands string) {
+	t.Helper()
+
+	out, ok := s.try(t, commands)
+	if !ok {
+		t.Fatalf("block failed:\n%s\noutput:\n%s", commands, out)
+	}
+}
+
+// try runs a block of commands, and reports whether all of them succeed. If one fails, the shell ends, and the servers
+// that it has started end before it.
+func (s *shell) try(t *testing.T, commands string) (out string, ok bool) {
 	t.Helper()
 	s.commands++
 	end := fmt.Sprintf("<end of block %d:", s.commands)
@@ -193,10 +210,9 @@ func (s *shell) run(t *testing.T, commands string) {
 	}
 	e2e.Wait(t, commands, finished)
 
-	got, status, ok := strings.Cut(s.process.Out.String()[before:], end)
-	if !ok || !strings.HasPrefix(status, " 0>") {
-		t.Fatalf("block failed:\n%s\noutput:\n%s", commands, got)
-	}
+	out, status, ok := strings.Cut(s.process.Out.String()[before:], end)
+
+	return out, ok && strings.HasPrefix(status, " 0>")
 }
 
 // serve starts a server in the background and waits until it is up.
@@ -206,7 +222,36 @@ func (s *shell) serve(t *testing.T) {
 	s.run(t, `log=$(mktemp serve.XXXXXX)
 jeton serve >$log 2>&1 &
 server=$!
+servers="$servers $server"
 while ! grep -q 'jeton is up' $log; do kill -0 $server || { cat $log; exit 1; }; sleep 0.05; done`)
+}
+
+func TestAFailedBlockEndsItsServers(t *testing.T) {
+	needs(t)
+
+	dir := t.TempDir()
+	config := fmt.Sprintf("services:\n  - name: shop\n    listen: 127.0.0.1:%s\n    routes: []\n", e2e.FreePort(t))
+	if err := os.WriteFile(filepath.Join(dir, "jeton.yaml"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	sh := startShell(t, dir, ports{"9180": e2e.FreePort(t)})
+	sh.run(t, "export JETON_CONFIG=jeton.yaml JETON_DATA_DIR=data")
+	sh.serve(t)
+	out, _ := sh.try(t, `echo "$server"`)
+	pid, err := strconv.Atoi(strings.TrimSpace(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if _, ok := sh.try(t, "false"); ok {
+		t.Fatal("false succeeded, want a failed block")
+	}
+	<-sh.process.Ended()
+
+	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("a signal to the server after the shell: %v, want ESRCH, for it has ended", err)
+	}
 }
 
 // startCaddy starts Caddy with the Caddyfile of a directory, and waits until it answers.
