@@ -36,10 +36,10 @@ func TestForm(t *testing.T) {
 	for name, k := range map[string]secret.Kind{"jtn_a_": secret.Access, "jtn_c_": secret.Client} {
 		text := made(t, k, rand.Reader)
 		if !strings.HasPrefix(text, name) || len(text) != secret.Len || strings.Trim(text[len(name):], digits) != "" {
-			t.Errorf("a secret that begins with %s: %s", name, text)
+			t.Errorf("secret = %q, want %d characters that begin with %s", text, secret.Len, name)
 		}
 		if !secret.Is(k, text) {
-			t.Errorf("%s is not taken for what it is", text)
+			t.Errorf("Is(%v, %q) = false, want true", k, text)
 		}
 	}
 
@@ -73,7 +73,7 @@ func TestNumbers(t *testing.T) {
 	if text := made(
 		t, secret.Access, bytes.NewReader(make([]byte, 32)),
 	); text != "jtn_a_"+strings.Repeat("0", 43)+"2hklFN" {
-		t.Errorf("of no bits: %s", text)
+		t.Errorf("secret of zero bits = %q, want zeros and the CRC-32 2hklFN", text)
 	}
 }
 
@@ -84,7 +84,7 @@ func TestNoTwoAreAlike(t *testing.T) {
 		text := made(t, secret.Access, rand.Reader)
 		body := text[6 : secret.Len-6]
 		if seen[body] {
-			t.Fatal("a secret was made twice")
+			t.Fatalf("secret %q was made twice, want 2000 different ones", text)
 		}
 
 		seen[body] = true
@@ -97,7 +97,7 @@ func TestNoTwoAreAlike(t *testing.T) {
 	// 70000 digits, 1129 of each: one that is a third off is no chance.
 	for i, n := range counts {
 		if n < 750 || n > 1500 {
-			t.Errorf("the digit %c is there %d times", digits[i], n)
+			t.Errorf("digit %c is there %d times, want 750 to 1500", digits[i], n)
 		}
 	}
 
@@ -111,7 +111,7 @@ func TestNoTwoAreAlike(t *testing.T) {
 		}
 
 		if len(texts) != 257 {
-			t.Errorf("%d secrets of 257 different ones", len(texts))
+			t.Errorf("%d different secrets, want 257", len(texts))
 		}
 	})
 }
@@ -150,7 +150,7 @@ func TestWhatIsNoSecret(t *testing.T) {
 	t.Run("with one character changed", func(t *testing.T) {
 		for i := range len(text) {
 			if wrong := text[:i] + other(text[i]) + text[i+1:]; secret.Is(secret.Access, wrong) {
-				t.Errorf("changed at %d: %s", i, wrong)
+				t.Errorf("changed at %d: Is(%q) = true, want false", i, wrong)
 			}
 		}
 	})
@@ -161,14 +161,14 @@ func TestWhatIsNoSecret(t *testing.T) {
 				secret.Access,
 				wrong,
 			) {
-				t.Errorf("exchanged at %d: %s", i, wrong)
+				t.Errorf("exchanged at %d: Is(%q) = true, want false", i, wrong)
 			}
 		}
 	})
 
 	for i := range len(text) {
 		if secret.Is(secret.Access, text[:i]) || i > 0 && secret.Is(secret.Access, text[i:]) {
-			t.Errorf("a part of it up to or from %d", i)
+			t.Errorf("Is of the part up to or from %d = true, want false", i)
 		}
 	}
 
@@ -189,12 +189,12 @@ func TestWhatIsNoSecret(t *testing.T) {
 		"long":                   strings.Repeat(text, 1000),
 	} {
 		if secret.Is(secret.Access, wrong) {
-			t.Errorf("%s: %s", name, wrong)
+			t.Errorf("%s: Is(%q) = true, want false", name, wrong)
 		}
 	}
 
 	if secret.Is(secret.Client, text) {
-		t.Error("an access token is taken for a client's secret")
+		t.Errorf("Is(secret.Client, %q) = true, want false for an access token", text)
 	}
 }
 
@@ -282,7 +282,7 @@ func TestIDs(t *testing.T) {
 			"a line break in it":               text[:5] + "\n" + text[6:],
 		} {
 			if h, ok := secret.ReadID("t_", wrong); ok {
-				t.Errorf("%s, %q, is read as %x", name, wrong, h)
+				t.Errorf("%s: ReadID(%q) = %x, want none", name, wrong, h)
 			}
 		}
 	})

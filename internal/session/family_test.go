@@ -126,7 +126,7 @@ func TestChildrenShareTheClassesOfTheCache(t *testing.T) {
 
 		b.live(t, s)
 		if b.table.isOdd(secret.HashOf(s.Secret.Reveal())) {
-			t.Fatalf("the child after %v does not fit an entry of the cache", after)
+			t.Fatalf("the child after %v is kept outside of the cache's entries, want inside", after)
 		}
 		lifetimes[s.Ends.Sub(s.At)] = true
 	}

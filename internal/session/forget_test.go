@@ -27,7 +27,7 @@ func TestForgettingIsExact(t *testing.T) {
 	for i := range 300 {
 		h := sample(i, 0).Hash
 		if (tab.get(&h) == nil) != (i%3 == 1) {
-			t.Errorf("session %d of user %d is cached = %t", i, i%3, tab.get(&h) != nil)
+			t.Errorf("session %d of user %d: cached = %t, want %t", i, i%3, tab.get(&h) != nil, i%3 != 1)
 		}
 	}
 
@@ -39,7 +39,7 @@ func TestForgettingIsExact(t *testing.T) {
 
 	r := sample(1, 1)
 	if tab.keep(r, noon); tab.get(&r.Hash) == nil {
-		t.Error("a session that was read after the drop is not cached")
+		t.Error("get of a session that was read after the drop = nil, want it cached")
 	}
 }
 
@@ -76,7 +76,7 @@ func TestAReaderThatBeganBeforeADropAddsNothing(t *testing.T) {
 
 				n := tab.owners.users.held()
 				if n > 1 || !tc.kept && n != 0 {
-					t.Errorf("%d owners are held", n)
+					t.Errorf("%d owners are held, want at most one, and none without a session", n)
 				}
 			})
 		}
@@ -93,10 +93,10 @@ func TestAChangedOwnerIsNotCachedAsBefore(t *testing.T) {
 	tab.keep(newer, noon)
 
 	if l := tab.get(&older.Hash); l != nil {
-		t.Errorf("an older session shows the groups %v", l.Groups)
+		t.Errorf("get of an older session has the groups %v, want no session", l.Groups)
 	}
 	if l := tab.get(&newer.Hash); l == nil || !slices.Equal(l.Groups, newer.Groups) {
-		t.Errorf("the newer session is %+v", l)
+		t.Errorf("get of the newer session = %+v, want one with the groups %v", l, newer.Groups)
 	}
 
 	tab.forget(7)
@@ -171,7 +171,7 @@ func TestTheTableAgreesWithAModel(t *testing.T) {
 			switch {
 			case l == nil:
 			case ended[n]:
-				t.Fatalf("step %d: session %d is there after it was dropped", step, n)
+				t.Fatalf("step %d: get of dropped session %d = %+v, want nil", step, n, l)
 			case l.Name != r.Name || l.ID != r.ID || l.User != r.User || l.from() != r.Source:
 				t.Fatalf(
 					"step %d: session %d is %s of %s from %s, want %s of %s from %s",
@@ -181,7 +181,7 @@ func TestTheTableAgreesWithAModel(t *testing.T) {
 		}
 
 		if n := tab.owners.users.held(); n > 64 {
-			t.Fatalf("step %d: %d owners are held", step, n)
+			t.Fatalf("step %d: %d owners are held, want at most 64", step, n)
 		}
 	}
 
@@ -235,7 +235,7 @@ func TestNoReaderGetsAnEntryThatWasDroppedBefore(t *testing.T) {
 				h := sample(n, 0).Hash
 				l := tab.get(&h)
 				if l != nil && gone {
-					t.Errorf("session %d is there after it was dropped", n)
+					t.Errorf("get of dropped session %d = %+v, want nil", n, l)
 				}
 
 				if l == nil {
@@ -304,6 +304,6 @@ func TestNoReaderGetsAnEntryThatWasDroppedBefore(t *testing.T) {
 	}
 
 	if n := tab.owners.users.held() + tab.classes.held(); n != 0 {
-		t.Errorf("%d slots are held at the end", n)
+		t.Errorf("%d slots are held at the end, want none", n)
 	}
 }

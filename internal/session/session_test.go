@@ -46,7 +46,7 @@ func TestASecretIs256RandomBits(t *testing.T) {
 			s.ID,
 			"s_",
 		) || len(s.ID) != 2+23 || strings.ToLower(s.ID) != s.ID || strings.Contains(text, s.ID[2:]) {
-			t.Errorf("id = %q", s.ID)
+			t.Errorf("id = %q, want s_ and 23 small letters or digits that are not in the secret", s.ID)
 		}
 
 		if s.ID <= last {
@@ -57,7 +57,7 @@ func TestASecretIs256RandomBits(t *testing.T) {
 		b.now = b.now.Add(time.Millisecond)
 		_, stored := b.m.sessions[secret.HashOf(text)]
 		if !stored {
-			t.Error("the session is not stored by the hash of its secret")
+			t.Error("the store has no session with the hash of the secret, want one")
 		}
 	}
 
@@ -215,21 +215,21 @@ func TestStartRecordsTheSession(t *testing.T) {
 	if in.Version != diane.Version || in.User != diane.ID || in.Service != "shop" || in.Source != "192.0.2.7" ||
 		in.ID != s.ID ||
 		in.Hash != secret.HashOf(s.Secret.Reveal()) {
-		t.Errorf("recorded session = %+v", in)
+		t.Errorf("recorded session = %+v, want %s of user %d at shop from 192.0.2.7", in, s.ID, diane.ID)
 	}
 
 	if !in.Created.Equal(noon) || !in.LastUsed.Equal(noon) || !in.Expires.Equal(noon.Add(time.Hour)) ||
 		in.Idle != tm.Idle ||
 		!s.At.Equal(noon) ||
 		!s.Ends.Equal(in.Expires) {
-		t.Errorf("times = %+v, %+v", in, s)
+		t.Errorf("times = %+v, %+v, want %v and the terms %+v", in, s, noon, tm)
 	}
 
 	if !in.Remember.Equal(noon.Add(-20 * time.Minute)) {
 		t.Errorf("Remember = %v, want 20 minutes ago", in.Remember)
 	}
 	if in.Event.Target != "session:"+s.ID || in.Event.Action != "login" {
-		t.Errorf("event = %+v", in.Event)
+		t.Errorf("event = %+v, want login of session:%s", in.Event, s.ID)
 	}
 
 	b.start(t)
@@ -495,6 +495,6 @@ func TestEndedIsEnded(t *testing.T) {
 func TestNewFillsInRandomness(t *testing.T) {
 	s := New(Config{Store: &memory{}, Log: slog.New(slog.DiscardHandler)})
 	if s.rand == nil {
-		t.Error("New without randomness has none")
+		t.Error("New without randomness: rand = nil, want that of the system")
 	}
 }

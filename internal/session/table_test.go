@@ -99,7 +99,7 @@ func TestAnEntryIs48BytesAndNothingInTheTablePointsAnywhere(t *testing.T) {
 	}
 
 	if flat(reflect.TypeFor[Live]()) {
-		t.Error("the test finds no pointer where there are some")
+		t.Error("flat(Live) = true, want false, for it has pointers")
 	}
 }
 
@@ -164,7 +164,7 @@ func TestASessionIsFoundAsItWasRead(t *testing.T) {
 			for _, look := range []string{"as it was added", "again", "made again"} {
 				l := tab.get(&r.Hash)
 				if l == nil {
-					t.Fatalf("%s: not found", look)
+					t.Fatalf("%s: get = nil, want the session", look)
 				}
 
 				got := Record{
@@ -193,7 +193,7 @@ func TestASessionIsFoundAsItWasRead(t *testing.T) {
 
 				which, _ := l.Describe()
 				if !strings.HasSuffix(which, " from "+r.Source) {
-					t.Errorf("%s: the operator reads %q", look, which)
+					t.Errorf("%s: Describe = %q, want it to end with the source %s", look, which, r.Source)
 				}
 				if look == "again" {
 					tab.cool()
@@ -204,7 +204,7 @@ func TestASessionIsFoundAsItWasRead(t *testing.T) {
 				t.Errorf("odd = %t, want %t; %d sessions are cached", got, tc.odd, tab.kept())
 			}
 			if tab.drop(r.Hash); tab.get(&r.Hash) != nil || tab.kept() != 0 {
-				t.Error("the session is found after it was dropped")
+				t.Errorf("%d sessions are cached after the drop, want none", tab.kept())
 			}
 		})
 	}
@@ -220,7 +220,7 @@ func TestAnotherHashFindsNothing(t *testing.T) {
 		h := r.Hash
 		h[i/8] ^= 1 << (i % 8)
 		if tab.get(&h) != nil {
-			t.Errorf("the session is found with bit %d altered", i)
+			t.Errorf("get with bit %d altered = a session, want nil", i)
 		}
 	}
 }
@@ -238,7 +238,7 @@ func TestTheTableIsBounded(t *testing.T) {
 					r.ID = fmt.Sprint("odd-", i)
 				}
 				if tab.keep(r, noon); tab.get(&r.Hash) == nil {
-					t.Fatal("get of the session added last = nil")
+					t.Fatal("get of the session added last = nil, want it cached")
 				}
 			}
 
@@ -260,7 +260,7 @@ func TestTheTableIsBounded(t *testing.T) {
 				t.Errorf("%d sessions are cached, want about %d", got, entries)
 			}
 			if p, s := tab.owners.users.held(), tab.sources.held(); p > entries || s > entries {
-				t.Errorf("%d owners and %d sources are held by %d entries", p, s, entries)
+				t.Errorf("%d owners and %d sources are held, want at most %d, one an entry", p, s, entries)
 			}
 
 			for i := range n {
@@ -292,12 +292,12 @@ func TestAnEmptyTableIsSmall(t *testing.T) {
 	tab := newTable(50_000_000)
 	n := len(tab.shards)
 	if n != 1024 {
-		t.Errorf("an empty table has %d shards", n)
+		t.Errorf("an empty table has %d shards, want 1024", n)
 	}
 
 	for i := range tab.shards {
 		if tab.shards[i].buckets != nil {
-			t.Fatal("an empty table has allocated buckets")
+			t.Fatalf("shard %d of an empty table has buckets, want none", i)
 		}
 	}
 }
@@ -422,6 +422,6 @@ func TestSpentIsKnownAfterAnEviction(t *testing.T) {
 	b.live(t, s)
 	before := b.m.asked.Load()
 	if err := spend(); !errors.Is(err, jeton.ErrSpent) || b.m.asked.Load() != before {
-		t.Errorf("Spend = %v with %d calls of the store", err, b.m.asked.Load()-before)
+		t.Errorf("Spend = %v with %d calls of the store, want ErrSpent with none", err, b.m.asked.Load()-before)
 	}
 }
