@@ -61,7 +61,8 @@
 // requested for the origin of the service as it was called (RFC 8707). So a service that names the issuer of another
 // gets none that is valid there, and a Jeton server as the issuer needs no confirmation; others may ignore what a token
 // is requested for, and are confirmed as above. A refresh token, if the issuer gives one, renews
-// them, like those of clients. Any OpenID provider will do, with [Login.Issuer] and [SignIn.ClientID].
+// them, like those of clients. Any OpenID provider will do, with [SignIn.ClientID], and with [Login.Issuer] unless the
+// metadata of the service name it (RFC 9728).
 //
 // # Tokens made elsewhere
 //

@@ -47,7 +47,7 @@ const (
 // field with its zero value keeps the current setting, so logging in again takes only URL,
 // As and the password.
 type Login struct {
-	URL      string // of the service; its path is ignored
+	URL      string // of the service; its path serves only to find the issuer of the service (RFC 9728)
 	As       string // name of the identity in the wallet; by default Username
 	Username string // at the service, or client name at its issuer; by default As
 
@@ -81,7 +81,8 @@ type Login struct {
 	Issuer, Audience string
 
 	// SignIn signs the user in at the issuer, with a browser on this machine or another one. The tokens are for the
-	// origin of URL, or for Audience; Issuer is needed if the service names none, and any OpenID provider will do.
+	// origin of URL, the resource there that the service names, or Audience. Issuer is needed if the service names
+	// none, neither at /.well-known/jeton nor by RFC 9728, and any OpenID provider will do.
 	SignIn *SignIn
 
 	// Token is a token made elsewhere, for example with 'jeton token create'. It is stored

@@ -77,19 +77,9 @@ func (w *Wallet) signInAt(ctx context.Context, e *entry, in Login) (string, erro
 	if err != nil {
 		return "", err
 	}
-
-	issuer := in.Issuer
-	switch {
-	case issuer == "":
-		issuer = service.Issuer
-	case service.Issuer != "" && service.Issuer != issuer:
-		const text = "%w: %s names the issuer %q; the login names another"
-		return "", fmt.Errorf(text, ErrUnconfirmed, e.Origin, service.Issuer)
-	}
-	if issuer == "" {
-		return "", jeton.WithDetail(
-			jeton.ErrNotFound, "the service names no issuer of tokens; name it in the login (--issuer)",
-		)
+	issuer, audience, err := w.issuerOf(ctx, e, service, in)
+	if err != nil {
+		return "", err
 	}
 
 	m, err := w.findProvider(ctx, e, issuer)
@@ -97,7 +87,7 @@ func (w *Wallet) signInAt(ctx context.Context, e *entry, in Login) (string, erro
 		return "", err
 	}
 	if in.Issuer == "" && !m.binds() {
-		p := Pairing{Service: e.Origin, Issuer: issuer, Audience: cmp.Or(in.Audience, string(e.Origin))}
+		p := Pairing{Service: e.Origin, Issuer: issuer, Audience: cmp.Or(audience, string(e.Origin))}
 		if err := w.confirm(ctx, &document{}, in, p); err != nil {
 			return "", err
 		}
@@ -107,12 +97,7 @@ func (w *Wallet) signInAt(ctx context.Context, e *entry, in Login) (string, erro
 	s.Issuer = issuer
 	s.TokenURL = m.Token
 	s.RevokeURL = m.Revoke
-	// The service as it was asked, and not as it names itself: a hostile one could name another, and would get a token
-	// that is valid there. An issuer that the service does not know may refuse any resource.
-	s.Audience = in.Audience
-	if s.Audience == "" && service.Issuer != "" {
-		s.Audience = string(e.Origin)
-	}
+	s.Audience = audience
 	s.Refresh = ""
 	e.SignIn = &s
 	e.Service = service.Service
@@ -129,6 +114,34 @@ func (w *Wallet) signInAt(ctx context.Context, e *entry, in Login) (string, erro
 	}
 
 	return f.byBrowser(ctx)
+}
+
+// issuerOf returns the issuer at which to sign in for a service, and what to request tokens for: the service as it was
+// asked, and not as it names itself. A hostile one could name another, and would get a token that is valid there. An
+// issuer that the service does not name may refuse any resource: then it is that of the login, or "".
+func (w *Wallet) issuerOf(
+	ctx context.Context, e *entry, service wellKnown, in Login,
+) (issuer, audience string, err error) {
+	if service.Issuer != "" {
+		if in.Issuer != "" && service.Issuer != in.Issuer {
+			const text = "%w: %s names the issuer %q; the login names another"
+			return "", "", fmt.Errorf(text, ErrUnconfirmed, e.Origin, service.Issuer)
+		}
+
+		return service.Issuer, cmp.Or(in.Audience, string(e.Origin)), nil
+	}
+
+	found, err := w.findResource(ctx, e, in.URL)
+	if err == nil {
+		issuer, err = found.issuer(e.Origin, in.Issuer)
+	}
+	if err == nil && issuer == "" {
+		err = jeton.WithDetail(
+			jeton.ErrNotFound, "the service names no issuer of tokens; name it in the login (--issuer)",
+		)
+	}
+
+	return issuer, cmp.Or(in.Audience, found.URL), err
 }
 
 // provider is what a sign-in needs of the metadata of an issuer (RFC 8414; OpenID Connect Discovery 1.0).

@@ -36,11 +36,12 @@ func loginCommand() *cobra.Command {
 the name given with --as. Several identities can be logged in at one service at once.
 
 Without --as and without a credential, or with --browser, you sign in with the browser: at the
-issuer of the service's tokens, or at any OpenID provider (--issuer, --client-id). No password
-is typed into the terminal. The wallet stores tokens that are valid at this service alone, and
-refreshes them. The identity has your name at the issuer, or that of --as. The program in the
-environment variable BROWSER is the browser; --no-browser prints the address instead. With
---device, on a machine without a browser, you type a code into a browser on any other one.
+issuer of the service's tokens, or at any OpenID provider (--client-id, and --issuer unless the
+service names it, as in RFC 9728). No password is typed into the terminal. The wallet stores
+tokens that are valid at this service alone, and refreshes them. The identity has your name at
+the issuer, or that of --as. The program in the environment variable BROWSER is the browser;
+--no-browser prints the address instead. With --device, on a machine without a browser, you type
+a code into a browser on any other one.
 
 With --key, a client authenticates with a private key instead: the wallet sends the issuer of
 the service's tokens an assertion signed by the key, and gets a token, which it sends with
