@@ -106,14 +106,13 @@ func (e *entry) login() int64 {
 	return int64(high<<lowLogin | low)
 }
 
-// touch moves the last use forward, in steps of a second, so that a busy session does not move
-// one cache line between processors all the time. It reports whether the last use is pending now
-// and was not before. The time must fit the entry.
-func (e *entry) touch(ms int64) (begins bool) {
+// touch moves the last use forward, in steps of some milliseconds (see stepOf). It reports whether
+// the last use is pending now and was not before. The time must fit the entry.
+func (e *entry) touch(ms, step int64) (begins bool) {
 	for {
 		// Several requests touch at once: they hold the lock of the shard for reading only.
 		old := atomic.LoadUint64(&e.use)
-		if ms-e.created()-int64(old&usedMask) < 1000 {
+		if ms-e.created()-int64(old&usedMask) < step {
 			return false
 		}
 		if atomic.CompareAndSwapUint64(&e.use, old, old&^usedMask|waitsBit|uint64(ms-e.created())) {

@@ -274,28 +274,36 @@ func TestCheckUsesTheTimeOfItsArgument(t *testing.T) {
 	}
 }
 
-func TestTheLastUseMovesForwardOnly(t *testing.T) {
-	b := newBench(64 * 64)
-	l := b.live(t, b.start(t))
-	for _, tc := range []struct{ use, want time.Duration }{
-		{
-			999 * time.Millisecond,
-			0,
-		}, {
-			time.Second,
-			time.Second,
-		}, {500 * time.Millisecond, time.Second}, {-time.Hour, time.Second}, {time.Minute, time.Minute},
+// TestTheLastUseMovesForwardInSteps uses sessions of two idle timeouts. The steps are a 128th of them, and a second at
+// least.
+func TestTheLastUseMovesForwardInSteps(t *testing.T) {
+	for _, tc := range []struct{ idle, step time.Duration }{
+		{time.Minute, time.Second},
+		{128 * time.Minute, time.Minute},
 	} {
-		b.Used(l, noon.Add(tc.use))
-		got := l.LastUsed()
-		if !got.Equal(noon.Add(tc.want)) {
-			t.Errorf("last use after a use at noon+%v = %v, want noon+%v", tc.use, got, tc.want)
-		}
-	}
+		tab := newTable(64)
+		r := sample(0, 7)
+		r.Idle = tc.idle
+		l := tab.keep(r, noon)
 
-	n := len(b.table.unwritten())
-	if n != 1 {
-		t.Errorf("the last use waits %d times, want once", n)
+		start := l.LastUsed()
+		for _, use := range []struct{ at, want time.Duration }{
+			{tc.step - time.Millisecond, 0},
+			{tc.step, tc.step},
+			{tc.step / 2, tc.step},
+			{-time.Hour, tc.step},
+			{3 * tc.step, 3 * tc.step},
+			{4*tc.step - time.Millisecond, 3 * tc.step},
+		} {
+			tab.touch(l, start.Add(use.at))
+			if got := l.LastUsed().Sub(start); got != use.want {
+				t.Errorf("idle %v: last use after a use at +%v = +%v, want +%v", tc.idle, use.at, got, use.want)
+			}
+		}
+
+		if n := len(tab.unwritten()); n != 1 {
+			t.Errorf("the last use waits %d times, want once", n)
+		}
 	}
 }
 

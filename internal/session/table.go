@@ -402,13 +402,24 @@ func (t *table) kept() (n int) {
 	return n
 }
 
+// The steps in which the last use of a session moves.
+const (
+	idleSteps = 128 // of the idle timeout
+	minStep   = time.Second
+)
+
+// stepOf returns by how many milliseconds the last use of a session moves at least. Each step is a row to write,
+// within ten seconds. So a session idles out by a 128th of its idle timeout early, at most, and never late.
+func stepOf(idle time.Duration) int64 {
+	return max(minStep, idle/idleSteps).Milliseconds()
+}
+
 // touch moves the last use of a session forward.
 func (t *table) touch(l *Live, now time.Time) {
 	ms := now.UnixMilli()
-	// Steps of a second, and one request of several at once, keep this off the path of a busy
-	// session.
-	last := l.lastUsed.Load()
-	if ms-last < 1000 || !l.lastUsed.CompareAndSwap(last, ms) {
+	// The steps, and one request of several at once, keep this off the path of a busy session.
+	last, step := l.lastUsed.Load(), stepOf(l.Idle)
+	if ms-last < step || !l.lastUsed.CompareAndSwap(last, ms) {
 		return
 	}
 
@@ -419,7 +430,7 @@ func (t *table) touch(l *Live, now time.Time) {
 	outgrown := e != nil && !reaches(e.created(), ms)
 	if e == nil || outgrown {
 		s.wait(l.Login, w)
-	} else if e.touch(ms) && !s.wait(l.Login, w) {
+	} else if e.touch(ms, step) && !s.wait(l.Login, w) {
 		e.settle() // too many pending last uses: the next use tries again
 	}
 
