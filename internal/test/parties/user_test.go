@@ -1,9 +1,12 @@
 package parties
 
 import (
+	"crypto/x509"
+	"html"
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -61,7 +64,23 @@ func (u *user) open(address string) string {
 	return ""
 }
 
-// load loads a page and returns where it leads, or where its form does.
+// trust adds a certificate of a provider.
+func (u *user) trust(cert *x509.Certificate) {
+	transport, ok := u.client.Transport.(*http.Transport)
+	if !ok {
+		u.t.Fatalf("the transport is a %T, want that of net/http", u.client.Transport)
+	}
+	transport.TLSClientConfig.RootCAs.AddCert(cert)
+}
+
+var (
+	// button is a link of the sign-in page to another provider.
+	button = regexp.MustCompile(`href="(/sign-in/with/[^"]*)"`)
+	// filled is an input that the page has filled in.
+	filled = regexp.MustCompile(`<input[^>]* name="([^"]*)"[^>]* value="([^"]*)"`)
+)
+
+// load loads a page and returns where it leads: by itself, by its form, or by the button of another provider.
 func (u *user) load(at *url.URL) string {
 	u.t.Helper()
 	a := u.send(http.MethodGet, at, "")
@@ -69,18 +88,22 @@ func (u *user) load(at *url.URL) string {
 		return next
 	}
 
-	form, ok := u.forms[at.Path]
+	entered, ok := u.forms[at.Path]
 	if folder, _, deep := strings.Cut(strings.TrimPrefix(at.Path, "/"), "/"); !ok && deep {
-		form, ok = u.forms["/"+folder+"/"]
+		entered, ok = u.forms["/"+folder+"/"]
+	}
+	if to := button.FindStringSubmatch(a.Body); !ok && to != nil {
+		return html.UnescapeString(to[1])
 	}
 	if !ok || a.Status != http.StatusOK {
 		u.t.Fatalf("the user is left at %s: %d %s", at, a.Status, a.Body)
 	}
 
-	form = maps.Clone(form)
-	if code := at.Query().Get("user_code"); code != "" { // filled in by the link
-		form.Set("user_code", code)
+	form := url.Values{}
+	for _, input := range filled.FindAllStringSubmatch(a.Body, -1) {
+		form.Set(input[1], html.UnescapeString(input[2]))
 	}
+	maps.Copy(form, entered)
 
 	return leads(u.send(http.MethodPost, at, form.Encode()))
 }
