@@ -93,7 +93,7 @@ func TestEntityTagFollowsTheSet(t *testing.T) {
 		for range 2 {
 			body, tag := b.JWKS()
 			if old, ok := seen[tag]; ok && old != string(body) {
-				t.Fatalf("one tag %s for two sets", tag)
+				t.Fatalf("set with the tag %s = %s, want %s as before", tag, body, old)
 			}
 			seen[tag] = string(body)
 		}
@@ -276,7 +276,7 @@ func TestPairRemovedFromTheConfiguration(t *testing.T) {
 	b.tick(t)
 
 	if signs(t, b.Ring, ec) != old {
-		t.Error("the key no longer signs although another node may need it")
+		t.Errorf("%s signs, want %s, for another node may need it", signs(t, b.Ring, ec), old)
 	}
 
 	b.set(noon.Add(2 * every))
@@ -290,7 +290,7 @@ func TestPairRemovedFromTheConfiguration(t *testing.T) {
 	b.tick(t)
 
 	if checks(b.Ring, old) || listed(t, b.Ring)[old] != "" {
-		t.Error("the key is not withdrawn")
+		t.Errorf("old key: checks = %t, listed = %q, want it withdrawn", checks(b.Ring, old), listed(t, b.Ring)[old])
 	}
 
 	must(t, signAndCheck(b.Ring, ed))
@@ -408,10 +408,10 @@ func TestRestart(t *testing.T) {
 		)
 	}
 	if _, err := b.Signer("id", jose.ES256); err == nil {
-		t.Error("a key signs tokens of another kind")
+		t.Error("Signer of another kind = nil, want an error")
 	}
 	if _, ok := b.Verifier("id", signs(t, b.Ring, ec)); ok {
-		t.Error("a key checks tokens of another kind")
+		t.Error("Verifier of another kind = true, want false")
 	}
 }
 
@@ -440,7 +440,7 @@ func TestClockJumps(t *testing.T) {
 
 		b.forward(publishFor)
 		if signs(t, b.Ring, ec) != second || !checks(b.Ring, first) {
-			t.Error("the second key does not follow the first")
+			t.Errorf("%s signs, want %s, and %s still checks", signs(t, b.Ring, ec), second, first)
 		}
 	})
 

@@ -130,7 +130,7 @@ func TestRevoke(t *testing.T) {
 		revoke(t, b, kid)
 
 		if len(b.events(t)) != n || len(b.stored(t)) != 2 {
-			t.Errorf("audit log = %v, with %d keys", b.events(t), len(b.stored(t)))
+			t.Errorf("audit log = %v with %d keys, want %d events with 2 keys", b.events(t), len(b.stored(t)), n)
 		}
 	})
 
@@ -187,7 +187,7 @@ func TestAnotherNodesKey(t *testing.T) {
 	b.forward(time.Second)
 	kid := rotated(t, other, true)
 	if checks(b.Ring, kid) {
-		t.Fatal("the revocation is known without a read of the store")
+		t.Fatalf("key %s checks before the store is read, want it not to", kid)
 	}
 
 	token, err := mint(other, ec)
@@ -248,7 +248,7 @@ func TestStoreDown(t *testing.T) {
 
 	must(t, signAndCheck(b.Ring, ec))
 	if _, err := b.Signer(keys.Access, jose.EdDSA); err == nil {
-		t.Error("an unstored key signs")
+		t.Error("Signer of a key that is not stored = nil, want an error")
 	}
 }
 
@@ -348,8 +348,8 @@ func whole(t *testing.T, b *bench, r *keys.Ring, what string) {
 		if k.Status == "current" {
 			current[k.Algorithm]++
 		}
-		if checks(r, k.ID) != (k.Status != "revoked") {
-			t.Errorf("after %s, a key that is %s checks: %t", what, k.Status, checks(r, k.ID))
+		if got := checks(r, k.ID); got != (k.Status != "revoked") {
+			t.Errorf("after %s, a key that is %s checks = %t, want %t", what, k.Status, got, !got)
 		}
 	}
 
@@ -359,7 +359,7 @@ func whole(t *testing.T, b *bench, r *keys.Ring, what string) {
 
 		for _, member := range slices.Sorted(maps.Keys(k)) {
 			if !slices.Contains(publicMembers, member) {
-				t.Errorf("after %s, the set shows a member %s", what, member)
+				t.Errorf("after %s, the set has the member %s, want only %v", what, member, publicMembers)
 			}
 		}
 	}

@@ -55,10 +55,10 @@ func TestSecretFile(t *testing.T) {
 				t.Fatalf("LoadSecret: %v, want %q and the path", err, tc.want)
 			}
 			if strings.Contains(err.Error(), "0f0f") || strings.Contains(err.Error(), "0g0g") {
-				t.Errorf("%q may contain a secret", err)
+				t.Errorf("LoadSecret = %q, want an error without the secret", err)
 			}
 			if text, _ := os.ReadFile(path); string(text) != tc.text {
-				t.Errorf("the file has been changed to %q", text)
+				t.Errorf("file after LoadSecret = %q, want %q", text, tc.text)
 			}
 		})
 	}
@@ -85,7 +85,7 @@ func TestSecretFile(t *testing.T) {
 		must(t, err)
 		again, _ := os.ReadFile(path)
 		if !bytes.Equal(again, text) {
-			t.Error("it was made a second time")
+			t.Errorf("file after the second LoadSecret = %q, want that of the first", again)
 		}
 
 		files, _ := os.ReadDir(dir)
@@ -101,7 +101,7 @@ func TestSecretFile(t *testing.T) {
 		must(t, err)
 
 		if text, _ := os.ReadFile(path); len(text) != 65 || strings.HasPrefix(string(text), "0f0f") {
-			t.Errorf("the secret is %d bytes", len(text))
+			t.Errorf("the file has %d bytes, want 65 that are new", len(text))
 		}
 	})
 
@@ -175,7 +175,7 @@ func TestSecretShowsNothing(t *testing.T) {
 			fmt.Sprintf("%x", digits),
 		} {
 			if strings.Contains(out, leak) {
-				t.Errorf("%s contains the secret: %s", name, out)
+				t.Errorf("%s = %s, want it without the secret", name, out)
 			}
 		}
 	}
@@ -230,14 +230,14 @@ func TestDatabaseHoldsNoPrivateKey(t *testing.T) {
 				[]byte(base64.RawURLEncoding.EncodeToString(leak)[:20]),
 			} {
 				if bytes.Contains(content, spelling) {
-					t.Errorf("%s holds secret %d", file, i)
+					t.Errorf("%s holds secret %d, want it encrypted", file, i)
 				}
 			}
 		}
 	}
 
 	if found == 0 {
-		t.Error("the kid is nowhere: the test looks in the wrong place")
+		t.Error("no file holds the kid, want one, or the test looks in the wrong place")
 	}
 }
 
@@ -289,12 +289,12 @@ func TestWrongSecret(t *testing.T) {
 				keys.Access,
 				jose.ES256,
 			); err == nil || len(published(t, r)) != 0 || checks(r, kids[0]) {
-				t.Errorf("Signer: %v; published are %v", err, published(t, r))
+				t.Errorf("Signer = %v, published = %v, want an error and none", err, published(t, r))
 			}
 
 			after := b.stored(t)
 			if fmt.Sprint(after) != fmt.Sprint(before) {
-				t.Fatalf("the keys have changed: %v, were %v", after, before)
+				t.Fatalf("stored keys = %v, want %v as before", after, before)
 			}
 			if got := listed(t, r); got[kids[0]] != "current" {
 				t.Errorf("listed are %v: an operator must see what to revoke", got)
@@ -323,7 +323,7 @@ func TestWrongSecret(t *testing.T) {
 				must(t, signAndCheck(r, ed))
 
 				if checks(r, kids[0]) || checks(r, kids[1]) {
-					t.Error("a key that was given up checks")
+					t.Errorf("one of the old keys %v checks, want neither", kids)
 				}
 			})
 		})
@@ -420,7 +420,7 @@ func TestTampered(t *testing.T) {
 			must(t, err)
 
 			if len(next) != 1 || len(b.stored(t)) != 3 {
-				t.Fatalf("%d keys", len(b.stored(t)))
+				t.Fatalf("%d keys, %d of them next, want 3 and 1", len(b.stored(t)), len(next))
 			}
 
 			k := tc.tamper(t, b, b.stored(t))
@@ -438,13 +438,13 @@ func TestTampered(t *testing.T) {
 				must(t, r.Reload(t.Context()))
 
 				if checks(r, k.ID) || strings.Contains(fmt.Sprint(published(t, r)), k.ID) {
-					t.Error("it checks, or is published")
+					t.Errorf("key %s checks = %t, published = %v, want neither", k.ID, checks(r, k.ID), published(t, r))
 				}
 				if _, ok := r.Verifier(k.Kind, k.ID); ok {
-					t.Error("it checks tokens of its kind")
+					t.Errorf("Verifier(%v, %s) = true, want false", k.Kind, k.ID)
 				}
 				if s, err := r.Signer(k.Kind, k.Alg); err == nil && s.Signer.Key().ID == k.ID {
-					t.Error("it signs")
+					t.Errorf("Signer(%v, %v) = key %s, want another or none", k.Kind, k.Alg, k.ID)
 				}
 			}
 		})

@@ -69,18 +69,18 @@ func FuzzFindCookie(f *testing.F) {
 		}
 
 		if len(theirs) == 1 && count == 1 && value != "" && theirs[0] != value {
-			t.Errorf("FindCookie(%q) = %q, net/http finds %q", line, value, theirs[0])
+			t.Errorf("FindCookie(%q) = %q, want %q as of net/http", line, value, theirs[0])
 		}
 
 		if count == 0 && len(theirs) > 0 && !strings.Contains(
 			line,
 			"jeton ",
 		) && !strings.Contains(line, "jeton\t") && !strings.ContainsAny(line, "\r\n\v\f\u0085\u00a0") {
-			t.Errorf("FindCookie(%q) finds none, net/http finds %q", line, theirs)
+			t.Errorf("FindCookie(%q) finds none, want %q as of net/http", line, theirs)
 		}
 
 		if count == 0 && value != "" || count > strings.Count(line, "jeton=") {
-			t.Errorf("FindCookie(%q) finds %d cookies, value %q", line, count, value)
+			t.Errorf("FindCookie(%q) = %q and %d cookies, want at most as many as are named", line, value, count)
 		}
 	})
 }

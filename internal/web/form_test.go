@@ -70,7 +70,7 @@ func fuzzObject(t *testing.T, body string) {
 
 	for name := range object {
 		if _, ok := want[name]; !ok {
-			t.Errorf("parseObject(%q): member %q is not in the document", body, name)
+			t.Errorf("parseObject(%q) has the member %q, want only those of the document", body, name)
 		}
 	}
 }

@@ -87,7 +87,7 @@ func TestEveryOutcomeHasAStatus(t *testing.T) {
 	for _, name := range names {
 		want, ok := statuses[name]
 		if !ok {
-			t.Errorf("jeton.%s has no line in this table", name)
+			t.Errorf("jeton.%s has no line in this table, want one", name)
 			continue
 		}
 
@@ -98,7 +98,7 @@ func TestEveryOutcomeHasAStatus(t *testing.T) {
 
 		other := codes[p.Code]
 		if other != "" {
-			t.Errorf("jeton.%s and %s share the code %s", name, other, p.Code)
+			t.Errorf("jeton.%s and %s have the code %s, want one each", name, other, p.Code)
 		}
 
 		codes[p.Code] = name

@@ -294,7 +294,7 @@ func checkForm(t *testing.T, p web.Paths, raw, form string) {
 
 	u := &url.URL{Path: decoded, RawPath: form}
 	if u.EscapedPath() != form {
-		t.Errorf("%+v: a request for form %q of %q has the path %q", p, form, raw, u.EscapedPath())
+		t.Errorf("%+v: path of a request for %q = %q, want the form %q", p, raw, u.EscapedPath(), form)
 	}
 
 	// A form is its own form, but for a slash in a name, which is encoded once more.

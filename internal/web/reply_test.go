@@ -34,12 +34,12 @@ func TestReplyCounts(t *testing.T) {
 	_, _ = w.Write([]byte("five!"))
 
 	if w.Status() != http.StatusOK || w.Bytes() != 9 || w.Unwrap() != http.ResponseWriter(rec) {
-		t.Errorf("status %d, %d bytes", w.Status(), w.Bytes())
+		t.Errorf("status = %d, %d bytes, want 200, 9 bytes", w.Status(), w.Bytes())
 	}
 
 	w.Reset(rec, "another-id", time.Time{}, netip.Addr{})
 	if w.Status() != 0 || w.Bytes() != 0 || w.Decision != nil {
-		t.Error("a reset reply remembers")
+		t.Errorf("reset reply = %d, %d bytes, %v, want nothing", w.Status(), w.Bytes(), w.Decision)
 	}
 	if _, _ = w.Write(nil); w.Status() != http.StatusOK {
 		t.Errorf("status %d after a write, want 200", w.Status())

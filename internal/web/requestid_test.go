@@ -12,7 +12,7 @@ func TestNewID(t *testing.T) {
 	for range 100_000 {
 		id := web.NewID()
 		if len(id) != 20 || !web.ValidID(id) || seen[id] {
-			t.Fatalf("id %q, seen before: %t", id, seen[id])
+			t.Fatalf("id = %q, seen before = %t, want a valid one of 20 characters that is new", id, seen[id])
 		}
 		seen[id] = true
 	}
