@@ -3,8 +3,11 @@
 # As the program is released.
 export CGO_ENABLED=0
 
-# Without information for debuggers, which takes a fifth of the time. Stack traces have their lines all the same.
-case "${GOFLAGS:-}" in
+# Without information for debuggers, which takes a fifth of the time. Stack traces have their lines all the same. The
+# flags of the user stay, also those of 'go env -w'.
+GOFLAGS=$(go env GOFLAGS)
+case "$GOFLAGS" in
 *-dwarf=false*) ;;
-*) export GOFLAGS="${GOFLAGS:-} -gcflags=all=-dwarf=false" ;;
+*) GOFLAGS="$GOFLAGS -gcflags=all=-dwarf=false" ;;
 esac
+export GOFLAGS
