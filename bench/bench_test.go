@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/xml"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -426,6 +427,39 @@ func TestTheReportKeepsTheTextAroundIt(t *testing.T) {
 
 	if err := r.save(t.TempDir()+"/new.md", nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTheSummaryIsWrittenIntoAPage writes one measurement into a page, and the chart beside it.
+func TestTheSummaryIsWrittenIntoAPage(t *testing.T) {
+	path := t.TempDir() + "/performance.md"
+	text := "before\n" + summaryBegin + "old\n" + summaryEnd + "after\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	r := report{machine: "a machine."}
+	r.headline("a & b", "c", []sample{{rate: 900, cpu: 50, others: .5}}, []sample{{rate: 1000, cpu: 40, others: .5}})
+	if err := r.saveSummary(path); err != nil {
+		t.Fatal(err)
+	}
+
+	page, err := os.ReadFile(path)
+	want := "before\n" + summaryBegin + "a machine. Other work on the machine: 0.50 cores.\n\n" +
+		"| | a second, on one core | CPU us each | beside | that, on one core | ratio by CPU | ratio by rate |\n" +
+		"| --- | --- | --- | --- | --- | --- | --- |\n| a & b | 20,000 | 50.0 | c | 25,000 | 0.80 | 0.90 |\n" +
+		summaryEnd + "after\n"
+	if err != nil || string(page) != want {
+		t.Errorf("the page is %q, %v, want %q", page, err, want)
+	}
+
+	chart, err := os.ReadFile(strings.TrimSuffix(path, ".md") + ".svg")
+	if err != nil || xml.Unmarshal(chart, new(any)) != nil || !strings.Contains(string(chart), "a &amp; b") {
+		t.Errorf("the chart is %q, %v, want valid XML", chart, err)
+	}
+
+	if err := r.saveSummary(t.TempDir() + "/none.md"); err == nil {
+		t.Error("a summary was written into a page that does not exist")
 	}
 }
 

@@ -103,6 +103,8 @@ func (b *bench) decisions(ctx context.Context) error {
 		met:    met(r >= .85),
 	})
 
+	b.report.headline("decision for nginx", "net/http, ok", all[1], all[0])
+
 	return b.behindNginx(ctx, bare, jeton)
 }
 

@@ -65,6 +65,8 @@ func (b *bench) gateways(ctx context.Context) error {
 		})
 	}
 
+	b.report.headline("forwarded request", "ReverseProxy", all[2], all[0])
+
 	return nil
 }
 

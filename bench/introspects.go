@@ -102,6 +102,7 @@ func (b *bench) introspects(ctx context.Context) error {
 		aim:    ">= 0.80 of bare",
 		met:    met(r >= .80),
 	})
+	b.report.headline("introspection", "net/http, form", all[1], all[0])
 	b.report.add(row{what: "bare, reads a form with a JWT", unit: "req/s", sample: middle(all[2])})
 
 	r = ratios(all[3], all[2])

@@ -44,6 +44,7 @@ type options struct {
 	many     int    // sessions or tokens of the large store
 	most     int    // of that of the block scale
 	out      string // file to write the report to
+	summary  string // page to write the summary into
 	jeton    string // program to measure; "": built from this checkout
 }
 
@@ -117,6 +118,11 @@ func command(ctx context.Context, args []string) error {
 	}
 
 	b.report.print(os.Stdout)
+	if o.summary != "" {
+		if err := b.report.saveSummary(o.summary); err != nil {
+			return err
+		}
+	}
 	if o.out != "" {
 		return b.report.save(o.out, o.only)
 	}
@@ -143,6 +149,7 @@ func parse(args []string) (options, error) {
 		"short runs, one round, 100,000 sessions or tokens in the large store: to see that it works",
 	)
 	f.StringVar(&o.out, "o", "", "write the report between the markers of this file; relative paths begin at bench/")
+	f.StringVar(&o.summary, "summary", "", "write the capacity of a core into this page, and a chart beside it")
 	f.StringVar(&o.jeton, "jeton", "", "measure this program in place of a build of this checkout")
 
 	if err := f.Parse(args); err != nil {
@@ -151,7 +158,7 @@ func parse(args []string) (options, error) {
 	if f.NArg() > 0 || *seconds <= 0 || o.sessions < 1 || *many < 0 {
 		return o, fmt.Errorf(
 			"usage: go -C bench run . [-quick] [-only %s] [-seconds 3] [-sessions 20000] "+
-				"[-many N] [-o FILE] [-jeton PROGRAM]",
+				"[-many N] [-o FILE] [-summary FILE] [-jeton PROGRAM]",
 			strings.Join(blockNames(), ","),
 		)
 	}

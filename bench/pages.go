@@ -66,6 +66,7 @@ func (b *bench) signInPage(ctx context.Context, jeton *authority) error {
 		aim:    ">= 0.50 of bare",
 		met:    met(r >= .50),
 	})
+	b.report.headline("sign-in page", "the same bytes", all[1], all[0])
 
 	return nil
 }

@@ -14,9 +14,10 @@ import (
 
 // report is the result of a run.
 type report struct {
-	machine string
-	blocks  []resultBlock
-	notes   []string
+	machine   string
+	blocks    []resultBlock
+	notes     []string
+	headlines []headline
 }
 
 // resultBlock is the rows of one block, under a heading.

@@ -51,6 +51,9 @@ func (b *bench) checkAt(ctx context.Context, at place) error {
 		aim:    ">= 0.90 of bare",
 		met:    met(r >= .90),
 	})
+	if len(at.server) > 0 {
+		b.report.headline("session check", "net/http and a map", all[1], all[0])
+	}
 
 	return nil
 }
@@ -104,6 +107,9 @@ func (b *bench) useAt(ctx context.Context, at place, stored, busy int, least flo
 	))
 	b.report.add(row{what: "jeton, check", unit: "req/s", sample: middle(all[0])})
 	r, m := ratios(all[1], all[0]), middle(all[1])
+	if len(at.server) > 0 {
+		b.report.headline("counted use, on disk", "a check", all[1], all[0])
+	}
 
 	if least == 0 {
 		b.report.add(row{

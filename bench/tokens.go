@@ -93,6 +93,7 @@ func (b *bench) issue(ctx context.Context) error {
 			met:    met(r >= .80),
 		})
 	}
+	b.report.headline("token, "+string(algs[0]), "raw signature", all[1], all[0])
 
 	return nil
 }
