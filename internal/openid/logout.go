@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/outbox"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
@@ -52,8 +52,6 @@ const (
 	logoutsAtOnce = 64
 	// logoutTries is how often a logout is sent: for about an hour, by retryLogout.
 	logoutTries = 13
-	// logoutPoll is how often a node looks for logouts of nodes that have stopped.
-	logoutPoll = time.Minute
 )
 
 // retryLogout returns how long after a try the next one begins. It is longer than logoutTimeout, so that no other node
@@ -67,7 +65,7 @@ func retryLogout(tries int) time.Duration {
 // relying party may get one twice, after a crash, and none is lost. It is safe for concurrent use.
 type Sender struct {
 	conf   SenderConfig
-	wake   chan struct{}
+	box    *outbox.Box[Logout]
 	issuer atomic.Pointer[string]
 }
 
@@ -91,91 +89,43 @@ const (
 
 // NewSender returns a sender. Run sends.
 func NewSender(c SenderConfig) *Sender {
-	s := &Sender{conf: c, wake: make(chan struct{}, 1)}
+	s := &Sender{conf: c}
+	s.box = outbox.New(outbox.Config[Logout]{
+		Next: c.Store.NextLogout,
+		Claim: func(ctx context.Context, now time.Time) ([]Logout, error) {
+			return c.Store.ClaimLogouts(ctx, now, logoutsAtOnce, retryLogout)
+		},
+		Do:     s.deliver,
+		Ready:  func() bool { return s.issuer.Load() != nil },
+		Failed: func(err error) { c.Log.Warn("send logout tokens", "error", err) },
+		Now:    c.Now,
+	})
 
 	c.Store.Subscribe(func(ch change.Change) {
 		switch ch.Kind {
 		case change.Sessions, change.Users, change.All:
-			s.look()
+			s.box.Wake()
 		}
 	})
 
 	return s
 }
 
-// look makes Run look for what is due.
-func (s *Sender) look() {
-	select {
-	case s.wake <- struct{}{}:
-	default: // it is about to
-	}
-}
-
 // SetIssuer sets the address of the issuer. Before the first call, nothing is sent.
 func (s *Sender) SetIssuer(url string) {
 	s.issuer.Store(&url)
-	s.look()
+	s.box.Wake()
 }
 
 // Run sends what is due until ctx ends.
-func (s *Sender) Run(ctx context.Context) error {
-	for ctx.Err() == nil {
-		wait, err := s.sendDue(ctx)
-		if err != nil && ctx.Err() == nil {
-			s.conf.Log.Warn("send logout tokens", "error", err)
-		}
-
-		select {
-		case <-ctx.Done():
-		case <-s.wake:
-		case <-time.After(wait):
-		}
-	}
-
-	return nil
-}
-
-// sendDue sends what is due, and returns how long to wait for the next.
-func (s *Sender) sendDue(ctx context.Context) (time.Duration, error) {
-	issuer := s.issuer.Load()
-	if issuer == nil {
-		return logoutPoll, nil
-	}
-
-	for {
-		at, waiting, err := s.conf.Store.NextLogout(ctx)
-		if err != nil || !waiting {
-			return logoutPoll, err
-		}
-
-		now := s.conf.Now()
-		wait := at.Sub(now)
-		if wait > 0 {
-			return min(wait, logoutPoll), nil
-		}
-
-		list, err := s.conf.Store.ClaimLogouts(ctx, now, logoutsAtOnce, retryLogout)
-		if err != nil {
-			return logoutPoll, err
-		}
-		if len(list) == 0 {
-			return time.Second, nil // another node has claimed them
-		}
-
-		var all sync.WaitGroup
-		for _, l := range list {
-			all.Go(func() { s.deliver(ctx, *issuer, l) })
-		}
-		all.Wait()
-	}
-}
+func (s *Sender) Run(ctx context.Context) error { return s.box.Run(ctx) }
 
 // deliver sends one logout token, or gives it up.
-func (s *Sender) deliver(ctx context.Context, issuer string, l Logout) {
+func (s *Sender) deliver(ctx context.Context, l Logout) {
 	c, err := s.conf.Clients.FindForLogin(ctx, l.Client)
 	wanted := err != nil || c.ID == l.ClientID && !c.Disabled && c.OpenID != nil && c.OpenID.BackchannelLogoutURI != ""
 	if wanted && err == nil {
-		err = s.post(ctx, issuer, c, l)
+		err = s.post(ctx, *s.issuer.Load(), c, l)
 	}
 
 	switch {
