@@ -81,6 +81,7 @@ const (
 	DeviceDeny      = "device.deny"
 	RequestPush     = "request.push"
 	LogoutSend      = "logout.send"
+	MailSend        = "mail.send"
 	Request         = "request"
 	SessionEnd      = "session.end"
 	SessionProve    = "session.prove"
