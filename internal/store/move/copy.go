@@ -123,9 +123,11 @@ func claim(ctx context.Context, tx statements.Conn, source string) error {
 		return jeton.WithDetail(jeton.ErrConflict, "the destination has data of its own; name an empty database")
 	}
 
-	// One that a first start issued there, such as for the setup, would be valid for the copy.
-	if _, err := tx.Exec(ctx, "DELETE FROM tickets"); err != nil {
-		return err
+	// A ticket that a first start issued there, such as for the setup, would be valid for the copy.
+	for _, table := range []string{"tickets", "mails"} {
+		if _, err := tx.Exec(ctx, "DELETE FROM "+table); err != nil {
+			return err
+		}
 	}
 
 	if err := statements.SetMeta(ctx, tx, statements.MetaCopied, ""); err != nil {

@@ -164,6 +164,10 @@ func (db *Store) ChangeUser(
 			return nil, err
 		}
 
+		if err := db.noticesOfChange(ctx, tx, a, c, at(ev, now)); err != nil {
+			return nil, err
+		}
+
 		return usersChanged(a.ID), appendEvents(ctx, tx, ev)
 	})
 }

@@ -25,6 +25,10 @@ const (
 	relyingColumns = "login, client, session, subject, due, tries"
 	endedColumns   = "hash, accessor, name, owner, at, actor, action"
 	auditColumns   = "at, request, actor, action, target, service, outcome, reason, source, checks"
+	relyingColumns = "login, client, session, subject, due, tries"
+	mailColumns    = "id, kind, account, recipient, language, facts, created, expires, due, tries"
+	endedColumns   = "hash, accessor, name, owner, at, actor, action"
+	auditColumns   = "at, request, actor, action, target, service, outcome, reason, source, checks"
 )
 
 // insertInto returns "INSERT INTO table (a, b) VALUES ($1, $2)".

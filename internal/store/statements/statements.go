@@ -28,6 +28,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -98,6 +99,8 @@ type Store struct {
 	engine Engine
 
 	change.Subscribers
+
+	notices atomic.Bool // of mail.Store
 
 	settleMu   sync.Mutex
 	settling   *settling  // that has not begun

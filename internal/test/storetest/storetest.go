@@ -21,6 +21,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/mail"
 	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/policy"
@@ -46,6 +47,7 @@ type Store interface {
 	ticket.Store
 	factor.Store
 	openid.LogoutStore
+	mail.Store
 	Close() error
 }
 
@@ -66,6 +68,7 @@ func Run(t *testing.T, open Open) {
 		{"identities", Identities},
 		{"factors", Factors},
 		{"logouts", Logouts},
+		{"mails", Mails},
 		{"connections", Connections},
 		{"uses", Uses},
 		{"accounts", Accounts},

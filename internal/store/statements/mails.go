@@ -1,0 +1,201 @@
+package statements
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/mail"
+)
+
+// SendNotices implements mail.Store.
+func (db *Store) SendNotices(on bool) { db.notices.Store(on) }
+
+// addNotice adds a mail to a user about what a step does, unless the user has no address.
+func (db *Store) addNotice(ctx context.Context, tx Conn, k mail.Kind, a account.Account, ev jeton.Event) error {
+	if !db.notices.Load() || a.Email == "" {
+		return nil
+	}
+
+	m, err := mail.New(k, ev.Time)
+	if err != nil {
+		return err
+	}
+	m.Account = a.ID
+	m.To = a.Email
+	m.Facts = mail.Facts{
+		Name:    a.Name,
+		User:    a.UUID,
+		Actor:   ev.Actor,
+		Source:  ev.Source,
+		Request: ev.Request,
+		At:      ev.Time,
+		Email:   a.Email,
+	}
+
+	return insertMail(ctx, tx, m)
+}
+
+// noticesOfChange adds the notices of what a user must learn of a change. a is the account before it.
+func (db *Store) noticesOfChange(
+	ctx context.Context,
+	tx Conn,
+	a account.Account,
+	c account.Change,
+	ev jeton.Event,
+) error {
+	// To the address before the change: an attacker who took over the account has chosen the new one.
+	if c.Profile != nil && c.Profile(a.Profile).EmailFolded != a.EmailFolded {
+		if err := db.addNotice(ctx, tx, mail.Address, a, ev); err != nil {
+			return err
+		}
+	}
+
+	if c.Password == nil {
+		return nil
+	}
+
+	return db.addNotice(ctx, tx, mail.Password, a, ev)
+}
+
+// insertMail adds a mail that is due at once.
+func insertMail(ctx context.Context, tx Conn, m mail.Mail) error {
+	facts, err := json.Marshal(m.Facts)
+	if err != nil {
+		return fmt.Errorf("encode facts of a mail: %w", err)
+	}
+
+	_, err = tx.Exec(
+		ctx, insertInto("mails", mailColumns), m.ID, string(m.Kind), m.Account, m.To, m.Language, string(facts),
+		milli(m.Created), milli(m.Expires), milli(m.Created), m.Tries,
+	)
+
+	return err
+}
+
+// AddMail implements mail.Store.
+func (db *Store) AddMail(ctx context.Context, m mail.Mail, ev jeton.Event) error {
+	return db.do(ctx, func(ctx context.Context, tx Conn) error {
+		var waiting int64
+		err := tx.QueryRow(
+			ctx, "SELECT count(*) FROM (SELECT 1 FROM mails"+atMost(mail.MaxRequests)+") m",
+		).Scan(&waiting)
+		if err != nil {
+			return err
+		}
+		if waiting >= mail.MaxRequests {
+			return jeton.WithDetail(jeton.ErrBusy, "too many mails wait to be sent")
+		}
+
+		if err := insertMail(ctx, tx, m); err != nil {
+			return err
+		}
+
+		return appendEvents(ctx, tx, ev)
+	})
+}
+
+// NextMail implements mail.Store.
+func (db *Store) NextMail(ctx context.Context) (at time.Time, waiting bool, err error) {
+	var due sql.NullInt64
+	err = db.engine.QueryRow(ctx, "SELECT min(due) FROM mails").Scan(&due)
+
+	return time.UnixMilli(due.Int64), due.Valid, Unavailable(err)
+}
+
+// ClaimMails implements mail.Store.
+func (db *Store) ClaimMails(
+	ctx context.Context,
+	now time.Time,
+	limit int,
+	again func(tries int) time.Duration,
+) ([]mail.Mail, error) {
+	var list []mail.Mail
+
+	err := db.do(ctx, func(ctx context.Context, tx Conn) (err error) {
+		list, err = dueMails(ctx, tx, now, limit)
+		if err != nil {
+			return err
+		}
+
+		for i := range list {
+			m := &list[i]
+			m.Tries++
+			_, err := tx.Exec(
+				ctx, "UPDATE mails SET due = $2, tries = $3 WHERE id = $1", m.ID, milli(now.Add(again(m.Tries))),
+				m.Tries,
+			)
+			if err != nil {
+				return err
+			}
+		}
+
+		return nil
+	})
+
+	return list, err
+}
+
+// dueMails returns mails that are due, and holds them. Those that another node holds are its own.
+func dueMails(ctx context.Context, tx Conn, now time.Time, limit int) ([]mail.Mail, error) {
+	rows, err := tx.Query(
+		ctx,
+		"SELECT id, kind, account, recipient, language, facts, created, expires, tries FROM mails"+
+			" WHERE due <= $1 ORDER BY due"+atMost(limit)+tx.Lock("FOR UPDATE SKIP LOCKED"),
+		milli(now),
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+
+	var list []mail.Mail
+	for rows.Next() {
+		m, err := scanMail(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, m)
+	}
+
+	return list, rows.Err()
+}
+
+func scanMail(row Row) (mail.Mail, error) {
+	var m mail.Mail
+	var kind, facts string
+	var created, expires int64
+
+	err := row.Scan(&m.ID, &kind, &m.Account, &m.To, &m.Language, &facts, &created, &expires, &m.Tries)
+	if err != nil {
+		return m, err
+	}
+
+	m.Kind = mail.Kind(kind)
+	m.Created, m.Expires = time.UnixMilli(created), time.UnixMilli(expires)
+	if err := json.Unmarshal([]byte(facts), &m.Facts); err != nil {
+		return m, fmt.Errorf("facts of mail %s: %w", m.ID, err)
+	}
+
+	return m, nil
+}
+
+// DropMail implements mail.Store.
+func (db *Store) DropMail(ctx context.Context, id string) error {
+	return db.do(ctx, func(ctx context.Context, tx Conn) error {
+		_, err := tx.Exec(ctx, "DELETE FROM mails WHERE id = $1", id)
+		return err
+	})
+}
+
+// CountMails implements mail.Store.
+func (db *Store) CountMails(ctx context.Context) (int64, error) {
+	var n int64
+	err := db.engine.QueryRow(ctx, "SELECT count(*) FROM mails").Scan(&n)
+
+	return n, Unavailable(err)
+}

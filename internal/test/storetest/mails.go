@@ -1,0 +1,176 @@
+package storetest
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/mail"
+)
+
+// Mails is the contract of mail.Store.
+func Mails(t *testing.T, open Open) {
+	t.Run("the user of a change gets a mail", func(t *testing.T) { noticesOfChanges(t, open) })
+	each(t, open, []test{
+		{"a mail is claimed as it was added, and is due again after its time", claimingMails},
+		{"of many claims at once, one gets a mail", racingMails},
+	})
+}
+
+// addressed adds a user with an address and returns it.
+func addressed(t *testing.T, s Store) account.Account {
+	t.Helper()
+	a := user(t, s, "diane")
+	must(t, s.ChangeUser(t.Context(), "diane", account.Change{Profile: atAddress("diane@example.org")}, noon,
+		event(audit.UserChange, "user:diane")))
+	a.Email = "diane@example.org"
+
+	return a
+}
+
+// atAddress changes the address of a profile.
+func atAddress(email string) func(account.Profile) account.Profile {
+	return func(p account.Profile) account.Profile {
+		p.Email, p.EmailFolded = email, email
+		return p
+	}
+}
+
+func noticesOfChanges(t *testing.T, open Open) {
+	hash, refused := "another", jeton.ErrConflict
+
+	for _, tc := range []struct {
+		name   string
+		silent bool // the server has no mailer
+		change account.Change
+		want   []mail.Kind
+	}{
+		{"the password", false, account.Change{Password: &hash}, []mail.Kind{mail.Password}},
+		{"the address", false, account.Change{Profile: atAddress("mallory@example.org")}, []mail.Kind{mail.Address}},
+		{
+			"both",
+			false,
+			account.Change{Password: &hash, Profile: atAddress("")},
+			[]mail.Kind{mail.Address, mail.Password},
+		},
+		{"the groups", false, account.Change{Groups: &[]string{"staff"}}, nil},
+		{"the same address", false, account.Change{Profile: atAddress("diane@example.org")}, nil},
+		{"the password, without a mailer", true, account.Change{Password: &hash}, nil},
+		{
+			"the password, but the change is refused",
+			false,
+			account.Change{Password: &hash, Check: func(account.Account) error { return refused }},
+			nil,
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := opened(t, open)
+			addressed(t, s)
+			s.SendNotices(!tc.silent)
+
+			_ = s.ChangeUser(t.Context(), "diane", tc.change, noon, event(audit.UserChange, "user:diane"))
+
+			kinds := map[mail.Kind]bool{}
+			for _, m := range claimedMails(t, s, noon) {
+				kinds[m.Kind] = true
+				// Never to the new address, which an attacker may have chosen.
+				if m.To != "diane@example.org" || m.Facts.Name != "diane" {
+					t.Errorf("mail %s of %s is to %s, want the address before", m.Kind, m.Facts.Name, m.To)
+				}
+			}
+			for _, k := range tc.want {
+				if !kinds[k] {
+					t.Errorf("no mail %s", k)
+				}
+			}
+			if len(kinds) != len(tc.want) {
+				t.Errorf("got mails %v, want %v", kinds, tc.want)
+			}
+		})
+	}
+}
+
+// claimedMails claims what is due at a time.
+func claimedMails(t *testing.T, s Store, now time.Time) []mail.Mail {
+	t.Helper()
+	list, err := s.ClaimMails(t.Context(), now, 10, again)
+	must(t, err)
+
+	return list
+}
+
+// newMail returns a mail to add.
+func newMail(t *testing.T) mail.Mail {
+	t.Helper()
+	m, err := mail.New(mail.Recovery, noon)
+	must(t, err)
+	m.To, m.Language = "diane@example.org", "de"
+	m.Facts = mail.Facts{Source: source, At: noon}
+
+	return m
+}
+
+func claimingMails(t *testing.T, s Store) {
+	if _, waiting, err := s.NextMail(t.Context()); waiting || err != nil {
+		t.Errorf("of an empty store: waiting %t, %v, want nothing", waiting, err)
+	}
+
+	want := newMail(t)
+	must(t, s.AddMail(t.Context(), want, event(audit.MailSend, "")))
+	if at, waiting, err := s.NextMail(t.Context()); !waiting || at.After(noon) || err != nil {
+		t.Errorf("after a mail was added: %v, waiting %t, %v, want it due", at, waiting, err)
+	}
+	if n, err := s.CountMails(t.Context()); n != 1 || err != nil {
+		t.Errorf("%d mails wait, %v, want 1", n, err)
+	}
+
+	for tries, at := range []time.Time{noon, noon.Add(time.Minute)} {
+		if early := claimedMails(t, s, at.Add(-time.Millisecond)); len(early) != 0 {
+			t.Errorf("before it is due: got %+v, want none", early)
+		}
+
+		list := claimedMails(t, s, at)
+		if len(list) != 1 {
+			t.Fatalf("claim %d got %+v, want the mail", tries+1, list)
+		}
+		got := list[0]
+		if got.ID != want.ID || got.To != want.To || got.Language != want.Language || got.Kind != want.Kind ||
+			got.Facts.Source != source || !got.Expires.Equal(want.Expires) || got.Tries != tries+1 {
+			t.Errorf("got %+v, want %+v and try %d", got, want, tries+1)
+		}
+	}
+
+	must(t, s.DropMail(t.Context(), want.ID))
+	if _, waiting, err := s.NextMail(t.Context()); waiting || err != nil {
+		t.Errorf("after it was dropped: waiting %t, %v, want nothing", waiting, err)
+	}
+}
+
+func racingMails(t *testing.T, s Store) {
+	must(t, s.AddMail(t.Context(), newMail(t), event(audit.MailSend, "")))
+
+	var all sync.WaitGroup
+	got := make(chan int, 8)
+	for range cap(got) {
+		all.Go(func() {
+			list, err := s.ClaimMails(t.Context(), noon, 10, again)
+			if err != nil {
+				t.Error(err)
+			}
+			got <- len(list)
+		})
+	}
+	all.Wait()
+	close(got)
+
+	total := 0
+	for n := range got {
+		total += n
+	}
+	if total != 1 {
+		t.Errorf("%d claims got the mail, want 1", total)
+	}
+}
