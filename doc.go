@@ -32,6 +32,8 @@
 //	internal/client    clients (software) and their public keys
 //	internal/count     uses of a session or token
 //	internal/audit     audit log
+//	internal/mail      mail to users: links and notices
+//	internal/outbox    work that a store keeps until it is done
 //	internal/outbound  requests to addresses that an operator has named
 //	internal/limit     throttling of failed logins, with the time to wait
 //	internal/http1     plain requests of proxies, read without net/http

@@ -28,6 +28,7 @@ var layers = map[string]int{
 	"internal/secretfile": 1,
 	"internal/sweep":      1,
 	"internal/systemd":    1,
+	"internal/outbox":     1,
 	"internal/balance":    1,
 	"internal/palette":    1,
 	"internal/http1":      1,
@@ -48,6 +49,7 @@ var layers = map[string]int{
 	"internal/account":    3,
 	"internal/client":     3,
 	"internal/keys":       3,
+	"internal/mail":       3,
 	"internal/session":    4,
 	"internal/ticket":     4,
 	"internal/factor":     4,
@@ -72,6 +74,7 @@ var layers = map[string]int{
 	"internal/test/germanlog":  11,
 
 	// The counts of the shape tests need nothing of the product.
+	"internal/test/smtptest":      1,
 	"internal/test/need":          1,
 	"internal/test/measure":       1,
 	"internal/test/measure/print": 2,

@@ -38,6 +38,7 @@ func addServer(root *cobra.Command) {
 			auditCommand(),
 			explainCommand(),
 			checkRequest(),
+			mailCommand(),
 			doctorCommand(),
 			statusCommand(),
 			backupCommand(),

@@ -88,6 +88,8 @@ type Config struct {
 	// Operator makes every caller an operator: on the control socket.
 	Operator bool
 	Status   func() Status
+	// TestMail sends a mail to an address at once.
+	TestMail func(ctx context.Context, to string) error
 	// Backup writes everything that the server keeps, as of one moment.
 	Backup func(ctx context.Context, to io.Writer) error
 

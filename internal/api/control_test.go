@@ -124,7 +124,10 @@ func TestControlSocketAnswersAsDocumented(t *testing.T) {
 
 	call("GET /audit?last=5", 200, nil)
 	call("GET /explain/{request}", 200, nil, "{request}", refused.Request())
+	call("POST /mail/test", 404, api.MailTest{To: "diane@example.org"})
+	call("POST /mail/test", 404, api.MailTest{To: "diane@example.org"})
 	call("POST /check", 200, map[string]string{"user": "diane", "method": "GET", "url": "https://portal.example/"})
+	call("POST /mail/test", 404, api.MailTest{To: "diane@example.org"})
 	call("POST /check", 404, map[string]string{"user": "unknown", "method": "GET", "url": "https://portal.example/"})
 	call("GET /explain/{request}", 404, nil, "{request}", "unknown")
 

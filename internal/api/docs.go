@@ -472,6 +472,7 @@ var docs = map[string]Doc{
 		Status: 200,
 		Fails:  []int{404},
 	},
+	"POST /mail/test": mailTestDoc,
 	"GET /backup": {
 		Summary: "Get a backup of everything that the server keeps, as jeton restore reads it.",
 		Media:   "application/octet-stream",

@@ -136,6 +136,7 @@ func (a *API) credentialRoutes() []route {
 		{"GET /explain/{request}", manager, a.explain},
 		{"POST /check", operator, a.check},
 		{"GET /backup", operator, a.backup},
+		{"POST /mail/test", operator, a.testMail},
 	}
 }
 

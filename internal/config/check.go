@@ -22,6 +22,7 @@ func (c checker) check() {
 	// Users first: a client must not have the name of a user, or the audit log would mix up the two.
 	c.clients(c.users())
 	c.issuer()
+	c.mail()
 	c.audiences()
 	c.services()
 	c.forward()

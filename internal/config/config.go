@@ -49,6 +49,7 @@ type Config struct {
 	HSTSMaxAge     Duration  `yaml:"hsts_max_age" default:"365d" min:"0s" max:"1095d" doc:"How long browsers remember to use TLS only (Strict-Transport-Security). Sent over TLS with a certificate that is not self-signed, and behind a trusted proxy that sends X-Forwarded-Proto: https. 0: not sent."`
 	Users          []User    `yaml:"users" absent:"none" doc:"Users declared here. They can be changed only here."`
 	Issuer         *Issuer   `yaml:"issuer" absent:"no tokens are issued" doc:"The authorization server."`
+	Mail           *Mail     `yaml:"mail" absent:"no mail is sent" doc:"How users get mail: links to set a password, and notices of what changed."`
 	Clients        []Client  `yaml:"clients" absent:"none" doc:"Clients (software) declared here. They can be changed only here."`
 	Services       []Service `yaml:"services" absent:"none" doc:"What is protected. Each service has its own address, login and routes."`
 

@@ -41,6 +41,10 @@ func (c checker) files() {
 		}
 	}
 
+	if c.conf.Mail != nil && c.conf.Mail.SMTP != nil {
+		c.mailPassword(c.conf.Mail.SMTP, folder)
+	}
+
 	for i := range c.conf.Users {
 		c.passwordHashFile(&c.conf.Users[i], folder)
 	}

@@ -60,7 +60,7 @@ var auditActions = []string{
 	audit.UserAdd, audit.UserChange, audit.UserPassword, audit.UserRemove, audit.UserEndTokens, audit.UserExport,
 	audit.UserLink,
 	audit.FactorAdd, audit.FactorChange, audit.FactorCodes, audit.FactorUse, audit.FactorRemove, audit.FactorReset,
-	audit.IdentityAdd, audit.IdentityRemove, audit.ConsentGive, audit.ConsentEnd, audit.LogoutSend,
+	audit.IdentityAdd, audit.IdentityRemove, audit.ConsentGive, audit.ConsentEnd, audit.LogoutSend, audit.MailSend,
 	audit.DeviceBegin, audit.DeviceAllow, audit.DeviceDeny, audit.RequestPush,
 	audit.ClientAdd, audit.ClientChange, audit.ClientSecret, audit.ClientEndTokens, audit.ClientRemove,
 	audit.ClientKeyAdd, audit.ClientKeyRetire,

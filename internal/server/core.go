@@ -21,6 +21,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/limit"
+	"github.com/jeton-auth/jeton/internal/mail"
 	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/pages"
 	"github.com/jeton-auth/jeton/internal/password"
@@ -54,6 +55,8 @@ type core struct {
 	secret       keys.Secret
 	logouts      *openid.Sender
 	logoutCount  *prometheus.CounterVec
+	mails        *mail.Sender
+	mailCount    *prometheus.CounterVec
 	invalidation prometheus.Histogram
 }
 
@@ -89,15 +92,7 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 	}
 
 	clock := sweep.NewClock(k.db)
-	k.audit = audit.New(audit.Config{
-		Store: k.db,
-		Log:   c.Log,
-		Now:   c.Now,
-		Keep:  conf.Audit.Keep.Std(),
-		Clock: clock,
-
-		MaxSize: conf.Audit.MaxSize,
-	})
+	k.audit = newAudit(c, conf, k.db, clock)
 
 	k.sessions = session.New(session.Config{
 		Store: k.db,
@@ -129,8 +124,26 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 	}
 
 	k.openLogouts(c)
+	k.openMail(c)
 
-	return patiently(ctx, c.Log, func() error { return k.openLogins(ctx, c, conf) })
+	if err := patiently(ctx, c.Log, func() error { return k.openLogins(ctx, c, conf) }); err != nil {
+		return err
+	}
+
+	return k.setMailer(conf)
+}
+
+// newAudit returns the audit log.
+func newAudit(c Config, conf *config.Config, db store, clock *sweep.Clock) *audit.Log {
+	return audit.New(audit.Config{
+		Store: db,
+		Log:   c.Log,
+		Now:   c.Now,
+		Keep:  conf.Audit.Keep.Std(),
+		Clock: clock,
+
+		MaxSize: conf.Audit.MaxSize,
+	})
 }
 
 // openLogouts opens the sender of logout tokens.
@@ -252,6 +265,7 @@ func (k *core) run(ctx context.Context, log *slog.Logger) {
 		"tickets":  k.tickets.Run,
 		"hasher":   k.hasher.Run,
 		"logouts":  k.logouts.Run,
+		"mail":     k.mails.Run,
 	} {
 		wg.Go(func() {
 			if err := work(ctx); err != nil && !errors.Is(err, context.Canceled) {
@@ -319,6 +333,7 @@ func (k *core) controlRoutes(
 	a.PageSize = math.MaxInt32
 	a.Operator = true
 	a.Status = status
+	a.TestMail = func(ctx context.Context, to string) error { return k.testMail(ctx, conf(), c.Now(), to) }
 	a.Backup = func(ctx context.Context, to io.Writer) error { return k.backup(ctx, c, to) }
 
 	return api.New(a).Table().Routes()

@@ -52,6 +52,8 @@ func newMetrics(version string, k *core) *metrics {
 
 	m.registry.MustRegister(
 		k.logoutCount,
+		k.mailCount,
+		newMailQueue(k.db.CountMails),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "jeton_audit_lost_total",
 			Help: "Audit events that were dropped because they came too fast; the audit log has their number.",

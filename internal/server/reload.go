@@ -143,6 +143,9 @@ func (s *Server) store(
 	users []account.Account,
 	clients []client.Client,
 ) error {
+	if err := s.core.setMailer(conf); err != nil {
+		return err
+	}
 	if err := s.core.accounts.Declare(ctx, users); err != nil {
 		return err
 	}

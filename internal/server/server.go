@@ -15,6 +15,7 @@
 //	mux.go                           from a path to its route and access rule
 //	forward.go                       the listener that decides for other proxies
 //	admin.go, metrics.go             health, readiness and metrics
+//	mail.go                          from a configuration to how mail is sent
 //	redirect.go                      the listener that sends browsers to https
 //	requestlog.go, requestfile.go    the lines of requests
 //	control.go                       the control socket, and the API without a server

@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/mail"
 	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/store/move"
@@ -38,6 +39,7 @@ type store interface {
 	ticket.Store
 	factor.Store
 	openid.LogoutStore
+	mail.Store
 	move.Source // for backups
 	// Restored returns when the store was last restored, or the zero time.
 	Restored(ctx context.Context) (time.Time, error)

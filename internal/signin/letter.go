@@ -1,0 +1,29 @@
+package signin
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/mail"
+)
+
+// Letter returns the letter of a mail to a user. It returns mail.ErrDrop for a mail that is not to be sent.
+func (l *Logins) Letter(ctx context.Context, m mail.Mail) (mail.Letter, error) {
+	letter := mail.Letter{Facts: m.Facts, To: m.To}
+	if m.Kind == mail.Test {
+		return letter, nil
+	}
+
+	acct, err := l.accounts.FindID(ctx, m.Facts.User)
+	if errors.Is(err, jeton.ErrNotFound) {
+		return mail.Letter{}, mail.ErrDrop
+	}
+	if err != nil {
+		return mail.Letter{}, err
+	}
+
+	letter.Name = acct.Name
+
+	return letter, nil
+}
