@@ -136,7 +136,7 @@ func defaults() *config.Config {
 // may be ignored by the decoder.
 func TestLoadReadsEveryKey(t *testing.T) {
 	seen := make(map[string]bool)
-	for _, file := range []string{"full.yaml", "plain.yaml"} { // some keys exclude each other
+	for _, file := range []string{"full.yaml", "plain.yaml", "console.yaml"} { // some keys exclude each other
 		visit(reflect.ValueOf(load(t, filepath.Join(folder, file))).Elem(), "", seen)
 	}
 

@@ -145,13 +145,14 @@ func (s *Sender) deliver(ctx context.Context, m Mail) {
 // giveUp records that a mail did not arrive.
 func (s *Sender) giveUp(m Mail, l Letter, err error) {
 	s.conf.Count(GivenUp)
+	why := clipped(err, m.To)
 	s.conf.Audit.Record(jeton.Event{
 		Time:    s.conf.Now(),
 		Actor:   "system",
 		Action:  audit.MailSend,
 		Target:  "user:" + l.Name,
 		Outcome: jeton.Code(jeton.ErrUnavailable),
-		Reason:  fmt.Sprintf("mail %s about %s was given up after %d tries: %s", m.ID, m.Kind, m.Tries, clipped(err, m.To)),
+		Reason:  fmt.Sprintf("mail %s about %s was given up after %d tries: %s", m.ID, m.Kind, m.Tries, why),
 	})
 }
 
