@@ -26,6 +26,7 @@
 //	internal/openid    claims of users and ID tokens (OpenID Connect)
 //	internal/upstream  sign-ins at other providers (OpenID Connect, GitHub)
 //	internal/factor    second factors of users: authenticator apps, recovery codes, passkeys
+//	internal/factor/passkey  options and responses of WebAuthn ceremonies
 //	internal/ticket    one-time secrets for one purpose and a short time
 //	internal/keys      signing keys of this server
 //	internal/account   users
@@ -60,7 +61,7 @@
 //	internal/store/change      what a transaction invalidated
 //	internal/store/move        copy, backup and restore
 //
-//	internal/test/e2e, storetest, pgtest, measure, need   helpers of tests
+//	internal/test/e2e, storetest, pgtest, measure, need, authenticator   helpers of tests
 //	internal/test/access   tests of what a credential opens, at a whole server
 //
 // Package jeton imports only the standard library, because every other package imports it.

@@ -53,6 +53,10 @@ var layers = map[string]int{
 	"internal/session":    4,
 	"internal/ticket":     4,
 	"internal/factor":     4,
+
+	"internal/factor/passkey":     1,
+	"internal/test/authenticator": 2,
+
 	"internal/openid":     4,
 	"internal/upstream":   4,
 	"internal/token":      4,
