@@ -122,6 +122,8 @@ type Store interface {
 	FindUserEmail(ctx context.Context, folded string) (Account, error)
 	// FindUserID returns the user of a public id, or jeton.ErrNotFound. No user has the id "".
 	FindUserID(ctx context.Context, uuid string) (Account, error)
+	// FindUserNumber returns the user of an ID of Account, or jeton.ErrNotFound.
+	FindUserNumber(ctx context.Context, id int64) (Account, error)
 	// KnownSource reports whether the user has logged in from the network since then.
 	KnownSource(ctx context.Context, user int64, network string, since time.Time) (bool, error)
 	// AddUser adds the account and the event, or returns jeton.ErrConflict when a user or a

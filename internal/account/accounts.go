@@ -108,6 +108,16 @@ func (a *Accounts) FindID(ctx context.Context, uuid string) (Account, error) {
 	return acct, nil
 }
 
+// FindNumber returns the account of a number (Account.ID), or jeton.ErrNotFound.
+func (a *Accounts) FindNumber(ctx context.Context, id int64) (Account, error) {
+	acct, err := a.store.FindUserNumber(ctx, id)
+	if err != nil {
+		return Account{}, fmt.Errorf("find user: %w", err)
+	}
+
+	return acct, nil
+}
+
 // FindForLogin returns the account of a name or an e-mail address that is valid at a service. For
 // an unknown one it returns the zero Account: a login goes on with that, so that it does the same
 // work.

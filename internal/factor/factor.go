@@ -116,6 +116,9 @@ type Store interface {
 	TakeAttempt(ctx context.Context, user int64, take func(Attempts) (Attempts, error)) error
 	// ForgetAttempts forgets the failed attempts of a user.
 	ForgetAttempts(ctx context.Context, user int64) error
+	// ClaimParty stores the host name that passkeys are for, unless there are passkeys for another one. It returns the
+	// stored name, and how many passkeys there are if that is another one.
+	ClaimParty(ctx context.Context, id string) (party string, passkeys int, err error)
 	// SweepFactors deletes at most limit factors that were added before a time and not confirmed, and returns how many.
 	SweepFactors(ctx context.Context, before time.Time, limit int) (int, error)
 }

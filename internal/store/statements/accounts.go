@@ -57,9 +57,14 @@ func (db *Store) FindUserID(ctx context.Context, uuid string) (account.Account, 
 	return db.findUser(ctx, "uuid = $1 AND uuid <> ''", uuid)
 }
 
+// FindUserNumber implements account.Store.
+func (db *Store) FindUserNumber(ctx context.Context, id int64) (account.Account, error) {
+	return db.findUser(ctx, "id = $1", id)
+}
+
 // findUser returns the account that a condition on a unique column chooses, or
 // jeton.ErrNotFound.
-func (db *Store) findUser(ctx context.Context, where, value string) (account.Account, error) {
+func (db *Store) findUser(ctx context.Context, where string, value any) (account.Account, error) {
 	a, err := scanAccount(db.engine.QueryRow(ctx, selectUsers+"WHERE "+where, value))
 	if err != nil {
 		// A missing row is an answer; only the other errors mean that the database is

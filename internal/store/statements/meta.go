@@ -24,6 +24,7 @@ const (
 	MetaSweep    = "sweep"       // sweep.Mark: two times in milliseconds
 	MetaCopied   = "copied"      // id of the database of which this is a complete copy, until a server starts on it
 	MetaDrops    = "drops"       // how many steps have deleted audit events because of the size of the log
+	MetaParty    = "party"       // host name that the passkeys are for
 	MetaProbe    = "probe"       // nothing: written to find out whether the database can be written
 )
 

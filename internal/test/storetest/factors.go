@@ -27,6 +27,7 @@ func Factors(t *testing.T, open Open) {
 		{"factors end with their user", factorsEndWithUser},
 		{"attempts are counted one after another, until a use", attemptsAreCounted},
 		{"a sweep deletes what was not confirmed", factorsAreSwept},
+		{"passkeys keep their relying party", passkeysKeepTheirParty},
 	})
 }
 
@@ -381,4 +382,26 @@ func factorsAreSwept(t *testing.T, s Store) {
 	must(t, err)
 	same(t, "swept", n, 1)
 	same(t, "factors", factorIDs(t, s, diane), []string{"f_1"})
+}
+
+func passkeysKeepTheirParty(t *testing.T, s Store) {
+	claim := func(id, party string, passkeys int) {
+		t.Helper()
+		got, n, err := s.ClaimParty(t.Context(), id)
+		must(t, err)
+		if got != party || n != passkeys {
+			t.Errorf("ClaimParty(%s) = %s, %d, want %s, %d", id, got, n, party, passkeys)
+		}
+	}
+
+	claim("login.example", "login.example", 0)
+	claim("www.example", "www.example", 0)
+
+	u := user(t, s, "diane")
+	addFactor(t, s, newFactor(u, factor.TOTP, "f_1"))
+	claim("login.example", "login.example", 0)
+
+	addFactor(t, s, newFactor(u, factor.Passkey, "f_2"))
+	claim("login.example", "login.example", 0)
+	claim("www.example", "login.example", 1)
 }

@@ -70,6 +70,12 @@ func foundByAddress(t *testing.T, s Store) {
 	must(t, err)
 	same(t, "by id", got, want)
 
+	got, err = s.FindUserNumber(t.Context(), want.ID)
+	must(t, err)
+	same(t, "by number", got, want)
+	_, err = s.FindUserNumber(t.Context(), want.ID+1)
+	wants(t, "FindUserNumber of no user", err, jeton.ErrNotFound)
+
 	// Ids are compared byte by byte, and the name is neither an id nor an address.
 	for _, text := range []string{"", "%", "diane", "ID OF DIANE"} {
 		_, err := s.FindUserEmail(t.Context(), text)

@@ -365,6 +365,7 @@ func Closed(t *testing.T, open Open) {
 		{"EndTickets", func(ctx context.Context) error { return s.EndTickets(ctx, ticket.Code, 0) }},
 		{"RevokeTicket", func(ctx context.Context) error { return s.RevokeTicket(ctx, ticket.Code, r.Hash) }},
 		{"SweepTickets", func(ctx context.Context) error { _, err := s.SweepTickets(ctx, noon, 9); return err }},
+		{"ClaimParty", func(ctx context.Context) error { _, _, err := s.ClaimParty(ctx, "x"); return err }},
 		{"AddFactor", func(ctx context.Context) error {
 			return s.AddFactor(ctx, newFactor(u, factor.TOTP, "f_1"), nil)
 		}},
@@ -406,6 +407,7 @@ func Closed(t *testing.T, open Open) {
 			"FindUserEmail",
 			func(ctx context.Context) error { _, err := s.FindUserEmail(ctx, "diane@example.org"); return err },
 		},
+		{"FindUserNumber", func(ctx context.Context) error { _, err := s.FindUserNumber(ctx, 1); return err }},
 		{"FindUserID", func(ctx context.Context) error { _, err := s.FindUserID(ctx, "x"); return err }},
 		{
 			"PageUsers",
