@@ -52,6 +52,8 @@ type RequestLimits struct {
 	device *limit.Limiter // device codes for a network
 	poll   *limit.Limiter // questions of a device
 	push   *limit.Limiter // requests that public clients push from a network
+
+	passkey *limit.Limiter // challenges for a network: each sign-in page gets one
 }
 
 // NewRequestLimits returns limits without any use.
@@ -78,8 +80,18 @@ func NewRequestLimits() (RequestLimits, error) {
 		Source:  none,
 		MaxKeys: maxPolled,
 	})
+	if err != nil {
+		return RequestLimits{}, err
+	}
 
-	return RequestLimits{device, poll, push}, err
+	passkey, err := limit.New(limit.Config{Pair: many, Account: none, Source: many})
+
+	return RequestLimits{
+		device:  device,
+		poll:    poll,
+		push:    push,
+		passkey: passkey,
+	}, err
 }
 
 // DeviceRequest is the request of a client for a device code (RFC 8628, section 3.1).

@@ -5,6 +5,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/factor/passkey"
 	"github.com/jeton-auth/jeton/internal/upstream"
 )
 
@@ -86,6 +87,11 @@ func ReasonOf(err error) Reason {
 	var d *denied
 	if errors.As(err, &d) {
 		return d.reason
+	}
+
+	reason := passkey.ReasonOf(err)
+	if reason != "" {
+		return Reason(reason)
 	}
 
 	return Reason(upstream.ReasonOf(err))

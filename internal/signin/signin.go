@@ -21,6 +21,8 @@
 //	device.go          a sign-in at a device without a browser (RFC 8628)
 //	device_answer.go   the answer of its user
 //	uses.go            how often a sign-in session may be used at a relying party
+//	passkey.go         a passkey, alone or as a new proof
+//	passkey_own.go     the passkeys of a user
 //	push.go            a pushed authorization request (RFC 9126)
 //	open.go            the last step of each: the session
 //	basic.go           a password in every request (RFC 7617)
@@ -39,6 +41,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/limit"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/store/change"
@@ -53,6 +56,7 @@ type Logins struct {
 	clients   *client.Clients
 	tokens    *token.Tokens
 	tickets   *ticket.Tickets
+	factors   *factor.Factors
 	limiter   *limit.Limiter
 	counts    *count.Counts
 	requests  RequestLimits
@@ -70,6 +74,7 @@ type Config struct {
 	Clients  *client.Clients
 	Tokens   *token.Tokens
 	Tickets  *ticket.Tickets
+	Factors  *factor.Factors
 	Limiter  *limit.Limiter
 	Counts   *count.Counts // of sign-ins at relying parties
 	Requests RequestLimits
@@ -89,6 +94,7 @@ func New(c Config) *Logins {
 		clients:   c.Clients,
 		tokens:    c.Tokens,
 		tickets:   c.Tickets,
+		factors:   c.Factors,
 		limiter:   c.Limiter,
 		counts:    c.Counts,
 		requests:  c.Requests,

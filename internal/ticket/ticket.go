@@ -50,6 +50,11 @@ const (
 	User   Purpose = "user"    // user code of a device
 	Push   Purpose = "push"    // authorization request that waits for its browser (RFC 9126)
 	Form   Purpose = "form"    // what was typed into a form that waits for a proof of the user
+
+	Passkey       Purpose = "passkey"        // challenge of a sign-in with a passkey alone
+	PasskeyFactor Purpose = "passkey-factor" // challenge for a passkey after the password
+	PasskeyProof  Purpose = "passkey-proof"  // challenge for a new proof of the user of a session
+	PasskeyAdd    Purpose = "passkey-add"    // challenge for a new passkey
 )
 
 const (

@@ -1,0 +1,303 @@
+package signin
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/factor"
+	"github.com/jeton-auth/jeton/internal/factor/passkey"
+	"github.com/jeton-auth/jeton/internal/limit"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/ticket"
+)
+
+// The reasons for a passkey. Package passkey has those of the response.
+const (
+	ChallengeUsed    Reason = "the challenge has been answered before"
+	ChallengeUnknown Reason = "the challenge has expired, or is not one of this ceremony"
+	OtherBrowser     Reason = "the challenge was issued to another browser or session"
+	UnknownKey       Reason = "the passkey is not registered, or has been removed"
+	KeyOfOther       Reason = "the passkey is of another user"
+)
+
+// PasskeyRequest is what a browser sends back of a ceremony with a passkey.
+type PasskeyRequest struct {
+	Party    passkey.Party
+	Response string // of the authenticator, as JSON
+	Browser  string // value of the cookie that the ceremony began with
+	Service  string // whose session starts
+	Terms    policy.Terms
+	Source   netip.Addr
+	Request  string // ID of the request
+	Agent    string // User-Agent
+	Replaces int64  // login that ends as this one begins, or 0
+}
+
+// trail returns the trail of an attempt.
+func (r PasskeyRequest) trail(action string) auditTrail {
+	return auditTrail{
+		action:  action,
+		actor:   "user:?",
+		service: r.Service,
+		source:  r.Source,
+		request: r.Request,
+	}
+}
+
+// challenge is what the ticket of a ceremony holds. Its secret is the challenge that an authenticator signs.
+type challenge struct {
+	Browser secret.Hash `json:"browser"`          // of the value of its cookie
+	Handle  []byte      `json:"handle,omitempty"` // of the user for whom a passkey is made
+}
+
+// issueChallenge issues the challenge of a ceremony, for a browser and perhaps a session.
+func (l *Logins) issueChallenge(
+	ctx context.Context,
+	p ticket.Purpose,
+	browser string,
+	handle []byte,
+	live *session.Live,
+) ([]byte, error) {
+	data, err := json.Marshal(challenge{secret.HashOf(browser), handle})
+	if err != nil {
+		return nil, err
+	}
+
+	t := ticket.Ticket{
+		Purpose: p,
+		Data:    data,
+		Expires: l.now().Add(passkey.Timeout),
+	}
+	if live != nil {
+		t.Subject, t.Login = live.User, live.Login
+	}
+
+	text, err := l.tickets.Issue(ctx, t)
+
+	return []byte(text.Reveal()), err
+}
+
+// BeginPasskey returns the options for a sign-in with a passkey by a browser. It returns jeton.ErrTooMany for a network
+// that begins more than anybody can finish.
+func (l *Logins) BeginPasskey(ctx context.Context, p passkey.Party, browser string, from netip.Addr) ([]byte, error) {
+	// It is not given back: each challenge costs a row.
+	_, err := l.requests.passkey.Begin(l.now(), "passkey", from, false)
+	if err != nil {
+		return nil, err
+	}
+
+	text, err := l.issueChallenge(ctx, ticket.Passkey, browser, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return p.Request(text, nil, true)
+}
+
+// Passkey starts a session for the user of a passkey, whom the authenticator has verified: two factors. It returns
+// jeton.ErrBadCredential for any response that is not right, jeton.ErrSessionsFull or jeton.ErrRelogin. ReasonOf has
+// more.
+func (l *Logins) Passkey(ctx context.Context, req PasskeyRequest) (session.Started, jeton.Principal, error) {
+	trail := req.trail(audit.Login)
+
+	return l.byTicket(&trail, "passkey", func() (session.Started, account.Account, error) {
+		acct, proof, err := l.usePasskey(ctx, req, ticket.Passkey, nil, &trail)
+		if err != nil {
+			return session.Started{}, account.Account{}, err
+		}
+
+		owner := session.Owner{
+			ID:       acct.ID,
+			Name:     acct.Name,
+			Groups:   acct.Groups,
+			Version:  acct.Version,
+			Network:  limit.Network(req.Source),
+			Replaces: req.Replaces,
+			Methods:  strings.Join(proof.Methods(), " "),
+			Proved:   l.now(),
+			Agent:    req.Agent,
+		}
+		started, err := l.open(ctx, owner, req.Service, req.Terms, nil, &trail)
+
+		return started, acct, err
+	})
+}
+
+// usePasskey takes the challenge of a response, verifies the response, and stores the use of the passkey. live is the
+// session that the challenge is of; with nil, the passkey alone says who the user is.
+func (l *Logins) usePasskey(
+	ctx context.Context,
+	req PasskeyRequest,
+	purpose ticket.Purpose,
+	live *session.Live,
+	trail *auditTrail,
+) (account.Account, passkey.Proof, error) {
+	none := account.Account{}
+
+	signed, err := passkey.ReadSigned([]byte(req.Response))
+	if err := trail.check("response", "", err); err != nil {
+		return none, passkey.Proof{}, err
+	}
+
+	// First of all, so that no response is tried twice.
+	if _, err := l.takeChallenge(ctx, purpose, signed.Challenge, req.Browser, live, trail); err != nil {
+		return none, passkey.Proof{}, err
+	}
+
+	one, acct, err := l.ownerOf(ctx, signed.ID, req.Service, live, trail)
+	if err != nil {
+		return none, passkey.Proof{}, err
+	}
+
+	key, err := one.Key()
+	if err != nil {
+		return none, passkey.Proof{}, trail.check("store", "", err)
+	}
+
+	proof, err := req.Party.Verify(signed.Challenge, signed, key, purpose != ticket.PasskeyFactor)
+	if err := trail.check("passkey", one.ID, err); err != nil {
+		return none, passkey.Proof{}, err
+	}
+	if proof.Repeated {
+		value := fmt.Sprintf("%d after %d: the passkey is on several authenticators", proof.Count, key.Count)
+		trail.pass("counter", value)
+	}
+
+	err = l.factors.UsePasskey(ctx, one, proof)
+	switch {
+	case errors.Is(err, jeton.ErrSpent):
+		err = passkey.Refuse(passkey.Cloned)
+	case errors.Is(err, jeton.ErrNotFound):
+		err = &refused{UnknownKey}
+	}
+
+	return acct, proof, trail.check("use", "", err)
+}
+
+// takeChallenge takes the challenge of a response: of any number of responses to it, one is verified.
+func (l *Logins) takeChallenge(
+	ctx context.Context,
+	purpose ticket.Purpose,
+	text []byte,
+	browser string,
+	live *session.Live,
+	trail *auditTrail,
+) (challenge, error) {
+	t, err := l.tickets.Take(ctx, purpose, string(text))
+	switch {
+	case errors.Is(err, jeton.ErrSpent):
+		err = &refused{ChallengeUsed}
+	case errors.Is(err, jeton.ErrBadCredential):
+		err = &refused{ChallengeUnknown}
+	}
+	if err := trail.check("challenge", "", err); err != nil {
+		return challenge{}, err
+	}
+
+	var c challenge
+	if err := json.Unmarshal(t.Data, &c); err != nil {
+		return c, err // it was encoded here
+	}
+
+	var login int64
+	if live != nil {
+		login = live.Login
+	}
+
+	shown := secret.HashOf(browser)
+	if subtle.ConstantTimeCompare(shown[:], c.Browser[:]) != 1 || t.Login != login {
+		return c, trail.fail("browser", "", OtherBrowser)
+	}
+
+	return c, nil
+}
+
+// ownerOf returns the passkey of a credential ID, and its user, who is that of the session if there is one.
+func (l *Logins) ownerOf(
+	ctx context.Context,
+	id []byte,
+	service string,
+	live *session.Live,
+	trail *auditTrail,
+) (factor.Factor, account.Account, error) {
+	one, err := l.factors.FindPasskey(ctx, id)
+	if errors.Is(err, jeton.ErrNotFound) {
+		return one, account.Account{}, trail.fail("passkey", "", UnknownKey)
+	}
+	if err != nil {
+		return one, account.Account{}, trail.check("store", "", err)
+	}
+
+	acct, err := l.accounts.FindNumber(ctx, one.User)
+	if err != nil && !errors.Is(err, jeton.ErrNotFound) {
+		return one, account.Account{}, trail.check("store", "", err)
+	}
+	if acct.Name != "" {
+		trail.actor = "user:" + acct.Name
+	}
+
+	return one, acct, trail.require([]requirement{
+		{live != nil && live.User != one.User, "passkey", one.ID, KeyOfOther},
+		{!acct.ValidAt(service), "user", "", UnknownUser},
+		{acct.Disabled, "user", "", Disabled},
+	})
+}
+
+// BeginProvePasskey returns the options for a proof of the user of a session by one of the passkeys, or
+// jeton.ErrNotFound if there are none.
+func (l *Logins) BeginProvePasskey(
+	ctx context.Context,
+	p passkey.Party,
+	browser string,
+	live *session.Live,
+) ([]byte, error) {
+	list, err := l.Passkeys(ctx, live)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, jeton.ErrNotFound
+	}
+
+	text, err := l.issueChallenge(ctx, ticket.PasskeyProof, browser, nil, live)
+	if err != nil {
+		return nil, err
+	}
+
+	return p.Request(text, keysOf(list), true)
+}
+
+// ProvePasskey proves the user of a session again by a passkey, and returns the session with its new secret.
+func (l *Logins) ProvePasskey(
+	ctx context.Context,
+	live *session.Live,
+	req PasskeyRequest,
+) (session.Started, error) {
+	trail := req.trail(audit.SessionProve)
+	trail.actor = "user:" + live.Name
+
+	var renewed session.Started
+
+	_, _, err := l.usePasskey(ctx, req, ticket.PasskeyProof, live, &trail)
+	if err == nil {
+		now := l.now()
+		renewed, err = l.sessions.Prove(ctx, live, now, trail.event(now, nil))
+	}
+
+	if err != nil {
+		l.audit.Record(trail.event(l.now(), err))
+		return session.Started{}, fmt.Errorf("prove: %w", err)
+	}
+
+	return renewed, nil
+}
