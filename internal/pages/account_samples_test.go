@@ -6,7 +6,10 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/factor"
+	"github.com/jeton-auth/jeton/internal/factor/passkey"
 	"github.com/jeton-auth/jeton/internal/openid"
+	"github.com/jeton-auth/jeton/internal/signin"
 )
 
 // accountSamples are the view models of templates/account.
@@ -37,6 +40,7 @@ func accountSamples() map[string][]any {
 		"account/sessions":     sessionSamples(),
 		"account/sessions-all": {endAllView{SignIns: 1}, endAllView{SignIns: 2, Services: 3}},
 		"account/security":     securitySamples(),
+		"account/passkeys":     passkeySamples(),
 		"account/activity":     activitySamples(),
 		"account/applications": applicationSamples(),
 	}
@@ -135,6 +139,7 @@ func sessionSamples() []any {
 func securitySamples() []any {
 	full := newSecurity(hostile, false, 15)
 	full.Note = badNote()
+	full.Passkeys = passkeysPath
 	full.filled(url.Values{"new": {"x"}})
 	full.With = []connection{
 		{
@@ -147,6 +152,27 @@ func securitySamples() []any {
 	}
 
 	return []any{newSecurity("diane", false, 15), full, newSecurity("diane", true, 15)}
+}
+
+func passkeySamples() []any {
+	key := func(id, name string, used time.Time, eligible bool) signin.Passkey {
+		return signin.Passkey{
+			Factor: factor.Factor{
+				ID:      id,
+				Name:    name,
+				Created: noon.Add(-day),
+				Used:    used,
+			},
+			Key: passkey.Key{ID: []byte(id), Eligible: eligible},
+		}
+	}
+
+	full := newPasskeys([]signin.Passkey{key("f_1", hostile, noon, true), key("f_2", "laptop", time.Time{}, false)})
+	full.Note = badNote()
+	full.Add = addPasskeyForm()
+	full.Signal = `{"signalUnknownCredential":[{"rpId":"login.example","credentialId":"AQ"}]}`
+
+	return []any{passkeysView{Add: addPasskeyForm()}, full, passkeysView{Prove: provePath(passkeysPath)}}
 }
 
 func activitySamples() []any {

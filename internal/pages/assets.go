@@ -57,9 +57,13 @@ func newAssets(brand config.Brand, logo []byte) (assets, error) {
 		sheet = append(append(sheet, part...), '\n')
 	}
 
-	script, err := assetFiles.ReadFile("assets/app.js")
-	if err != nil {
-		return assets{}, err
+	var script []byte
+	for _, name := range []string{"assets/app.js", "assets/passkey.js"} {
+		part, err := assetFiles.ReadFile(name)
+		if err != nil {
+			return assets{}, err
+		}
+		script = append(script, part...)
 	}
 
 	colours, err := tokens(brand)

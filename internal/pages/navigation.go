@@ -86,6 +86,9 @@ var doneNotes = map[string]Text{
 	"token-revoked":     text("done.token-revoked"),
 	"password-changed":  text("done.password-changed"),
 	"disconnected":      text("done.disconnected"),
+	"passkey-added":     text("done.passkey-added"),
+	"passkey-renamed":   text("done.passkey-renamed"),
+	"passkey-removed":   text("done.passkey-removed"),
 	"application-ended": text("done.application-ended"),
 }
 

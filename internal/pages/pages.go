@@ -27,6 +27,7 @@
 //	signin.go, continue.go, signout.go, prove.go, setup.go, link.go  pages before an account
 //	device.go              the page for the code of a device
 //	upstream.go, connections.go  sign-ins at other providers, and accounts there
+//	passkeys.go            sign-ins and proofs with passkeys, and the page that lists them
 //	account.go, admin.go   pages of an account, and of administrators
 package pages
 
@@ -39,6 +40,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/factor/passkey"
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
@@ -71,6 +73,8 @@ type Config struct {
 
 	MinPassword int // characters of a new password
 
+	Party *passkey.Party // that passkeys are for; nil: browsers allow none here
+
 	Logins   *signin.Logins
 	Sessions *session.Sessions
 	Accounts *account.Accounts
@@ -96,7 +100,7 @@ type Pages struct {
 	templates  map[string]map[string]lazyTemplate // by language and name
 	cookie     web.Cookie
 	langCookie web.Cookie
-	// browserCookie is what a sign-in at another provider is bound to.
+	// browserCookie is what a sign-in at another provider, and a ceremony with a passkey, is bound to.
 	browserCookie web.Cookie
 	issuer        *gate.Service // reads the cookie
 
@@ -156,6 +160,7 @@ func (p *Pages) Routes() []web.Route {
 	routes = append(routes, p.signInRoutes()...)
 	routes = append(routes, p.upstreamRoutes()...)
 	routes = append(routes, p.connectionRoutes()...)
+	routes = append(routes, p.passkeyRoutes()...)
 	routes = append(routes, p.accountRoutes()...)
 	routes = append(routes, p.adminRoutes()...)
 

@@ -40,6 +40,9 @@ const slot = "/sign-in?SLOT"
 // addresses returns the addresses for the slots of the page, in the order in which they stand there.
 func addresses(v signInView, links []languageLink) []string {
 	list := []string{v.Action}
+	if v.Passkey.Kind != "" {
+		list = append(list, v.Passkey.Action)
+	}
 	for _, link := range v.With {
 		list = append(list, link.URL)
 	}
@@ -160,7 +163,7 @@ func (p *Pages) emptySignIn(l *language, v signInView) ([]string, error) {
 			f.Languages = append(f.Languages, languageLink{other.code, other.name, slot})
 		}
 	}
-	v.Action = slot
+	v.Action, v.Passkey.Action = slot, slot
 	v.With = slices.Clone(v.With)
 	for i := range v.With {
 		v.With[i].URL = slot

@@ -23,6 +23,7 @@ type proveView struct {
 	Name     Field
 	Password Field
 	With     []Link // forms that lead to other providers
+	Passkey  passkeyForm
 	Lasts    time.Duration
 }
 
@@ -33,15 +34,25 @@ func provePath(to string) string {
 
 // provePage answers GET /prove.
 func (p *Pages) provePage(w *web.Reply, r *http.Request) error {
-	v := proveForm(r.URL.Query(), gate.From(w).Principal())
-
-	var err error
-	v.With, err = p.proveLinks(w, r, localPage(r.URL.Query().Get(toParam)))
+	v, err := p.proveView(w, r, localPage(r.URL.Query().Get(toParam)))
 	if err != nil {
 		return err
 	}
 
 	return p.show(w, r, http.StatusOK, "sign-in/prove", v)
+}
+
+// proveView returns the empty form, with the other ways to prove the user.
+func (p *Pages) proveView(w *web.Reply, r *http.Request, to string) (proveView, error) {
+	v := proveForm(r.URL.Query(), gate.From(w).Principal())
+
+	var err error
+	v.With, err = p.proveLinks(w, r, to)
+	if err == nil {
+		v.Passkey, err = p.passkeyProofForm(r, w, to)
+	}
+
+	return v, err
 }
 
 // proveForm returns the empty form.
@@ -91,8 +102,7 @@ func (p *Pages) prove(w *web.Reply, r *http.Request) error {
 		Request:  w.ID,
 	})
 	if err != nil {
-		v := proveForm(r.URL.Query(), who)
-		v.With, _ = p.proveLinks(w, r, localPage(r.URL.Query().Get(toParam))) // the form works without them
+		v, _ := p.proveView(w, r, localPage(r.URL.Query().Get(toParam))) // the form works without other ways
 		v.Note = p.noteOf(w, err)
 		v.Note.Focus = false
 		v.Password.NoteBelongs = true

@@ -65,6 +65,14 @@ func signInSamples() map[string][]any {
 				Note:     note,
 				Name:     field,
 				Password: full,
+				Passkey: passkeyForm{
+					Kind:    "autofill",
+					Action:  "/sign-in/passkey?client_id=reports",
+					Options: "/sign-in/passkey/options",
+					Button:  text("passkey.sign-in"),
+					Failed:  text("passkey.cancelled"),
+					Plain:   true,
+				},
 				With: []Link{
 					{Text: text("upstream.button", hostile), URL: "/sign-in/with/company?client_id=reports"},
 					{Text: text("upstream.button", "GitHub"), URL: "/sign-in/with/github?client_id=reports"},

@@ -23,6 +23,7 @@ type securityView struct {
 	Keep     Checks
 	Minimum  int
 	With     []connection // other providers
+	Passkeys string       // the page of passkeys, or "" where there are none
 }
 
 // security answers GET /account/security.
@@ -43,6 +44,9 @@ func (p *Pages) securityView(w *web.Reply, r *http.Request) (securityView, error
 	}
 
 	v := newSecurity(user.Name, user.Declared, p.MinPassword)
+	if p.Party != nil {
+		v.Passkeys = passkeysPath
+	}
 
 	var err error
 	v.With, err = p.connections(w, r)

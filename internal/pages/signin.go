@@ -47,6 +47,7 @@ type signInView struct {
 	Name     Field
 	Password Field
 	With     []Link // other providers
+	Passkey  passkeyForm
 	Lifetime time.Duration
 	Idle     time.Duration
 }
@@ -124,6 +125,7 @@ func (p *Pages) signInForm(ctx context.Context, query url.Values, name string) s
 			Focus:        name != "",
 		},
 		With:     p.upstreamLinks(query),
+		Passkey:  p.passkeySignInForm(query),
 		Lifetime: p.Issuer.Session.Lifetime.Std(),
 		Idle:     p.Issuer.Session.IdleTimeout.Std(),
 	}

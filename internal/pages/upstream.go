@@ -138,10 +138,13 @@ func (p *Pages) beginAt(w *web.Reply, r *http.Request, u *Upstream, in upstream.
 	}
 
 	// One for all tabs, so that each can finish its own sign-in.
-	p.browserCookie.Set(w, browser, upstream.Lifetime)
+	p.browserCookie.Set(w, browser, browserLifetime)
 
 	return to, nil
 }
+
+// browserLifetime is how long a browser can finish what it began.
+const browserLifetime = upstream.Lifetime
 
 // browserOf returns the value of the cookie of a browser that began a sign-in, or "".
 func (p *Pages) browserOf(h http.Header) string {
