@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/limit"
@@ -48,6 +50,7 @@ type core struct {
 	tokens       *token.Tokens
 	assertions   *token.Assertions
 	tickets      *ticket.Tickets
+	factors      *factor.Factors
 	audit        *audit.Log
 	gate         *gate.Gate
 	logins       *signin.Logins
@@ -174,6 +177,18 @@ func (k *core) openTokens(ctx context.Context, c Config, conf *config.Config) (e
 		return err
 	}
 
+	k.factors, err = factor.New(factor.Config{
+		Store:  k.db,
+		Now:    c.Now,
+		Log:    c.Log,
+		Clock:  sweep.NewClock(k.db),
+		Key:    k.secret.Derive("secrets of factors"),
+		Issuer: appName(conf),
+	})
+	if err != nil {
+		return err
+	}
+
 	n := needs(conf)
 	k.keys, err = keys.New(keys.Config{
 		Store:       k.db,
@@ -211,6 +226,20 @@ func (k *core) openTokens(ctx context.Context, c Config, conf *config.Config) (e
 	return err
 }
 
+// appName returns the name of the server in authenticator apps: the host of its issuer.
+func appName(conf *config.Config) string {
+	if conf.Issuer == nil {
+		return "Jeton"
+	}
+
+	u, err := url.Parse(conf.Issuer.URL)
+	if err != nil || u.Hostname() == "" {
+		return "Jeton"
+	}
+
+	return u.Hostname()
+}
+
 // openLogins opens the logins with their throttle.
 func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) error {
 	t := conf.Throttle
@@ -241,6 +270,7 @@ func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) er
 		Clients:  k.clients,
 		Tokens:   k.tokens,
 		Tickets:  k.tickets,
+		Factors:  k.factors,
 		Limiter:  guard,
 		Counts:   k.counts,
 		Requests: requests,
@@ -263,6 +293,7 @@ func (k *core) run(ctx context.Context, log *slog.Logger) {
 		"keys":     k.keys.Run,
 		"tokens":   k.tokens.Run,
 		"tickets":  k.tickets.Run,
+		"factors":  k.factors.Run,
 		"hasher":   k.hasher.Run,
 		"logouts":  k.logouts.Run,
 		"mail":     k.mails.Run,

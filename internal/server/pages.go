@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/factor/passkey"
 	"github.com/jeton-auth/jeton/internal/pages"
 	"github.com/jeton-auth/jeton/internal/ticket"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -51,6 +52,9 @@ func (s *Server) pages(conf *config.Config) (*pages.Pages, error) {
 
 		MinPassword: conf.Passwords.MinLength,
 	}
+	if party, ok := passkeyParty(conf); ok {
+		c.Party = &party
+	}
 	c.Upstreams, err = s.upstreams(conf)
 	if err != nil {
 		return nil, err
@@ -66,6 +70,31 @@ func (s *Server) pages(conf *config.Config) (*pages.Pages, error) {
 	s.builtPages = builtPages{conf, p, api}
 
 	return p, nil
+}
+
+// passkeyParty returns the relying party of passkeys, if the sign-in page has an address at which browsers allow any.
+func passkeyParty(conf *config.Config) (passkey.Party, bool) {
+	if conf.Issuer == nil || !conf.Issuer.Pages {
+		return passkey.Party{}, false
+	}
+
+	p, err := passkey.NewParty(conf.Issuer.URL, conf.Issuer.Brand.Name)
+
+	return p, err == nil
+}
+
+// claimParty makes the host of the sign-in page that of the passkeys. It returns an error if there are passkeys for
+// another one, which would all be useless: browsers offer them at that host alone.
+func (s *Server) claimParty(ctx context.Context, conf *config.Config) error {
+	p, ok := passkeyParty(conf)
+	if !ok {
+		return nil
+	}
+	if err := s.core.factors.ClaimParty(ctx, p.ID); err != nil {
+		return fmt.Errorf("issuer.url: %w", err)
+	}
+
+	return nil
 }
 
 // notices returns what shows a user at a service, or at the authorization server, what happened.

@@ -146,6 +146,9 @@ func (s *Server) store(
 	if err := s.core.setMailer(conf); err != nil {
 		return err
 	}
+	if err := s.claimParty(ctx, conf); err != nil {
+		return err
+	}
 	if err := s.core.accounts.Declare(ctx, users); err != nil {
 		return err
 	}
