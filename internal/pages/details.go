@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/factor/passkey"
 	"github.com/jeton-auth/jeton/internal/signin"
 )
 
@@ -39,6 +40,11 @@ var reasonTexts = map[signin.Reason]Text{
 	signin.NoNewUser:           text("reason.no-new-user"),
 	signin.ReservedName:        text("reason.reserved-name"),
 	signin.AlreadyHasOne:       text("reason.has-one"),
+	signin.ChallengeUsed:       text("reason.challenge-used"),
+	signin.ChallengeUnknown:    text("reason.challenge-unknown"),
+	signin.OtherBrowser:        text("reason.other-browser"),
+	signin.UnknownKey:          text("reason.unknown-passkey"),
+	signin.KeyOfOther:          text("reason.passkey-of-other"),
 	signin.UnknownClient:       text("reason.unknown-client"),
 	signin.WrongSecret:         text("reason.wrong-secret"),
 	signin.Replayed:            text("reason.replayed"),
@@ -72,6 +78,29 @@ var clientReasonTexts = map[client.Reason]Text{
 	client.KeyNotYetValid: text("reason.key-early"),
 	client.KeyExpired:     text("reason.key-expired"),
 	client.NoKey:          text("reason.no-key"),
+}
+
+// passkeyReasonTexts are those of package passkey.
+var passkeyReasonTexts = map[passkey.Reason]Text{
+	passkey.TooLong:        text("reason.passkey.too-long"),
+	passkey.Malformed:      text("reason.passkey.malformed"),
+	passkey.WrongType:      text("reason.passkey.type"),
+	passkey.WrongChallenge: text("reason.passkey.challenge"),
+	passkey.WrongOrigin:    text("reason.passkey.origin"),
+	passkey.CrossOrigin:    text("reason.passkey.cross-origin"),
+	passkey.WrongParty:     text("reason.passkey.party"),
+	passkey.NotPresent:     text("reason.passkey.presence"),
+	passkey.NotVerified:    text("reason.passkey.verification"),
+	passkey.WrongBackup:    text("reason.passkey.backup"),
+	passkey.WrongAlgorithm: text("reason.passkey.algorithm"),
+	passkey.WeakKey:        text("reason.passkey.weak"),
+	passkey.Attested:       text("reason.passkey.attested"),
+	passkey.NoHandle:       text("reason.passkey.no-handle"),
+	passkey.OtherHandle:    text("reason.passkey.handle"),
+	passkey.OtherKey:       text("reason.passkey.other-key"),
+	passkey.ChangedBackup:  text("reason.passkey.changed-backup"),
+	passkey.WrongSignature: text("reason.passkey.signature"),
+	passkey.Cloned:         text("reason.passkey.cloned"),
 }
 
 // detailText returns a detail of the server, which is in English, in the language of the page; the zero Text if no
@@ -112,6 +141,11 @@ var isSum = regexp.MustCompile(`^(.+) \(the last of (\d+) refusals .* that have 
 // reasonText returns the message of a reason of the audit log.
 func reasonText(detail string) Text {
 	t, ok := reasonTexts[signin.Reason(detail)]
+	if ok {
+		return t
+	}
+
+	t, ok = passkeyReasonTexts[passkey.Reason(detail)]
 	if ok {
 		return t
 	}

@@ -24,6 +24,7 @@ var phrases = []phrase{
 	{`uses (?P<n>\d+) of (?P<c>"[^"]*")`, text("phrase.budget")},
 	{`uses (?P<n>\d+) of (?P<c>"[^"]*") by credential`, text("phrase.budget-each")},
 	{`no service has this address or name`, text("phrase.no-service")},
+	{`this is the only way in which you can sign in`, text("phrase.only-way")},
 	{`service (?P<s>\S+) has no route for it`, text("phrase.no-route")},
 
 	// The credential.

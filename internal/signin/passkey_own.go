@@ -168,7 +168,7 @@ func (l *Logins) RemovePasskey(ctx context.Context, live *session.Live, id strin
 		return err
 	}
 	if acct.Password == "" && len(identities) == 0 && len(list) == 1 {
-		return jeton.WithDetail(jeton.ErrConflict, "it is the only way to sign in")
+		return jeton.WithDetail(jeton.ErrConflict, "this is the only way in which you can sign in")
 	}
 
 	trail := req.trail(audit.FactorRemove)
