@@ -57,21 +57,21 @@ var layers = map[string]int{
 	"internal/factor/passkey":     1,
 	"internal/test/authenticator": 2,
 
-	"internal/openid":     4,
-	"internal/upstream":   4,
-	"internal/token":      4,
-	"internal/signin":     5,
-	"internal/gate":       6,
-	"internal/api":        7,
-	"internal/forward":    7,
-	"internal/gateway":    7,
-	"internal/oauth":      7,
-	"internal/pages":      7,
-	"internal/teaching":   8, // around the endpoints
-	"internal/server":     9,
-	"jetontest":           10, // it starts servers
-	"cmd/jeton":           10,
-	"internal/test/e2e":   11,
+	"internal/openid":   4,
+	"internal/upstream": 4,
+	"internal/token":    4,
+	"internal/signin":   5,
+	"internal/gate":     6,
+	"internal/api":      7,
+	"internal/forward":  7,
+	"internal/gateway":  7,
+	"internal/oauth":    7,
+	"internal/pages":    7,
+	"internal/teaching": 8, // around the endpoints
+	"internal/server":   9,
+	"jetontest":         10, // it starts servers
+	"cmd/jeton":         10,
+	"internal/test/e2e": 11,
 
 	"internal/config/yamlread": 1,
 	"internal/test/browser":    11,
