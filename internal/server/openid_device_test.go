@@ -136,9 +136,11 @@ func TestADeviceSignsAUserIn(t *testing.T) {
 		t.Errorf("userinfo: got %d %v, want the claims of diane", a.Status, claims)
 	}
 
-	// A second use ends what came of the first.
-	if again := poll(t, s, begun.Code); again.Error != "invalid_grant" {
-		t.Errorf("used twice: got %+v, want invalid_grant", again)
+	// A second use ends what came of the first, and the code is used for good.
+	for _, which := range []string{"second", "third"} {
+		if again := poll(t, s, begun.Code); again.Error != "invalid_grant" {
+			t.Errorf("a %s use: got %+v, want invalid_grant", which, again)
+		}
 	}
 	if _, a := userinfo(s, http.MethodGet, got.Access); a.Status != http.StatusUnauthorized {
 		t.Errorf("userinfo after a second use: got %d, want 401", a.Status)

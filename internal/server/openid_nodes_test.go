@@ -56,6 +56,7 @@ func TestParallelRefreshesOverTwoNodesAreOneFamily(t *testing.T) {
 	}
 
 	redeemTwice(t, a, b, in)
+	redeemDeviceOnce(t, a, b)
 }
 
 // redeemTwice redeems eight codes of one sign-in at once at two nodes, for a client that may sign in twice by it.
@@ -76,5 +77,81 @@ func redeemTwice(t *testing.T, a, b *jetontest.Server, in *browser) {
 	refused := strings.Count(strings.Join(errs[:], " "), "invalid_grant")
 	if refused != len(errs)-2 || errs[1] != "" {
 		t.Errorf("8 codes of a sign-in that may be used twice: got %q, want 2 accepted", errs)
+	}
+}
+
+// redeemDeviceOnce allows a device at two nodes at once, and asks both for its tokens at once: one attempt takes the
+// code, and the others end what came of it, perhaps before it was answered.
+func redeemDeviceOnce(t *testing.T, a, b *jetontest.Server) {
+	t.Helper()
+	users := []*browser{newBrowser(t, a), newBrowser(t, b)}
+	for _, u := range users {
+		u.signIn("diane")
+	}
+
+	begun := beginDevice(t, a, "scope", "openid offline_access")
+	var answers [8]string
+	var wg sync.WaitGroup
+	for i := range answers {
+		wg.Go(func() {
+			u := users[i%2]
+			answers[i] = u.device(begun.UserCode, "allow", u.s.Issuer()).Header.Get("Location")
+		})
+	}
+	wg.Wait()
+	slices.Sort(answers[:])
+	if answers[7] != "/device?done=allowed" || answers[6] != "" {
+		t.Errorf("8 answers of the user at once: got %q, want one that is taken", answers)
+	}
+	// What one node has allowed, the other redeems.
+	if got := poll(t, b, begun.Code); got.Status != http.StatusOK {
+		t.Errorf("one attempt: got %d %q, want tokens", got.Status, got.Error)
+	}
+
+	for range 4 {
+		begun := beginDevice(t, b, "scope", "openid offline_access")
+		users[0].answers(begun.UserCode, "allow", "allowed")
+
+		var all [16]relied
+		for i := range all {
+			wg.Go(func() { all[i] = pollUntilRead(t, []*jetontest.Server{a, b}[i%2], begun.Code) })
+		}
+		wg.Wait()
+		checkRedeemedOnce(t, a, b, all[:])
+	}
+}
+
+// pollUntilRead is poll, and asks a busy node again.
+func pollUntilRead(t *testing.T, s *jetontest.Server, code string) relied {
+	t.Helper()
+	for {
+		got := poll(t, s, code)
+		if got.Status != http.StatusServiceUnavailable {
+			return got
+		}
+	}
+}
+
+// checkRedeemedOnce checks that at most one attempt has tokens, which have ended.
+func checkRedeemedOnce(t *testing.T, a, b *jetontest.Server, all []relied) {
+	t.Helper()
+	redeemed := 0
+	for i, got := range all {
+		if got.Error == "invalid_grant" {
+			continue
+		}
+		redeemed++
+		if got.Status != http.StatusOK || redeemed > 1 {
+			t.Errorf("attempt %d: got %d %q, want invalid_grant, or tokens once", i, got.Status, got.Error)
+		}
+
+		for _, s := range []*jetontest.Server{a, b} {
+			if _, info := userinfo(s, http.MethodGet, got.Access); info.Status != http.StatusUnauthorized {
+				t.Errorf("userinfo after a second attempt: got %d, want 401", info.Status)
+			}
+			if next := refresh(t, s, got.Refresh); next.Error != "invalid_grant" {
+				t.Errorf("refresh after a second attempt: got %d %q, want invalid_grant", next.Status, next.Error)
+			}
+		}
 	}
 }

@@ -318,6 +318,12 @@ func (l *Logins) redeemDevice(
 		return Relied{}, trail.check("answer", "", ErrDeviceDenied)
 	}
 
+	// Before the answer: a second use deletes that, and the code would look as if its user had not answered yet.
+	_, err = l.tickets.Take(ctx, ticket.Device, req.Device)
+	if err != nil && !errors.Is(err, jeton.ErrSpent) && !errors.Is(err, jeton.ErrBadCredential) {
+		return Relied{}, trail.check("store", "", err)
+	}
+
 	return l.redeem(ctx, c, req, trail)
 }
 
@@ -327,6 +333,8 @@ func (l *Logins) unanswered(ctx context.Context, c client.Client, req RelyingReq
 	switch {
 	case errors.Is(err, jeton.ErrBadCredential):
 		return trail.check("device code", "", ErrDeviceExpired)
+	case errors.Is(err, jeton.ErrSpent):
+		return trail.fail("device code", "", CodeUsed)
 	case err != nil:
 		return trail.check("store", "", err)
 	case waiting.Service != token.ServiceOfClient(c.Name):
