@@ -92,13 +92,14 @@ function toText(buffer) {
 }
 
 // Authenticators learn which passkeys are left and what the user is called, and stop offering the others.
-for (const el of document.querySelectorAll("[data-signal]")) signalPasskeys(JSON.parse(el.dataset.signal));
+for (const el of document.querySelectorAll("[data-signal]")) signalPasskeys(el);
 
-async function signalPasskeys(all) {
-  for (const [name, values] of Object.entries(all)) {
+async function signalPasskeys(el) {
+  for (const [name, values] of Object.entries(JSON.parse(el.dataset.signal))) {
     const signal = window.PublicKeyCredential && PublicKeyCredential[name];
     for (const value of values || []) {
       if (signal) await signal.call(PublicKeyCredential, value).catch(() => {});
     }
   }
+  el.removeAttribute("data-signal");
 }
