@@ -31,6 +31,12 @@ type RelyingParty struct {
 	// IDTokenClaims puts the claims of the granted scopes into the ID token, too.
 	IDTokenClaims bool          `json:"id_token_claims,omitempty"`
 	Allow         *AllowedUsers `json:"allow,omitempty"` // nil: every user
+	// SubjectType is "pairwise" for a client whose users have another sub than at clients of other sectors (OpenID
+	// Connect Core 1.0, section 8); "" or "public": the sub is the public id of the user.
+	SubjectType string `json:"subject_type,omitempty"`
+	// SectorIdentifier is the host that clients with the same pairwise subjects share. If it is left out, it becomes
+	// the host of RedirectURIs, and stays that when they change.
+	SectorIdentifier string `json:"sector_identifier,omitempty"`
 	// MaxUses is how often one sign-in session may sign its user in at the client: 1 is a fresh sign-in each time; 0 is
 	// no limit.
 	MaxUses int64 `json:"max_uses,omitempty"`

@@ -138,6 +138,14 @@ func (f *clientFlags) flags(c *cobra.Command) {
 		&o.RequirePAR, "require-par", false,
 		"refuse authorization requests that it has not pushed before (RFC 9126)",
 	)
+	c.Flags().StringVar(
+		&o.SubjectType, "subject", "",
+		"public, or pairwise: clients of other sectors cannot compare their users",
+	)
+	c.Flags().StringVar(
+		&o.SectorIdentifier, "sector-identifier", "",
+		"host that clients with the same pairwise subjects share (default the host of the redirect URIs)",
+	)
 	c.Flags().Int64Var(
 		&o.MaxUses, "max-uses", 0,
 		"how often one sign-in session signs its user in there; then the user signs in again",

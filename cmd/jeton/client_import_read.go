@@ -246,7 +246,7 @@ func autheliaClients(text []byte) ([]foundClient, error) {
 			f.leave("authorization_policy " + a.Policy)
 		}
 		if a.Sector != "" {
-			f.leave("sector_identifier_uri: the subject of a user is the same for all clients")
+			f.leave("sector_identifier_uri: pairwise subjects would differ from those of Authelia")
 		}
 		if a.Method == "private_key_jwt" {
 			f.leave("its key; add it with 'jeton client key add'")

@@ -66,22 +66,71 @@ func CheckRelying(in *jeton.RelyingParty) (*jeton.RelyingParty, error) {
 		}
 	}
 
-	longest := int64(MaxRefresh / time.Second)
-	delay := int64(MaxActivationDelay / time.Second)
-	switch {
-	case out.Public && out.PKCEOptional:
-		return nil, invalidRelying("pkce_optional: a public client has only PKCE to protect its codes; remove it")
-	case out.Algorithm != "" && !slices.Contains(IDTokenAlgs(), jose.Alg(out.Algorithm)):
-		return nil, invalidRelying("id_token_signed_response_alg: want one of %v", IDTokenAlgs())
-	case out.RefreshLifetime < 0 || out.RefreshLifetime > longest:
-		return nil, invalidRelying("refresh_lifetime_seconds: want 0 to %d", longest)
-	case out.MaxUses < 0 || out.RefreshMaxUses < 0:
-		return nil, invalidRelying("max_uses and refresh_max_uses: want 1 or more; leave them out for no limit")
-	case out.ActivationDelay < 0 || out.ActivationDelay > delay:
-		return nil, invalidRelying("activation_delay_seconds: want 0 to %d", delay)
+	if err := checkSubject(&out); err != nil {
+		return nil, err
+	}
+
+	if err := checkTerms(&out); err != nil {
+		return nil, err
 	}
 
 	return &out, nil
+}
+
+// checkTerms checks how codes and tokens are protected, and how long and how often they serve.
+func checkTerms(p *jeton.RelyingParty) error {
+	longest := int64(MaxRefresh / time.Second)
+	delay := int64(MaxActivationDelay / time.Second)
+	switch {
+	case p.Public && p.PKCEOptional:
+		return invalidRelying("pkce_optional: a public client has only PKCE to protect its codes; remove it")
+	case p.Algorithm != "" && !slices.Contains(IDTokenAlgs(), jose.Alg(p.Algorithm)):
+		return invalidRelying("id_token_signed_response_alg: want one of %v", IDTokenAlgs())
+	case p.RefreshLifetime < 0 || p.RefreshLifetime > longest:
+		return invalidRelying("refresh_lifetime_seconds: want 0 to %d", longest)
+	case p.MaxUses < 0 || p.RefreshMaxUses < 0:
+		return invalidRelying("max_uses and refresh_max_uses: want 1 or more; leave them out for no limit")
+	case p.ActivationDelay < 0 || p.ActivationDelay > delay:
+		return invalidRelying("activation_delay_seconds: want 0 to %d", delay)
+	}
+
+	return nil
+}
+
+// pairwise is the subject type of clients whose users have another sub than at others.
+const pairwise = "pairwise"
+
+// Pairwise reports whether the users of a relying party have another sub there than at clients of other sectors.
+func Pairwise(p *jeton.RelyingParty) bool { return p.SubjectType == pairwise }
+
+// checkSubject checks how users are named, and completes the sector: it must not follow a change of the addresses, for
+// each user would become another one.
+func checkSubject(p *jeton.RelyingParty) error {
+	if p.SubjectType == "public" {
+		p.SubjectType = ""
+	}
+
+	switch {
+	case p.SubjectType != "" && p.SubjectType != pairwise:
+		return invalidRelying("subject_type: want public or pairwise")
+	case p.SubjectType == "" && p.SectorIdentifier != "":
+		return invalidRelying("sector_identifier: only pairwise subjects have a sector; remove it")
+	case p.SubjectType == "":
+		return nil
+	}
+
+	if p.SectorIdentifier == "" {
+		sector, err := naming.Sector(p.RedirectURIs)
+		if err != nil {
+			return invalidRelying("sector_identifier: %v; name a host", err)
+		}
+		p.SectorIdentifier = sector
+	}
+	if err := naming.SectorIdentifier(p.SectorIdentifier); err != nil {
+		return invalidRelying("sector_identifier: %v", err)
+	}
+
+	return nil
 }
 
 // RefreshLifetime returns how long refresh tokens of a relying party are valid after the sign-in.

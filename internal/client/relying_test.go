@@ -114,6 +114,36 @@ func TestCheckRelying(t *testing.T) {
 		},
 		{"no signature", jeton.RelyingParty{RedirectURIs: []string{app}, Algorithm: "none"}, "signed_response_alg"},
 		{
+			"pairwise subjects for several hosts",
+			jeton.RelyingParty{RedirectURIs: []string{app, "https://b.example/"}, SubjectType: "pairwise"},
+			"several hosts",
+		},
+		{
+			"pairwise subjects of a program",
+			jeton.RelyingParty{RedirectURIs: []string{"http://127.0.0.1/done"}, SubjectType: "pairwise"},
+			"no host of the client's own",
+		},
+		{
+			"a sector that is an address",
+			jeton.RelyingParty{RedirectURIs: []string{app}, SubjectType: "pairwise", SectorIdentifier: app},
+			"want a host name",
+		},
+		{
+			"a sector without pairwise subjects",
+			jeton.RelyingParty{RedirectURIs: []string{app}, SectorIdentifier: "app.example.org"},
+			"only pairwise subjects",
+		},
+		{
+			"a count below zero",
+			jeton.RelyingParty{RedirectURIs: []string{app}, MaxUses: -1},
+			"max_uses",
+		},
+		{
+			"a delay as long as the token",
+			jeton.RelyingParty{RedirectURIs: []string{app}, ActivationDelay: 600},
+			"activation_delay_seconds",
+		},
+		{
 			"a lifetime below zero",
 			jeton.RelyingParty{RedirectURIs: []string{app}, RefreshLifetime: -1},
 			"refresh_lifetime_seconds",
@@ -128,5 +158,19 @@ func TestCheckRelying(t *testing.T) {
 				t.Errorf("CheckRelying = %v, want jeton.ErrInvalid with %q", err, tc.want)
 			}
 		})
+	}
+}
+
+// TestASectorStaysWhenAddressesChange stores the sector of a client with its first addresses.
+func TestASectorStaysWhenAddressesChange(t *testing.T) {
+	p := &jeton.RelyingParty{RedirectURIs: []string{"https://App.example.org:8443/done"}, SubjectType: "pairwise"}
+	for _, uri := range []string{p.RedirectURIs[0], "https://new.example.org/done"} {
+		p.RedirectURIs = []string{uri}
+
+		var err error
+		p, err = client.CheckRelying(p)
+		if err != nil || p.SectorIdentifier != "app.example.org" {
+			t.Fatalf("%s: got %+v, %v; want the sector app.example.org", uri, p, err)
+		}
 	}
 }

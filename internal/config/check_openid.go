@@ -23,6 +23,8 @@ func (c checker) openID(one *Client) {
 		}
 	}
 
+	c.subject(o)
+
 	if o.BackchannelURI != "" {
 		c.outbound(&o.BackchannelURI, o.PrivateNetwork, "read when users sign out", "backchannel-logout")
 	}
@@ -32,5 +34,22 @@ func (c checker) openID(one *Client) {
 	}
 	if o.Public && !o.RequirePKCE {
 		c.Fault(&o.RequirePKCE, "false for a public client, whose codes only PKCE protects; remove it")
+	}
+}
+
+// subject checks how a client knows its users.
+func (c checker) subject(o *OpenID) {
+	switch {
+	case o.Subject != "pairwise" && o.Sector != "":
+		c.Fault(&o.Sector, "only pairwise subjects have a sector; remove it, or set subject: pairwise")
+	case o.Subject != "pairwise":
+	case o.Sector != "":
+		if err := naming.SectorIdentifier(o.Sector); err != nil {
+			c.Fault(&o.Sector, "invalid sector: %v", err)
+		}
+	default:
+		if _, err := naming.Sector(o.RedirectURIs); err != nil {
+			c.Fault(&o.Subject, "pairwise needs a sector, and %v; set sector_identifier to a host", err)
+		}
 	}
 }

@@ -33,6 +33,8 @@ type OpenID struct {
 	IDTokenAlg      string      `yaml:"id_token_algorithm" default:"RS256" enum:"RS256,ES256,EdDSA" doc:"Signing algorithm of ID tokens."`
 	IDTokenClaims   bool        `yaml:"id_token_claims" doc:"Put the claims of the granted scopes into the ID token, and not only into the answer of the userinfo endpoint."`
 	Allow           *AllowUsers `yaml:"allow" absent:"every user" doc:"Users who may sign in."`
+	Subject         string      `yaml:"subject" default:"public" enum:"public,pairwise" doc:"public: the sub of a user is the same at all clients; pairwise: another one at each sector, so that clients cannot compare their users."`
+	Sector          string      `yaml:"sector_identifier" absent:"the host of redirect_uris" doc:"Host that clients with the same pairwise subjects share. Every sub changes with it: set it before redirect_uris get another host."`
 	MaxUses         *int64      `yaml:"max_uses" min:"1" absent:"no limit" doc:"Maximum number of times that one sign-in session signs its user in at the client; then the user signs in again. 1: each time."`
 	ActivationDelay Duration    `yaml:"activation_delay" default:"0s" max:"9m" doc:"How long a new access token is not yet valid at the issuer, at least: times are whole seconds. Tokens for a service have the delay of the service."`
 	RefreshMaxUses  *int64      `yaml:"refresh_max_uses" min:"1" absent:"no limit" doc:"Maximum number of times that the tokens of one sign-in are refreshed (scope offline_access)."`

@@ -261,6 +261,7 @@ func (s *Server) hinted(ctx context.Context, a authorization, live *session.Live
 	if err != nil {
 		return false, err
 	}
+	subject, err := s.subjects.Of(ctx, *a.party.client, acct.UUID)
 
-	return acct.UUID == t.Subject, nil
+	return subject == t.Subject, err
 }

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -51,8 +52,11 @@ func (s *Server) logout(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
+	shown, err := s.isShown(r.Context(), in, live)
 	switch {
-	case live != nil && live.ID == in.sid:
+	case err != nil:
+		return err
+	case shown:
 		return s.endSession(w, r, in, live)
 	case live != nil && live.Check(w.Start) == nil:
 		seeOther(w, pathSignOut+"?"+in.query.Encode())
@@ -67,6 +71,20 @@ func (s *Server) logout(w *web.Reply, r *http.Request) error {
 	s.signedOut(w, in, nil)
 
 	return nil
+}
+
+// isShown reports whether the ID token of a request is one of a session.
+func (s *Server) isShown(ctx context.Context, in logoutRequest, live *session.Live) (bool, error) {
+	if live == nil || in.sid == "" {
+		return false, nil
+	}
+	if in.client == nil {
+		return in.sid == live.ID, nil
+	}
+
+	sid, err := s.subjects.SessionOf(ctx, *in.client, live.ID)
+
+	return in.sid == sid, err
 }
 
 // readLogout reads a request to sign out. It returns jeton.ErrInvalid for one that contradicts itself, or that names an

@@ -84,7 +84,7 @@ func (s *Server) describeOpenID(m *metadata) {
 		Scopes:             openid.Scopes(),
 		Claims:             append(openid.ClaimNames(), openid.TokenClaims()...),
 		ResponseModes:      []string{"query"},
-		SubjectTypes:       []string{"public"},
+		SubjectTypes:       []string{"public", "pairwise"},
 		IDTokenAlgs:        algs,
 		ChallengeMethods:   []string{"S256"},
 		Prompts:            []string{"none", "login", "select_account", "consent"},

@@ -24,6 +24,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
@@ -45,6 +46,7 @@ type Server struct {
 	page     web.Notices
 	service  *gate.Service
 	accounts *account.Accounts
+	subjects *openid.Subjects
 	key      []byte // seals what comes back through the browser
 	browser  web.Cookie
 	metadata []byte // the discovery document, encoded once
@@ -68,6 +70,7 @@ type Config struct {
 
 	// For relying parties.
 	Accounts *account.Accounts
+	Subjects *openid.Subjects
 	Key      []byte // that seals what comes back through the browser; the same on all nodes
 }
 
@@ -92,6 +95,7 @@ func New(c Config) (*Server, error) {
 		sessions: c.Sessions,
 		page:     c.Page,
 		accounts: c.Accounts,
+		subjects: c.Subjects,
 		key:      c.Key,
 		browser:  browserCookie(c.Issuer.SessionCookie()),
 	}

@@ -146,10 +146,10 @@ func (s *Server) idToken(w *web.Reply, r *http.Request, got signin.Relied) (stri
 		AccessHash: openid.AccessHash(got.Access.Text),
 		Session:    got.Session,
 		Methods:    got.Methods,
-		Claims:     openid.Claims{Subject: got.User.UUID},
+		Claims:     openid.Claims{Subject: got.Subject},
 	}
 	if party.IDTokenClaims {
-		id.Claims = openid.ClaimsOf(got.User, got.Access.Scopes)
+		id.Claims = openid.ClaimsOf(got.Subject, got.User, got.Access.Scopes)
 	}
 
 	return id.Sign(r.Context(), s.ring, client.IDTokenAlg(party))
@@ -174,14 +174,18 @@ func (s *Server) userinfo(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	acct, err := s.relyingUser(r, live)
+	c, acct, err := s.relyingUser(r, live)
+	if err != nil {
+		return err
+	}
+	subject, err := s.subjects.Of(r.Context(), c, acct.UUID)
 	if err != nil {
 		return err
 	}
 
 	w.Header()["Cache-Control"] = noStore
 
-	return web.JSON(w, http.StatusOK, openid.ClaimsOf(acct, live.Scopes))
+	return web.JSON(w, http.StatusOK, openid.ClaimsOf(subject, acct, live.Scopes))
 }
 
 // refuseUserinfo writes a refusal (RFC 6750, section 3).
@@ -206,31 +210,31 @@ func (s *Server) refuseUserinfo(w *web.Reply, r *http.Request, err error) {
 	_, _ = w.Write(append(b, '\n'))
 }
 
-// relyingUser returns the user of an access token of a relying party, who may still sign in there.
-func (s *Server) relyingUser(r *http.Request, live *token.Live) (acct account.Account, err error) {
+// relyingUser returns the relying party of an access token, and its user, who may still sign in there.
+func (s *Server) relyingUser(r *http.Request, live *token.Live) (c client.Client, acct account.Account, err error) {
 	// Only the tokens of grants are made for this: they have a parent.
 	if live.Kind != token.Access || live.Parent == 0 {
-		return acct, jeton.ErrBadCredential
+		return c, acct, jeton.ErrBadCredential
 	}
 
-	c, err := s.clients.FindForLogin(r.Context(), live.Name)
+	c, err = s.clients.FindForLogin(r.Context(), live.Name)
 	if err != nil {
-		return acct, err
+		return c, acct, err
 	}
 	if c.Disabled || c.OpenID == nil {
-		return acct, jeton.ErrBadCredential
+		return c, acct, jeton.ErrBadCredential
 	}
 
 	acct, err = s.accounts.Find(r.Context(), live.Owner.Name)
 	if err != nil {
-		return acct, err
+		return c, acct, err
 	}
 	// By the current groups, not those of the sign-in.
 	who := live.Principal()
 	who.Groups = acct.Groups
 	if client.Allowed(c.OpenID).CheckLogin(who) != nil || acct.ID != live.Owner.ID || !acct.ValidAt(config.IssuerName) {
-		return acct, jeton.ErrBadCredential
+		return c, acct, jeton.ErrBadCredential
 	}
 
-	return acct, nil
+	return c, acct, nil
 }

@@ -88,10 +88,9 @@ func TokenClaims() []string {
 	return []string{"iss", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "sid", "amr"}
 }
 
-// ClaimsOf returns the claims of a user that scopes give access to. Their subject is the public id, which no other user
-// ever gets.
-func ClaimsOf(a account.Account, scopes []string) Claims {
-	c := Claims{Subject: a.UUID}
+// ClaimsOf returns the claims of a user that scopes give access to. The subject is that of Subjects.Of.
+func ClaimsOf(subject string, a account.Account, scopes []string) Claims {
+	c := Claims{Subject: subject}
 
 	if slices.Contains(scopes, ScopeProfile) {
 		c.Preferred = a.Name

@@ -59,6 +59,7 @@ var checkNames = map[string]Text{
 	"browser":           text("admin.check.browser"),
 	"added":             text("admin.check.added"),
 	"password":          text("admin.check.password"),
+	"sign-in uses":      text("admin.check.sign-in-uses"),
 	"throttle":          text("admin.check.throttle"),
 	"client":            text("admin.check.client"),
 	"secret":            text("admin.check.secret"),

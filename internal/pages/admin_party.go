@@ -62,6 +62,7 @@ type partyView struct {
 	Pushed    bool // each authorization request has to be pushed
 	Algorithm string
 	Allow     []Text
+	Sector    string // of pairwise subjects; "": they are public
 	Terms     []Text
 }
 
@@ -82,6 +83,7 @@ func (p *Pages) newPartyView(c jeton.Client) *partyView {
 		Algorithm: string(client.IDTokenAlg(o)),
 		Allow:     []Text{text("admin.rule.any-user")},
 	}
+	v.Sector = o.SectorIdentifier
 	v.Terms = partyTerms(o)
 	if o.Public {
 		v.Proof = text("admin.party.is-public")

@@ -166,12 +166,14 @@ func adminClientSamples() map[string][]any {
 		Allow:                  &jeton.AllowedUsers{Groups: []string{hostile}, Users: []string{"diane"}},
 	}}
 	program := jeton.Client{Name: "program", OpenID: &jeton.RelyingParty{
-		RedirectURIs:    []string{"http://127.0.0.1/"},
-		Public:          true,
-		RequirePAR:      true,
-		MaxUses:         1,
-		RefreshMaxUses:  2,
-		ActivationDelay: 3,
+		RedirectURIs:     []string{"http://127.0.0.1/"},
+		Public:           true,
+		RequirePAR:       true,
+		SubjectType:      "pairwise",
+		SectorIdentifier: hostile,
+		MaxUses:          1,
+		RefreshMaxUses:   2,
+		ActivationDelay:  3,
 	}}
 
 	refused := p.adminClientPage(c)

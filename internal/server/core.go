@@ -46,6 +46,7 @@ type core struct {
 	clients      *client.Clients
 	sessions     *session.Sessions
 	counts       *count.Counts
+	subjects     *openid.Subjects
 	keys         *keys.Ring
 	tokens       *token.Tokens
 	assertions   *token.Assertions
@@ -264,6 +265,7 @@ func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) er
 		return err
 	}
 
+	k.subjects = openid.NewSubjects(k.db)
 	k.logins = signin.New(signin.Config{
 		Accounts: k.accounts,
 		Sessions: k.sessions,
@@ -273,6 +275,7 @@ func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) er
 		Factors:  k.factors,
 		Limiter:  guard,
 		Counts:   k.counts,
+		Subjects: k.subjects,
 		Requests: requests,
 		Feed:     k.db,
 		Audit:    k.audit,

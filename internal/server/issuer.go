@@ -150,6 +150,8 @@ func relyingParty(o *config.OpenID) *jeton.RelyingParty {
 		PKCEOptional:           !o.RequirePKCE,
 		Algorithm:              o.IDTokenAlg,
 		IDTokenClaims:          o.IDTokenClaims,
+		SubjectType:            o.Subject,
+		SectorIdentifier:       o.Sector,
 		ActivationDelay:        int64(o.ActivationDelay.Std().Seconds()),
 		RefreshLifetime:        int64(o.RefreshLifetime.Std().Seconds()),
 	}

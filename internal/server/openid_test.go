@@ -25,6 +25,24 @@ clients:
   - name: bank
     secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0
     openid: {redirect_uris: ["https://bank.example/done"], require_par: true, id_token_algorithm: ES256}
+  - name: clinic
+    secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0
+    openid:
+      redirect_uris: ["https://clinic.example/done"]
+      backchannel_logout_uri: ${WIKI_LOGOUT:-}
+      private_network: true
+      id_token_algorithm: ES256
+      subject: pairwise
+  - name: lab
+    secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0
+    openid:
+      redirect_uris: ["https://lab.example/done"]
+      id_token_algorithm: ES256
+      subject: pairwise
+      sector_identifier: clinic.example
+  - name: drugs
+    secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0
+    openid: {redirect_uris: ["https://drugs.example/done"], id_token_algorithm: ES256, subject: pairwise}
   - name: vault
     secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0
     openid:

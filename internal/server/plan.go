@@ -346,6 +346,7 @@ func (s *Server) issuerMux(conf *config.Config) (*mux, error) {
 		Relying:  s.relying(conf),
 		Page:     page,
 		Accounts: s.core.accounts,
+		Subjects: s.core.subjects,
 		Key:      s.core.secret.Derive("authorization request"),
 	})
 	if err != nil {

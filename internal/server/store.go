@@ -40,6 +40,7 @@ type store interface {
 	factor.Store
 	openid.LogoutStore
 	mail.Store
+	openid.SubjectStore
 	move.Source // for backups
 	// Restored returns when the store was last restored, or the zero time.
 	Restored(ctx context.Context) (time.Time, error)

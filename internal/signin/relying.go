@@ -41,7 +41,8 @@ type Relied struct {
 	token.Issued
 	Client   client.Client
 	User     account.Account
-	Session  string // public id of the sign-in session
+	Subject  string // sub of the user for the client
+	Session  string // sid of the sign-in session for the client
 	SignedIn time.Time
 	Methods  []string
 	Nonce    string
@@ -176,13 +177,11 @@ func (l *Logins) redeem(
 		return Relied{}, err
 	}
 
-	out := Relied{
-		User:     acct,
-		Session:  parent.ID,
-		SignedIn: signedInAt(parent),
-		Methods:  parent.AMR,
-		Nonce:    data.Nonce,
+	out, err := l.relied(ctx, c, acct, parent)
+	if err != nil {
+		return Relied{}, trail.check("store", "", err)
 	}
+	out.Nonce = data.Nonce
 
 	// Last, as a refusal costs no use.
 	if err := l.spendSignIn(ctx, code.Login, c, trail); err != nil {
@@ -200,8 +199,8 @@ func (l *Logins) redeem(
 			},
 			Client:    c.ID,
 			Login:     code.Login,
-			SessionID: parent.ID,
-			Subject:   acct.UUID,
+			SessionID: out.Session,
+			Subject:   out.Subject,
 			Code:      secret.HashOf(req.Code),
 			Offline:   slices.Contains(data.Scopes, openid.ScopeOffline),
 			SignedIn:  out.SignedIn,
@@ -214,6 +213,28 @@ func (l *Logins) redeem(
 	}, trail.event(l.now(), nil))
 
 	return out, trail.check("grant", "", err)
+}
+
+// relied returns what an ID token says of a user and a sign-in session to a client.
+func (l *Logins) relied(
+	ctx context.Context,
+	c client.Client,
+	acct account.Account,
+	parent jeton.Session,
+) (Relied, error) {
+	subject, err := l.subjects.Of(ctx, c, acct.UUID)
+	if err != nil {
+		return Relied{}, err
+	}
+	session, err := l.subjects.SessionOf(ctx, c, parent.ID)
+
+	return Relied{
+		User:     acct,
+		Subject:  subject,
+		Session:  session,
+		SignedIn: signedInAt(parent),
+		Methods:  parent.AMR,
+	}, err
 }
 
 // takeCode takes an authorization code that was made for this request.
@@ -338,9 +359,15 @@ func (l *Logins) refresh(
 			g.Scopes = req.Scopes
 		}
 
+		subject, err := l.subjects.Of(ctx, c, acct.UUID)
+		if err != nil {
+			return none, trail.check("store", "", err)
+		}
+
 		g.Source = web.AddressText(req.Source)
 		out = Relied{
 			User:     acct,
+			Subject:  subject,
 			Session:  g.SessionID,
 			SignedIn: g.SignedIn,
 			Methods:  strings.Fields(g.Methods),

@@ -43,6 +43,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/limit"
+	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/ticket"
@@ -59,6 +60,7 @@ type Logins struct {
 	factors   *factor.Factors
 	limiter   *limit.Limiter
 	counts    *count.Counts
+	subjects  *openid.Subjects
 	requests  RequestLimits
 	passwords *passwordCache
 	feed      change.Feed
@@ -76,7 +78,8 @@ type Config struct {
 	Tickets  *ticket.Tickets
 	Factors  *factor.Factors
 	Limiter  *limit.Limiter
-	Counts   *count.Counts // of sign-ins at relying parties
+	Counts   *count.Counts    // of sign-ins at relying parties
+	Subjects *openid.Subjects // of users there
 	Requests RequestLimits
 	Feed     change.Feed // of the store behind Accounts
 	Audit    *audit.Log
@@ -97,6 +100,7 @@ func New(c Config) *Logins {
 		factors:   c.Factors,
 		limiter:   c.Limiter,
 		counts:    c.Counts,
+		subjects:  c.Subjects,
 		requests:  c.Requests,
 		passwords: newPasswordCache(),
 		feed:      c.Feed,

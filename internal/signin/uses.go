@@ -34,7 +34,7 @@ func (l *Logins) spendSignIn(ctx context.Context, login int64, c client.Client, 
 
 	_, err = l.counts.Spend(ctx, &count.Key{Login: login}, budget)
 
-	return trail.check("uses of the sign-in", "", err)
+	return trail.check("sign-in uses", "", err)
 }
 
 // signInBudget returns how often a sign-in session may sign its user in at a client; nil: without limit.

@@ -23,9 +23,9 @@ const Granted Kind = "grant"
 // Grant is a grant as stored. Its Record has the name of the client as its name.
 type Grant struct {
 	Record
-	Client    int64 // number of the client
-	Login     int64 // of the sign-in session
-	SessionID string
+	Client    int64       // number of the client
+	Login     int64       // of the sign-in session
+	SessionID string      // the session, as the client knows it
 	Subject   string      // the user, as the client knows it: for logout tokens, FindGrant leaves it out
 	Code      secret.Hash // of the code that it came from
 	Offline   bool        // it has refresh tokens, and outlives the sign-in session

@@ -23,6 +23,7 @@ const (
 	MetaCopying  = "copying"     // id of the database of which this is half a copy
 	MetaSweep    = "sweep"       // sweep.Mark: two times in milliseconds
 	MetaCopied   = "copied"      // id of the database of which this is a complete copy, until a server starts on it
+	MetaSubjects = "subjects"    // the secret that pairwise subjects are derived with
 	MetaDrops    = "drops"       // how many steps have deleted audit events because of the size of the log
 	MetaParty    = "party"       // host name that the passkeys are for
 	MetaProbe    = "probe"       // nothing: written to find out whether the database can be written
@@ -122,6 +123,29 @@ func EpochOf(ctx context.Context, q Queries) (int64, error) {
 	}
 
 	return n, nil
+}
+
+// SubjectSecret implements openid.SubjectStore.
+func (db *Store) SubjectSecret(ctx context.Context, fresh string) (string, error) {
+	stored, err := Meta(ctx, db.engine, MetaSubjects)
+	if err != nil || stored != "" {
+		return stored, Unavailable(err)
+	}
+
+	// Another node may do so at once: one value is stored, and the other node reads it.
+	err = db.do(ctx, func(ctx context.Context, tx Conn) error {
+		_, err := tx.Exec(
+			ctx, insertInto("meta", "name, value")+" ON CONFLICT (name) DO NOTHING", MetaSubjects, fresh,
+		)
+		if err != nil {
+			return err
+		}
+		stored, err = Meta(ctx, tx, MetaSubjects)
+
+		return err
+	})
+
+	return stored, err
 }
 
 // Restored returns when the database was last brought back from the past without its

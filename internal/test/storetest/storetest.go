@@ -48,6 +48,7 @@ type Store interface {
 	factor.Store
 	openid.LogoutStore
 	mail.Store
+	openid.SubjectStore
 	Close() error
 }
 
@@ -69,6 +70,7 @@ func Run(t *testing.T, open Open) {
 		{"factors", Factors},
 		{"logouts", Logouts},
 		{"mails", Mails},
+		{"subjects", Subjects},
 		{"connections", Connections},
 		{"uses", Uses},
 		{"accounts", Accounts},
@@ -401,6 +403,7 @@ func Closed(t *testing.T, open Open) {
 			return s.AllowLogin(ctx, "diane", "shop", event(audit.LoginAllowed, ""))
 		}},
 		{"SweepSessions", func(ctx context.Context) error { _, err := s.SweepSessions(ctx, noon, 9); return err }},
+		{"SubjectSecret", func(ctx context.Context) error { _, err := s.SubjectSecret(ctx, "x"); return err }},
 		{"BudgetID", func(ctx context.Context) error { _, err := s.BudgetID(ctx, "shop", "new"); return err }},
 		{"FindUser", func(ctx context.Context) error { _, err := s.FindUser(ctx, "diane"); return err }},
 		{
