@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/jeton-auth/jeton/internal/policy"
@@ -54,23 +55,27 @@ func (p Proxies) Nearest(lines []string) netip.Addr {
 
 	// Each proxy appends the peer that it saw, so the list is trustworthy only from its end, as far
 	// as the hops are our own proxies. What stands before them, the client may have made up.
-	hops := strings.Split(strings.Join(lines, ","), ",")
-	for i := len(hops) - 1; i >= 0; i-- {
-		text := strings.Trim(hops[i], " \t")
-		if text == "" {
-			continue // an empty element of a list does not count (RFC 9110, section 5.6.1.2)
-		}
+	for _, line := range slices.Backward(lines) {
+		for more := true; more; {
+			comma := strings.LastIndexByte(line, ',')
+			more = comma >= 0
+			text := strings.Trim(line[comma+1:], " \t")
+			line = line[:max(comma, 0)]
+			if text == "" {
+				continue // an empty element of a list does not count (RFC 9110, section 5.6.1.2)
+			}
 
-		// Not the proxy's address: it would open what is limited to inside, and all clients would share
-		// the throttle of the proxy.
-		hop, ok := parseHop(text)
-		if !ok {
-			return policy.UnknownSource
-		}
+			// Not the proxy's address: it would open what is limited to inside, and all clients would share
+			// the throttle of the proxy.
+			hop, ok := parseHop(text)
+			if !ok {
+				return policy.UnknownSource
+			}
 
-		source = hop
-		if !p.Trusts(source) {
-			return source
+			source = hop
+			if !p.Trusts(source) {
+				return source
+			}
 		}
 	}
 

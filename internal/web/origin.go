@@ -30,8 +30,7 @@ func (p Proxies) Origin(r *http.Request) Origin {
 	port := ""
 	prefix := ""
 
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err == nil && p.Trusts(peer.Addr().WithZone("")) {
+	if p.trustsPeer(r) {
 		forwardedScheme := strings.ToLower(lastValue(r, "X-Forwarded-Proto"))
 		if forwardedScheme == "http" || forwardedScheme == "https" {
 			scheme = forwardedScheme
@@ -54,6 +53,16 @@ func (p Proxies) Origin(r *http.Request) Origin {
 	o.Prefix = prefix
 
 	return o
+}
+
+// trustsPeer reports whether the other end of the connection is a trusted proxy.
+func (p Proxies) trustsPeer(r *http.Request) bool {
+	if len(p) == 0 {
+		return false
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+
+	return err == nil && p.Trusts(peer.Addr().WithZone(""))
 }
 
 // OriginAt returns the origin of a scheme and a host as a request has it, with or without a port. port is the one that
