@@ -23,6 +23,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -71,8 +72,13 @@ type Config struct {
 	// Patience is how long a caller waits for a commit before it gets ErrUnavailable; 0: two seconds. Tests that
 	// are not about it make it longer, since a slow machine is no fault of the store.
 	Patience time.Duration
-	trial    bool // the file is a copy, of which none has to be kept
+	// Idle is how long a connection that reads stays open without being used; 0: five minutes.
+	Idle  time.Duration
+	trial bool // the file is a copy, of which none has to be kept
 }
+
+// idle is how long a connection that reads stays open without being used.
+const idle = 5 * time.Minute
 
 // newDB returns a store whose files are not open yet.
 func newDB(c Config) *DB {
@@ -202,9 +208,11 @@ func (db *DB) openReaders(most int) (err error) {
 		return err
 	}
 
-	// All of them stay open: a new connection has to read the schema first.
+	// All of them stay open while they are used: a new connection has to read the schema first. Each has a cache of
+	// two megabytes, which SQLite gives back only with the connection.
 	db.read.SetMaxOpenConns(most)
 	db.read.SetMaxIdleConns(most)
+	db.read.SetConnMaxIdleTime(cmp.Or(db.c.Idle, idle))
 
 	return nil
 }

@@ -478,3 +478,36 @@ func TestCountsAreDeletedWithTheirSessions(t *testing.T) {
 		})
 	}
 }
+
+// TestConnectionsThatAreNotUsedAreClosed reads over several connections at once, which then have nothing to do.
+func TestConnectionsThatAreNotUsedAreClosed(t *testing.T) {
+	db, err := Open(t.Context(), Config{Path: filepath.Join(t.TempDir(), "jeton.db"), Idle: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+
+	var held []*sql.Conn
+	for range 3 {
+		c, err := db.read.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, c)
+	}
+	for _, c := range held {
+		must(t, c.Close())
+	}
+
+	// The pool closes them without an event.
+	for end := time.Now().Add(2 * time.Minute); db.read.Stats().OpenConnections > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d connections are open, want none", db.read.Stats().OpenConnections)
+		}
+	}
+
+	// The next reader gets a new one.
+	if _, err := db.CountSessions(t.Context(), "", noon); err != nil {
+		t.Errorf("CountSessions after all connections were closed: %v", err)
+	}
+}
