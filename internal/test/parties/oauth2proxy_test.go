@@ -23,8 +23,8 @@ const proxyClient = `
       post_logout_redirect_uris: ["http://127.0.0.1:9/bye"]
 `
 
-// TestOAuth2Proxy has oauth2-proxy sign a user in, answer for nginx, and sign her out. It is built by scripts/proxies.sh,
-// in minutes; its library for OpenID Connect is that of TestRelyingParties/go-oidc.
+// TestOAuth2Proxy has oauth2-proxy sign a user in, answer for nginx, and sign her out. scripts/proxies.sh builds it in
+// minutes. Its library for OpenID Connect is that of TestRelyingParties/go-oidc.
 func TestOAuth2Proxy(t *testing.T) {
 	need.Soak(t)
 	program := need.Program(t, "oauth2-proxy-7.15.6")
