@@ -31,7 +31,7 @@ type Kind int
 const (
 	Product Kind = iota
 	Helper       // code that only tests use
-	Bench        // the benchmark program
+	Bench        // the benchmark program, and what makes releases
 	Test         // a _test.go file
 )
 
@@ -130,8 +130,10 @@ func kindOf(name string) Kind {
 	if strings.HasSuffix(name, "_test.go") {
 		return Test
 	}
-	if strings.HasPrefix(name, "bench/") || strings.HasPrefix(name, "cmd/jeton/bench") {
-		return Bench
+	for _, place := range []string{"bench/", "packaging/", "cmd/jeton/bench"} {
+		if strings.HasPrefix(name, place) {
+			return Bench
+		}
 	}
 
 	for _, folder := range strings.Split(path.Dir(name), "/") {
