@@ -1,6 +1,6 @@
 # The commands of the project. 'make test' decides whether a change is good.
 
-.PHONY: check lint test race soak build bench generate tools
+.PHONY: check lint test race soak build bench generate release tools
 
 # The inner loop: everything that needs no external program, without the race detector.
 check:
@@ -28,9 +28,14 @@ soak: tools
 	PATH="$$(sh scripts/proxies.sh):$$PATH" JETON_SOAK=1 go test -count=1 -timeout=1h -run=TestNoAttack ./internal/forward
 	PATH="$$(sh scripts/proxies.sh):$$PATH" JETON_SOAK=1 go -C internal/test/parties test -count=1 ./...
 	go -C bench test -count=1 -timeout=1h ./...
+	sh packaging/proof.sh
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/jeton ./cmd/jeton
+
+# The files of a release, in dist: make release VERSION=v0.1.0
+release:
+	go -C packaging run . --version "$(VERSION)" --out ../dist
 
 # Figures for docs/reference/performance.md.
 bench:

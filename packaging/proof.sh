@@ -1,0 +1,17 @@
+#!/bin/sh
+# Makes a release of the commit twice, in different folders, and compares all bytes; then installs the .deb.
+# Part of 'make soak'; as root, with debootstrap.
+set -eu
+cd "$(dirname "$0")/.."
+
+temp=$(mktemp -d)
+trap 'rm -rf "$temp"' EXIT
+
+for name in one another/place; do
+	git clone -q . "$temp/$name"
+	go -C "$temp/$name/packaging" run . --version v0.1.0 --platform linux/amd64 --out "$temp/dist-${name%%/*}"
+done
+diff "$temp/dist-one/SHA256SUMS" "$temp/dist-another/SHA256SUMS"
+echo "two builds are equal"
+
+sh packaging/chroot.sh "$temp/dist-one" "$temp/dist-another"
