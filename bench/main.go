@@ -141,6 +141,7 @@ func parse(args []string) (options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := f.String("only", "", "measure only these, separated by commas: "+strings.Join(blockNames(), ","))
 	seconds := f.Float64("seconds", 3, "length of one measurement")
+	f.IntVar(&o.rounds, "rounds", o.rounds, "turns of each measurement; more on a machine with other work")
 	f.IntVar(&o.sessions, "sessions", 20_000, "sessions in the store, or tokens")
 
 	many := f.Int("many", 0, "sessions or tokens in the large store; 0: 1,000,000, and 10,000,000 for scale")
@@ -155,9 +156,9 @@ func parse(args []string) (options, error) {
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
-	if f.NArg() > 0 || *seconds <= 0 || o.sessions < 1 || *many < 0 {
+	if f.NArg() > 0 || *seconds <= 0 || o.rounds < 1 || o.sessions < 1 || *many < 0 {
 		return o, fmt.Errorf(
-			"usage: go -C bench run . [-quick] [-only %s] [-seconds 3] [-sessions 20000] "+
+			"usage: go -C bench run . [-quick] [-only %s] [-seconds 3] [-rounds 3] [-sessions 20000] "+
 				"[-many N] [-o FILE] [-summary FILE] [-jeton PROGRAM]",
 			strings.Join(blockNames(), ","),
 		)
