@@ -30,6 +30,9 @@ var (
 	// ErrProof means that the request needs a recent proof of the user: a login not older than
 	// 10 minutes, or current_password in the request. A token alone is none.
 	ErrProof = errors.New("a recent proof of the user is required")
+	// ErrFactor means that the user is not proved by what this needs, such as a second factor (RFC 9470). A password
+	// alone is refused so where the user has a second factor: sign in with a browser, or use a token.
+	ErrFactor = errors.New("a second factor of the user is required")
 	// ErrRelogin means that the service's terms do not permit this subject to log
 	// in again now. RetryAfter returns when, unless only an operator can allow it.
 	ErrRelogin = errors.New("the terms do not permit another login now")
@@ -84,6 +87,7 @@ var codes = []struct {
 	{ErrForbidden, "forbidden"},
 	{ErrScope, "insufficient_scope"},
 	{ErrProof, "recent_proof_required"},
+	{ErrFactor, "insufficient_user_authentication"},
 	{ErrRelogin, "relogin_refused"},
 	{ErrSessionsFull, "sessions_full"},
 	{ErrTokensFull, "tokens_full"},

@@ -96,7 +96,8 @@ type Store interface {
 	AddFactor(ctx context.Context, f Factor, ev *jeton.Event) error
 	// ReplaceFactors replaces all factors of a kind by others. The errors are those of AddFactor.
 	ReplaceFactors(ctx context.Context, user int64, k Kind, list []Factor, ev *jeton.Event) error
-	// ConfirmFactor lets a factor prove its user from then on, and stores the counter. It returns jeton.ErrNotFound
+	// ConfirmFactor lets a factor prove its user from then on, and stores the counter. As AddFactor does, it publishes
+	// that the user has changed. It returns jeton.ErrNotFound
 	// for one that was confirmed before, was added before a time, or does not exist.
 	ConfirmFactor(ctx context.Context, u Use, addedAfter time.Time, ev *jeton.Event) error
 	// ListFactors returns the factors of a user, oldest first, also those that were not confirmed.

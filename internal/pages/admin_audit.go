@@ -72,8 +72,9 @@ var auditActions = []string{
 // auditOutcomes are the outcomes that the log can be filtered by, of those that occur.
 var auditOutcomes = []error{
 	jeton.ErrNoCredential, jeton.ErrBadCredential, jeton.ErrAmbiguous, jeton.ErrExpired, jeton.ErrTooEarly,
-	jeton.ErrSpent, jeton.ErrForbidden, jeton.ErrScope, jeton.ErrProof, jeton.ErrRelogin, jeton.ErrSessionsFull,
-	jeton.ErrTooMany, jeton.ErrBusy, jeton.ErrUnavailable, jeton.ErrInvalid, jeton.ErrNotFound, jeton.ErrConflict,
+	jeton.ErrSpent, jeton.ErrForbidden, jeton.ErrScope, jeton.ErrProof, jeton.ErrFactor, jeton.ErrRelogin,
+	jeton.ErrSessionsFull, jeton.ErrTooMany, jeton.ErrBusy, jeton.ErrUnavailable, jeton.ErrInvalid, jeton.ErrNotFound,
+	jeton.ErrConflict,
 }
 
 // auditActionText returns an action in words, or nothing for one that has none.

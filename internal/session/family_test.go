@@ -148,7 +148,7 @@ func TestAProofIsReadFromTheStore(t *testing.T) {
 	shown := b.live(t, s) // is cached from now on
 
 	at := noon.Add(time.Minute)
-	renewed, err := b.Prove(t.Context(), shown, at, jeton.Event{Action: "proof"})
+	renewed, err := b.Prove(t.Context(), shown, at, "pwd otp mfa", jeton.Event{Action: "proof"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestAProofIsReadFromTheStore(t *testing.T) {
 			t.Errorf("Proved(%q) = %v, want ErrBadCredential", id, err)
 		}
 	}
-	if _, err := b.Prove(t.Context(), shown, at, jeton.Event{}); !errors.Is(err, jeton.ErrBadCredential) {
+	if _, err := b.Prove(t.Context(), shown, at, "", jeton.Event{}); !errors.Is(err, jeton.ErrBadCredential) {
 		t.Errorf("Prove with the secret before the proof = %v, want ErrBadCredential", err)
 	}
 }

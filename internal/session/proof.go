@@ -18,14 +18,22 @@ type Renewal struct {
 	Shown secret.Hash // of the secret that the request showed
 	Fresh secret.Hash // of the secret that replaces it
 	At    time.Time
+	// Methods replaces how the user was proved; "" leaves it.
+	Methods string
 }
 
 // Prove stores that the user of a session was proved again by a password at a time, and adds the
 // event, which gets the session as its target. The session gets a new secret, and the one that was
 // shown is refused from then on: an attacker who has planted or copied it gains nothing from the proof.
 // It returns jeton.ErrBadCredential if the session has ended or got another secret meanwhile, as a
-// change of the password ends it.
-func (s *Sessions) Prove(ctx context.Context, live *Live, at time.Time, ev jeton.Event) (Started, error) {
+// change of the password ends it. methods replaces how the user was proved; "" leaves it.
+func (s *Sessions) Prove(
+	ctx context.Context,
+	live *Live,
+	at time.Time,
+	methods string,
+	ev jeton.Event,
+) (Started, error) {
 	text, err := secret.NewSession(s.rand)
 	if err != nil {
 		return Started{}, err
@@ -38,6 +46,8 @@ func (s *Sessions) Prove(ctx context.Context, live *Live, at time.Time, ev jeton
 		Shown: live.hash,
 		Fresh: secret.HashOf(text.Reveal()),
 		At:    at,
+
+		Methods: methods,
 	}, ev)
 	if errors.Is(err, jeton.ErrNotFound) {
 		return Started{}, jeton.ErrBadCredential

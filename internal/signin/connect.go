@@ -101,5 +101,5 @@ func (l *Logins) proveUpstream(
 
 	now := l.now()
 
-	return l.sessions.Prove(ctx, live, now, trail.event(now, nil))
+	return l.sessions.Prove(ctx, live, now, "", trail.event(now, nil))
 }

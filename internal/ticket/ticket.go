@@ -49,6 +49,7 @@ const (
 	Device Purpose = "device"  // device code that no user has answered (RFC 8628)
 	User   Purpose = "user"    // user code of a device
 	Push   Purpose = "push"    // authorization request that waits for its browser (RFC 9126)
+	Factor Purpose = "factor"  // sign-in that awaits the second factor; it opens nothing else
 	Form   Purpose = "form"    // what was typed into a form that waits for a proof of the user
 
 	Passkey       Purpose = "passkey"        // challenge of a sign-in with a passkey alone

@@ -58,6 +58,8 @@ func (c Challenge) bearer(scopes []string, err error) string {
 	switch {
 	case errors.Is(err, jeton.ErrScope):
 		challenge += `, error="insufficient_scope"`
+	case errors.Is(err, jeton.ErrFactor): // RFC 9470, section 3
+		challenge += `, error="insufficient_user_authentication"`
 	case !errors.Is(err, jeton.ErrNoCredential):
 		challenge += `, error="invalid_token"`
 	}

@@ -7,11 +7,12 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/factor"
+	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
 // AddFactor implements factor.Store.
 func (db *Store) AddFactor(ctx context.Context, f factor.Factor, ev *jeton.Event) error {
-	return db.do(ctx, func(ctx context.Context, tx Conn) error {
+	return db.proving(ctx, f.User, func(ctx context.Context, tx Conn) error {
 		if err := holdFactors(ctx, tx, f.User); err != nil {
 			return err
 		}
@@ -40,6 +41,14 @@ func (db *Store) AddFactor(ctx context.Context, f factor.Factor, ev *jeton.Event
 
 		return appendFactorEvent(ctx, tx, ev)
 	})
+}
+
+// proving runs a step that changes what proves a user. What is cached of the user ends, such as that a password alone
+// was enough.
+func (db *Store) proving(ctx context.Context, user int64, run func(ctx context.Context, tx Conn) error) error {
+	return db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {
+		return usersChanged(user), run(ctx, tx)
+	}})
 }
 
 // holdFactors makes other changes of the factors of a user wait until the step ends, and one that removes the user. It
@@ -109,7 +118,7 @@ func (db *Store) ConfirmFactor(ctx context.Context, u factor.Use, addedAfter tim
 	const confirm = "UPDATE factors SET confirmed = $3, counter = $4" +
 		" WHERE id = $1 AND account = $2 AND confirmed < 0 AND created > $5"
 
-	return db.do(ctx, func(ctx context.Context, tx Conn) error {
+	return db.proving(ctx, u.User, func(ctx context.Context, tx Conn) error {
 		n, err := tx.Exec(ctx, confirm, u.ID, u.User, milli(u.At), u.Counter, milli(addedAfter))
 		if err == nil && n == 0 {
 			err = jeton.ErrNotFound

@@ -172,14 +172,16 @@ func (db *Store) RemoveIdentity(
 			return nil, err
 		}
 
-		ended, err := endSessions(ctx, tx, "account = $1 AND methods = $2 AND methods <> ''", user, method)
+		// A second factor may have followed it.
+		const began = "methods <> '' AND (methods = $2 OR substr(methods, 1, length($2) + 1) = $2 || ' ')"
+		ended, err := endSessions(ctx, tx, "account = $1 AND "+began, user, method)
 		if err != nil {
 			return nil, err
 		}
 
 		// Grants with offline access do not end with their session.
 		const granted = "account = $1 AND account <> 0 AND " +
-			"number IN (SELECT number FROM grants WHERE methods = $2 AND methods <> '')"
+			"number IN (SELECT number FROM grants WHERE " + began + ")"
 		tokens, err := endTokens(ctx, tx, ev, granted, user, method)
 		if err != nil {
 			return nil, err

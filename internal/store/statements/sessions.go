@@ -299,11 +299,11 @@ func (db *Store) Left(ctx context.Context, u count.Use) ([]int64, error) {
 // ProveSession implements session.Store.
 func (db *Store) ProveSession(ctx context.Context, r session.Renewal, ev jeton.Event) error {
 	// The proof is a use. What a node has noted of earlier ones goes with the old hash.
-	const renew = "UPDATE sessions SET proved = $4, hash = $3, used = CASE WHEN used < $4 THEN $4 ELSE used END " +
-		"WHERE id = $1 AND hash = $2"
+	const renew = "UPDATE sessions SET proved = $4, hash = $3, used = CASE WHEN used < $4 THEN $4 ELSE used END, " +
+		"methods = CASE WHEN $5 = '' THEN methods ELSE $5 END WHERE id = $1 AND hash = $2"
 
 	return db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {
-		n, err := tx.Exec(ctx, renew, r.ID, r.Shown[:], r.Fresh[:], milli(r.At))
+		n, err := tx.Exec(ctx, renew, r.ID, r.Shown[:], r.Fresh[:], milli(r.At), r.Methods)
 		if err == nil && n == 0 {
 			err = jeton.ErrNotFound
 		}

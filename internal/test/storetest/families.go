@@ -288,7 +288,10 @@ func proofIsKept(t *testing.T, s Store) {
 		Shown: in.Hash,
 		Fresh: want.Hash,
 		At:    want.Proved,
+
+		Methods: "pwd otp mfa",
 	}
+	want.Methods = renewal.Methods
 	f := subscribe(s)
 	must(t, s.ProveSession(t.Context(), renewal, event(audit.Login, "again")))
 	same(t, "what caches drop", f.sessions(), []secret.Hash{in.Hash})

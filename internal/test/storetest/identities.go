@@ -175,6 +175,12 @@ func identityRemoved(t *testing.T, s Store) {
 	in := newLogin(diane, "issuer", "with", noon)
 	in.Methods, in.Issuer = "upstream:company", provider
 	began := started(t, s, in)
+	in = newLogin(diane, "issuer", "factor", noon)
+	in.Methods, in.Issuer = "upstream:company otp mfa", provider
+	second := started(t, s, in)
+	in = newLogin(diane, "issuer", "other", noon)
+	in.Methods = "upstream:company2 otp mfa"
+	other := started(t, s, in)
 	child := started(t, s, childLogin(began, diane, "shop", "child"))
 	stays := signedIn(t, s, diane, "without")
 
@@ -190,6 +196,8 @@ func identityRemoved(t *testing.T, s Store) {
 	}{
 		{"with", began.ID, jeton.ErrNotFound},
 		{"child", child.ID, jeton.ErrNotFound},
+		{"factor", second.ID, jeton.ErrNotFound},
+		{"other", other.ID, nil},
 		{"without", stays.ID, nil},
 	} {
 		_, err := s.FindSession(t.Context(), secret.HashOf(r.name))
