@@ -31,7 +31,7 @@ func readProof(r *http.Request) (Proof, error) {
 // the request, also as Basic (RFC 7617), or in the session.
 func (a *API) requireProof(w *web.Reply, r *http.Request, c caller, acct account.Account, p Proof) error {
 	if p.Current != nil {
-		return a.checkPassword(w, r, acct, *p.Current)
+		return a.checkPassword(w, r, acct, *p.Current, c.Session != "")
 	}
 
 	// A token shows that a program has it, not that its user is there.
@@ -70,14 +70,16 @@ func (a *API) requireRecent(w *web.Reply, r *http.Request, c caller) error {
 }
 
 // checkPassword checks the current password of a user: a stolen session or token must not be enough to take the account
-// over. Guesses are throttled as logins are.
-func (a *API) checkPassword(w *web.Reply, r *http.Request, acct account.Account, current string) error {
+// over. Guesses are throttled as logins are. Of a user with a second factor, a password counts only in a session, which
+// showed the factor.
+func (a *API) checkPassword(w *web.Reply, r *http.Request, acct account.Account, current string, inSession bool) error {
 	_, err := a.Logins.Basic(r.Context(), signin.PasswordRequest{
 		Name:     acct.Name,
 		Password: jeton.NewSecret(current),
 		Service:  a.Service.Name,
 		Source:   w.Source,
 		Request:  w.ID,
+		Confirms: inSession,
 	})
 
 	outcome := jeton.Outcome(err)

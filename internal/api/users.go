@@ -321,7 +321,7 @@ func (a *API) mayUpdateSelf(w *web.Reply, r *http.Request, c caller, acct accoun
 	case in.Password != nil && in.Current == nil:
 		return jeton.WithDetail(jeton.ErrInvalid, "current_password missing")
 	case in.Password != nil:
-		return a.checkPassword(w, r, acct, *in.Current)
+		return a.checkPassword(w, r, acct, *in.Current, c.Session != "")
 	// Where every caller manages every user, another account could change it anyway.
 	case in.Email != nil && *in.Email != acct.Email && !a.AllAdmins:
 		return a.requireProof(w, r, c, acct, Proof{in.Current})

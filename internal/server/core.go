@@ -334,6 +334,7 @@ func (k *core) apiConfig(start *config.Config, conf func() *config.Config) api.C
 		Audit:      k.audit,
 		Gate:       k.gate,
 		Logins:     k.logins,
+		Factors:    k.factors,
 		CursorKey:  k.secret.Derive("cursor of users"),
 		Audiences:  func(names []string) ([]string, error) { return audiences(conf(), names) },
 		ProviderOf: func(issuer string) string { return providerOf(conf(), issuer) },

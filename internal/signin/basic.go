@@ -16,6 +16,7 @@ import (
 type Verified struct {
 	Account account.Account
 	At      time.Time
+	Second  bool // the user has a second factor, which a password does not prove
 }
 
 // Principal returns the user.
@@ -43,7 +44,7 @@ func (l *Logins) Again(ctx context.Context, v *Verified, service string) (*Verif
 		return nil, fmt.Errorf("the user %s has changed: %w", v.Account.Name, jeton.ErrBadCredential)
 	}
 
-	return &Verified{Account: acct, At: v.At}, nil
+	return &Verified{Account: acct, At: v.At, Second: v.Second}, nil
 }
 
 // invalidate makes the next request with the password of a changed user check it again.
@@ -58,7 +59,8 @@ func (l *Logins) invalidate(c change.Change) {
 // Basic checks a name and a password that are sent with each request. It has the throttle
 // and the errors of Password, but judges no req.Allow: package gate does, as for every
 // credential. A password that was right a short time ago at the same network costs no slow
-// hash unless the user has changed since.
+// hash unless the user has changed since. Of a user with a second factor it returns jeton.ErrFactor, unless
+// req.Confirms.
 func (l *Logins) Basic(ctx context.Context, req PasswordRequest) (*Verified, error) {
 	// The cache is used only while this node sees the changes of others: after a password change,
 	// no node may accept the old one from memory.
@@ -71,6 +73,9 @@ func (l *Logins) Basic(ctx context.Context, req PasswordRequest) (*Verified, err
 	trail.pass("method", "Basic (RFC 7617)")
 
 	v, err := l.verify(ctx, req, &trail)
+	if err == nil && v.Second && !req.Confirms {
+		err = trail.check("second factor", "", errNoPassword)
+	}
 	if err != nil || !trail.remembered {
 		l.audit.Record(trail.event(l.now(), err))
 	}

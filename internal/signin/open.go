@@ -9,7 +9,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/session"
 )
 
-// open starts the session of a user who was proved: it judges who may log in, and then the terms.
+// open starts the session of a user who was proved: it judges who may log in, whether a second factor
+// is missing, and then the terms.
 func (l *Logins) open(
 	ctx context.Context,
 	owner session.Owner,
@@ -23,6 +24,10 @@ func (l *Logins) open(
 		if err := trail.check("allowed users", allow.String(), allow.CheckLogin(user)); err != nil {
 			return session.Started{}, err
 		}
+	}
+
+	if err := l.awaitFactor(ctx, owner, service, trail); err != nil {
+		return session.Started{}, err
 	}
 
 	terms := describeTerms(t)

@@ -27,6 +27,10 @@ type PasswordRequest struct {
 	Agent    string // User-Agent of the request
 	Replaces int64  // login that ends as this one begins, or 0
 
+	// Confirms means that a session of the user sends the password, which showed what the user has to show.
+	Confirms bool
+	Code     string // of an authenticator app, for Prove
+
 	remember bool // a password that was right a short time ago, at the same network, is not hashed again
 }
 
@@ -45,7 +49,8 @@ func (r PasswordRequest) auditTrail() auditTrail {
 
 // Password starts a session for a name and a password. It returns jeton.ErrNoCredential
 // when either is missing, jeton.ErrBadCredential, jeton.ErrTooMany, jeton.ErrBusy,
-// jeton.ErrForbidden, jeton.ErrRelogin or jeton.ErrSessionsFull.
+// jeton.ErrForbidden, jeton.ErrRelogin or jeton.ErrSessionsFull. Of a user with a second factor it returns
+// *AwaitsFactor at the issuer, and jeton.ErrFactor elsewhere.
 func (l *Logins) Password(
 	ctx context.Context,
 	req PasswordRequest,

@@ -24,6 +24,7 @@
 //	passkey.go         a passkey, alone or as a new proof
 //	passkey_own.go     the passkeys of a user
 //	push.go            a pushed authorization request (RFC 9126)
+//	factor.go          a sign-in that awaits its second factor
 //	open.go            the last step of each: the session
 //	basic.go           a password in every request (RFC 7617)
 //	passwordcache.go   passwords that were right a moment ago, by HMAC

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/limit"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -140,7 +141,12 @@ func (l *Logins) check(ctx context.Context, req PasswordRequest, trail *auditTra
 
 	attempt.Succeeded()
 
-	return &Verified{Account: acct, At: l.now()}, nil
+	factors, err := l.factors.List(ctx, acct.ID)
+	if err != nil {
+		return nil, trail.check("store", "", err)
+	}
+
+	return &Verified{Account: acct, At: l.now(), Second: factor.Second(factors)}, nil
 }
 
 // begin asks the throttle for an attempt.
