@@ -16,10 +16,10 @@
 // # Files
 //
 //	routes.go, table.go    the route table, who may use a row, fallbacks
-//	docs.go                what the documentation says about each route
+//	docs.go, docs_factors.go  what the documentation says about each route
 //	openapi.go, page.go    the document (OpenAPI 3.1) and the page made of it
 //	cursor.go, etag.go     pages of lists, conditional changes
-//	users.go, user_settings.go, import.go, signin.go, sessions.go,
+//	users.go, user_settings.go, factors.go, import.go, signin.go, sessions.go,
 //	tokens.go, tokentest.go, check.go, clients.go, keys.go, audit.go, services.go, overview.go, status.go
 //	                       the handlers, by what they are about
 //
@@ -37,6 +37,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/policy"
@@ -61,6 +62,7 @@ type Config struct {
 	Audit    *audit.Log
 	Gate     *gate.Gate
 	Logins   *signin.Logins
+	Factors  *factor.Factors
 
 	// Audiences returns the audiences of tokens for services with these names.
 	Audiences func(services []string) ([]string, error)

@@ -130,6 +130,21 @@ var centralMatrix = map[string]struct {
 		want: [4]int{401, 403, 404, 403},
 	},
 
+	"GET /users/me/factors":  {want: [4]int{401, 200, 200, 200}},
+	"POST /users/me/factors": {body: `{"kind":"totp"}`, want: [4]int{401, 201, 201, 403}},
+	"POST /users/me/factors/{factor}/confirm": {
+		path: "/users/me/factors/f_1/confirm",
+		body: `{"code":"123456"}`,
+		want: [4]int{401, 404, 404, 403},
+	},
+	"DELETE /users/me/factors/{factor}": {path: "/users/me/factors/f_1", want: [4]int{401, 404, 404, 403}},
+	"POST /users/me/recovery-codes":     {want: [4]int{401, 409, 409, 403}},
+	"GET /users/{id}/factors":           {path: "/users/ID/factors", want: [4]int{401, 403, 200, 200}},
+	"DELETE /users/{id}/factors": {
+		path: "/users/ID/factors?reason=lost",
+		want: [4]int{401, 403, 404, 403},
+	},
+
 	"GET /users/me/services": {want: [4]int{401, 200, 200, 200}},
 	"GET /users/me/events":   {want: [4]int{401, 200, 200, 200}},
 

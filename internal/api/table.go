@@ -88,7 +88,7 @@ func documentation(pattern, mediaType string, render func() ([]byte, error)) Ope
 			return nil
 		},
 		For:      everyone.String(),
-		Doc:      docs[pattern],
+		Doc:      docOf(pattern),
 		exposure: everyone,
 	}
 }
