@@ -138,6 +138,7 @@ func sessionSamples() []any {
 
 func securitySamples() []any {
 	full := newSecurity(hostile, false, 15)
+	full.Factors = factorsSample()
 	full.Note = badNote()
 	full.Passkeys = passkeysPath
 	full.filled(url.Values{"new": {"x"}})

@@ -74,6 +74,9 @@ func (p *Pages) link(w *web.Reply, r *http.Request) error {
 		Agent:    r.UserAgent(),
 		Replaces: previous,
 	})
+	if p.awaitFactor(w, r.URL.Query(), err) {
+		return nil
+	}
 	if err != nil {
 		return p.deadLink(w, r, err)
 	}

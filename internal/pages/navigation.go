@@ -90,6 +90,8 @@ var doneNotes = map[string]Text{
 	"passkey-renamed":   text("done.passkey-renamed"),
 	"passkey-removed":   text("done.passkey-removed"),
 	"application-ended": text("done.application-ended"),
+	"factor-added":      text("done.factor-added"),
+	"factor-removed":    text("done.factor-removed"),
 }
 
 // done returns the note of the key in an address, or nil. Another site may not choose it: no page says that something

@@ -25,6 +25,7 @@
 //	headers.go, assets.go  headers of every page; the style sheet, script and logo
 //	fail.go, notice.go     what a page says of an error, here and at services
 //	signin.go, continue.go, signout.go, prove.go, setup.go, link.go  pages before an account
+//	factor.go, factors.go, qr.go  second factors: at a sign-in, and of an account
 //	device.go              the page for the code of a device
 //	upstream.go, connections.go  sign-ins at other providers, and accounts there
 //	passkeys.go            sign-ins and proofs with passkeys, and the page that lists them
@@ -102,6 +103,7 @@ type Pages struct {
 	langCookie web.Cookie
 	// browserCookie is what a sign-in at another provider, and a ceremony with a passkey, is bound to.
 	browserCookie web.Cookie
+	factorCookie  web.Cookie    // has the ticket of a sign-in that awaits its second factor
 	issuer        *gate.Service // reads the cookie
 
 	prerendered prerendered
@@ -120,6 +122,7 @@ func New(c Config) (*Pages, error) {
 		langCookie: web.Cookie{Name: languageCookie, PlainHTTP: c.Issuer.PlainHTTP},
 		// No service has a dot in its name, so none has a session cookie of this name.
 		browserCookie: web.Cookie{Name: c.Issuer.SessionCookie().Name + ".with", PlainHTTP: c.Issuer.PlainHTTP},
+		factorCookie:  web.Cookie{Name: c.Issuer.SessionCookie().Name + ".factor", PlainHTTP: c.Issuer.PlainHTTP},
 		matched:       matched{lists: map[string]*language{}},
 	}
 
@@ -161,6 +164,7 @@ func (p *Pages) Routes() []web.Route {
 	routes = append(routes, p.upstreamRoutes()...)
 	routes = append(routes, p.connectionRoutes()...)
 	routes = append(routes, p.passkeyRoutes()...)
+	routes = append(routes, p.factorRoutes()...)
 	routes = append(routes, p.accountRoutes()...)
 	routes = append(routes, p.adminRoutes()...)
 

@@ -22,6 +22,7 @@ type proveView struct {
 	Note     *Note
 	Name     Field
 	Password Field
+	Code     *Field // of an authenticator app; nil: the user has none
 	With     []Link // forms that lead to other providers
 	Passkey  passkeyForm
 	Lasts    time.Duration
@@ -50,6 +51,9 @@ func (p *Pages) proveView(w *web.Reply, r *http.Request, to string) (proveView, 
 	v.With, err = p.proveLinks(w, r, to)
 	if err == nil {
 		v.Passkey, err = p.passkeyProofForm(r, w, to)
+	}
+	if err == nil {
+		err = p.askCode(w, r, &v)
 	}
 
 	return v, err
@@ -82,13 +86,27 @@ func proveForm(query url.Values, who jeton.Principal) proveView {
 	}
 }
 
-// prove answers POST /prove: the password of the user of the session.
+// askCode adds the field for a code, if the user has an authenticator app.
+func (p *Pages) askCode(w *web.Reply, r *http.Request, v *proveView) error {
+	list, err := p.factors(w, r)
+	if err != nil || len(list.Factors) == 0 {
+		return err
+	}
+
+	code := codeField()
+	code.Focus = false
+	v.Code = &code
+
+	return nil
+}
+
+// prove answers POST /prove: the password of the user of the session, and a code, if the user has an authenticator app.
 func (p *Pages) prove(w *web.Reply, r *http.Request) error {
 	if err := web.SameOrigin(w, r); err != nil {
 		return err
 	}
 
-	fields, err := web.LoginFields(w, r, "a proof", "password")
+	fields, err := web.LoginFields(w, r, "a proof", "password", "code")
 	if err != nil {
 		return err
 	}
@@ -97,6 +115,7 @@ func (p *Pages) prove(w *web.Reply, r *http.Request) error {
 	renewed, err := p.Logins.Prove(r.Context(), gate.From(w).Session(), signin.PasswordRequest{
 		Name:     who.Name,
 		Password: jeton.NewSecret(fields["password"]),
+		Code:     fields["code"],
 		Service:  config.IssuerName,
 		Source:   w.Source,
 		Request:  w.ID,

@@ -17,6 +17,7 @@ var noon = time.Date(2026, time.November, 30, 12, 0, 0, 0, time.UTC)
 func samples() map[string][]any {
 	all := map[string][]any{}
 	maps.Copy(all, signInSamples())
+	maps.Copy(all, factorSamples())
 	maps.Copy(all, accountSamples())
 	maps.Copy(all, adminSamples())
 

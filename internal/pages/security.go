@@ -24,6 +24,7 @@ type securityView struct {
 	Minimum  int
 	With     []connection // other providers
 	Passkeys string       // the page of passkeys, or "" where there are none
+	Factors  ownFactors
 }
 
 // security answers GET /account/security.
@@ -50,6 +51,10 @@ func (p *Pages) securityView(w *web.Reply, r *http.Request) (securityView, error
 
 	var err error
 	v.With, err = p.connections(w, r)
+	if err != nil {
+		return v, err
+	}
+	v.Factors, err = p.factors(w, r)
 
 	return v, err
 }
@@ -179,6 +184,9 @@ func (p *Pages) signInAgain(w *web.Reply, r *http.Request, name string, pw jeton
 		Request:  w.ID,
 		Agent:    r.UserAgent(),
 	})
+	if p.awaitFactor(w, r.URL.Query(), err) {
+		return nil
+	}
 	if err != nil {
 		p.cookie.Clear(w)
 		return see(w, "/sign-in")

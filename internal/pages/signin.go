@@ -23,6 +23,10 @@ func (p *Pages) signInRoutes() []web.Route {
 		{Pattern: "GET /sign-in", Access: policy.Open, Handle: p.signInPage},
 		{Pattern: "POST /sign-in", Access: policy.Open, Handle: p.signIn},
 		{Pattern: "GET /sign-in/continue", Access: policy.Open, Handle: p.goOn},
+		{Pattern: "GET " + factorPath, Access: policy.Open, Handle: p.factorPage},
+		{Pattern: "POST " + factorPath, Access: policy.Open, Handle: p.factor},
+		{Pattern: "GET " + recoverPath, Access: policy.Open, Handle: p.recoveryPage},
+		{Pattern: "POST " + recoverPath, Access: policy.Open, Handle: p.recovery},
 		{Pattern: "GET /consent", Access: policy.Open, Handle: p.consentPage},
 		{Pattern: "POST /consent", Access: policy.Open, Handle: p.consent},
 		{Pattern: "GET /sign-out", Access: policy.Open, Handle: p.signOutPage},
@@ -202,6 +206,9 @@ func (p *Pages) signIn(w *web.Reply, r *http.Request) error {
 		Agent:    r.UserAgent(),
 		Replaces: previous,
 	})
+	if p.awaitFactor(w, r.URL.Query(), err) {
+		return nil
+	}
 	if err != nil {
 		return p.again(w, r, "sign-in/sign-in", p.refused(w, r, fields["username"], err), err)
 	}

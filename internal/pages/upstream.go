@@ -243,16 +243,20 @@ func (p *Pages) signInAt(w *web.Reply, r *http.Request, u *Upstream, in upstream
 
 	req := p.upstreamRequest(w, r, u, in)
 	req.Replaces = previous
+	query, err := url.ParseQuery(in.Query)
+	if err != nil {
+		return err // it was encoded here
+	}
+
 	started, _, err := p.Logins.Upstream(r.Context(), req)
+	if p.awaitFactor(w, query, err) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 
 	p.keep(w, started)
-	query, err := url.ParseQuery(in.Query)
-	if err != nil {
-		return err // it was encoded here
-	}
 
 	// By a page, also here: the provider may have a form-action of its own that names this server alone.
 	return see(w, goOnPath(query))
