@@ -60,6 +60,7 @@ var statuses = map[string]struct {
 	"ErrChanged":       {jeton.ErrChanged, 412},
 	"ErrScope":         {jeton.ErrScope, 403},
 	"ErrProof":         {jeton.ErrProof, 403},
+	"ErrFactor":        {jeton.ErrFactor, 401},
 	"ErrRelogin":       {jeton.ErrRelogin, 403},
 	"ErrSessionsFull":  {jeton.ErrSessionsFull, 403},
 	"ErrTokensFull":    {jeton.ErrTokensFull, 403},
