@@ -84,6 +84,10 @@ var logPhrases = []phrase{
 		text("log.request-uri"),
 	},
 	{`no device waits with this code`, text("log.no-device")},
+	{
+		`this user has a second factor, so a password alone is not accepted: sign in with a browser, or use a token`,
+		text("log.second-factor"),
+	},
 	{`the client has no redirect_uris: it signs no users in`, text("log.no-redirects")},
 	{`resource is not the one that was granted`, text("log.other-resource")},
 	{`the session that asked for it has ended`, text("log.asking-ended")},
