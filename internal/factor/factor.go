@@ -178,10 +178,10 @@ func (f *Factors) List(ctx context.Context, user int64) ([]Factor, error) {
 	return slices.DeleteFunc(list, func(one Factor) bool { return one.Confirmed.IsZero() }), nil
 }
 
-// Second reports whether a list of confirmed factors has one that is asked for after the password. Recovery codes only
-// replace one.
+// Second reports whether a list of confirmed factors has one that is asked for after the password. A passkey signs in by
+// itself, and recovery codes only replace an authenticator app.
 func Second(list []Factor) bool {
-	return slices.ContainsFunc(list, func(one Factor) bool { return one.Kind != Recovery })
+	return slices.ContainsFunc(list, func(one Factor) bool { return one.Kind == TOTP })
 }
 
 // CodesLeft returns how many recovery codes of a list were not used.

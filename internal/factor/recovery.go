@@ -88,8 +88,8 @@ func (f *Factors) UseRecoveryCode(ctx context.Context, user int64, text string, 
 	return f.use(ctx, one, 1, &ev)
 }
 
-// ReplaceBy confirms an authenticator app, as ConfirmTOTP does, and removes every other one and all passkeys of the
-// user: a recovery code was used because they are lost. The recovery codes that are left stay.
+// ReplaceBy confirms an authenticator app, as ConfirmTOTP does, and removes every other one of the user: a recovery code
+// was used because they are lost. The recovery codes that are left stay, and so do passkeys.
 func (f *Factors) ReplaceBy(ctx context.Context, user int64, id, text string, ev jeton.Event) error {
 	if err := f.ConfirmTOTP(ctx, user, id, text, ev); err != nil {
 		return err
@@ -101,11 +101,11 @@ func (f *Factors) ReplaceBy(ctx context.Context, user int64, id, text string, ev
 	}
 
 	for _, one := range list {
-		if one.Kind == Recovery || one.ID == id {
+		if one.Kind != TOTP || one.ID == id {
 			continue
 		}
 
-		ev.Action, ev.Reason = audit.FactorRemove, string(one.Kind)+" "+one.Name+", replaced with a recovery code"
+		ev.Action, ev.Reason = audit.FactorRemove, one.ID+", replaced with a recovery code"
 		if _, err := f.store.RemoveFactors(ctx, user, Which{ID: one.ID}, &ev); err != nil {
 			return fmt.Errorf("remove factor: %w", err)
 		}

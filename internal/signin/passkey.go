@@ -291,7 +291,7 @@ func (l *Logins) ProvePasskey(
 	_, _, err := l.usePasskey(ctx, req, ticket.PasskeyProof, live, &trail)
 	if err == nil {
 		now := l.now()
-		renewed, err = l.sessions.Prove(ctx, live, now, trail.event(now, nil))
+		renewed, err = l.sessions.Prove(ctx, live, now, "", trail.event(now, nil))
 	}
 
 	if err != nil {
