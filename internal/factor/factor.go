@@ -178,8 +178,8 @@ func (f *Factors) List(ctx context.Context, user int64) ([]Factor, error) {
 	return slices.DeleteFunc(list, func(one Factor) bool { return one.Confirmed.IsZero() }), nil
 }
 
-// Second reports whether a list of confirmed factors has one that is asked for after the password. A passkey signs in by
-// itself, and recovery codes only replace an authenticator app.
+// Second reports whether a list of confirmed factors has one that is asked for after the password. A passkey signs in
+// by itself, and recovery codes only replace an authenticator app.
 func Second(list []Factor) bool {
 	return slices.ContainsFunc(list, func(one Factor) bool { return one.Kind == TOTP })
 }

@@ -88,8 +88,8 @@ func (f *Factors) UseRecoveryCode(ctx context.Context, user int64, text string, 
 	return f.use(ctx, one, 1, &ev)
 }
 
-// ReplaceBy confirms an authenticator app, as ConfirmTOTP does, and removes every other one of the user: a recovery code
-// was used because they are lost. The recovery codes that are left stay, and so do passkeys.
+// ReplaceBy confirms an authenticator app, as ConfirmTOTP does, and removes every other one of the user: a recovery
+// code was used because they are lost. The recovery codes that are left stay, and so do passkeys.
 func (f *Factors) ReplaceBy(ctx context.Context, user int64, id, text string, ev jeton.Event) error {
 	if err := f.ConfirmTOTP(ctx, user, id, text, ev); err != nil {
 		return err
