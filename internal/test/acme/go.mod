@@ -19,6 +19,7 @@ require (
 	github.com/tinylib/msgp v1.6.4 // indirect
 	github.com/wneessen/go-mail v0.8.1 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
+	rsc.io/qr v0.2.0 // indirect
 )
 
 require (
