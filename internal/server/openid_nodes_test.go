@@ -57,6 +57,7 @@ func TestParallelRefreshesOverTwoNodesAreOneFamily(t *testing.T) {
 
 	redeemTwice(t, a, b, in)
 	redeemDeviceOnce(t, a, b)
+	redeemCodeOnce(t, a, b, in)
 }
 
 // redeemTwice redeems eight codes of one sign-in at once at two nodes, for a client that may sign in twice by it.
@@ -154,4 +155,23 @@ func checkRedeemedOnce(t *testing.T, a, b *jetontest.Server, all []relied) {
 			}
 		}
 	}
+}
+
+// redeemCodeOnce redeems an authorization code 64 times at once, at two nodes.
+func redeemCodeOnce(t *testing.T, a, b *jetontest.Server, in *browser) {
+	t.Helper()
+	code := in.codeFor(wikiAsks(a, "scope", "openid offline_access"))
+
+	var all [64]relied
+	var wg sync.WaitGroup
+	for i := range all {
+		wg.Go(func() {
+			for all[i].Status = http.StatusServiceUnavailable; all[i].Status == http.StatusServiceUnavailable; {
+				all[i] = redeem(t, []*jetontest.Server{a, b}[i%2], code)
+			}
+		})
+	}
+	wg.Wait()
+
+	checkRedeemedOnce(t, a, b, all[:])
 }

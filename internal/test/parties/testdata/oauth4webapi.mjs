@@ -17,7 +17,7 @@ for (const [client, auth, redirectURI] of parties) {
   const verifier = oauth.generateRandomCodeVerifier()
   const [nonce, state] = [oauth.generateRandomNonce(), oauth.generateRandomState()]
   const to = new URL(as.authorization_endpoint)
-  to.search = new URLSearchParams({
+  let parameters = new URLSearchParams({
     client_id: client.client_id,
     redirect_uri: redirectURI,
     response_type: 'code',
@@ -27,6 +27,12 @@ for (const [client, auth, redirectURI] of parties) {
     nonce,
     state,
   })
+  if (client === parties[0][0]) { // pushed (RFC 9126): the browser carries a reference alone
+    const pushed = await oauth.processPushedAuthorizationResponse(
+      as, client, await oauth.pushedAuthorizationRequest(as, client, auth, parameters))
+    parameters = new URLSearchParams({ client_id: client.client_id, request_uri: pushed.request_uri })
+  }
+  to.search = parameters
   const back = await open(to)
   assert.throws(() => oauth.validateAuthResponse({ ...as, issuer: 'https://evil.example' }, client, back, state), /iss/)
   const answer = oauth.validateAuthResponse(as, client, back, state)
