@@ -60,6 +60,7 @@ func needs(t *testing.T) {
 		{"sh", "-c", "exit 0"},
 		{"curl", "--version"},
 		{"openssl", "version"},
+		{"oathtool", "--version"},
 		{python, "-c", "import jwt, requests"},
 	} {
 		err := exec.Command(command[0], command[1:]...).Run()
