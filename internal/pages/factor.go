@@ -26,7 +26,9 @@ type factorView struct {
 	Name   string // of the user
 	Code   Field
 	Other  string // the other of the two pages, or ""
-	Again  string // the sign-in page
+
+	Passkey passkeyForm
+	Again   string // the sign-in page
 }
 
 // replaceView is the view of sign-in/replace.
@@ -115,6 +117,7 @@ func (p *Pages) factorForm(r *http.Request, a signin.Awaiting) factorView {
 		Code:   codeField(),
 		Again:  pathWith("/sign-in", query),
 	}
+	v.Passkey = p.passkeyFactorForm(query, a)
 	if slices.Contains(a.Kinds, factor.Recovery) {
 		v.Other = pathWith(recoverPath, query)
 	}

@@ -34,6 +34,8 @@ func (p *Pages) passkeyRoutes() []web.Route {
 	return []web.Route{
 		{Pattern: "POST " + passkeySignInPath, Access: policy.Open, Handle: p.passkeySignIn},
 		{Pattern: "POST " + passkeySignInPath + optionsSuffix, Access: policy.Open, Handle: p.passkeySignInOptions},
+		{Pattern: "POST " + passkeyFactorPath, Access: policy.Open, Handle: p.passkeyFactor},
+		{Pattern: "POST " + passkeyFactorPath + optionsSuffix, Access: policy.Open, Handle: p.passkeyFactorOptions},
 		{Pattern: "POST " + passkeyProofPath, Access: policy.Session, Handle: p.passkeyProof},
 		{Pattern: "POST " + passkeyProofPath + optionsSuffix, Access: policy.Session, Handle: p.passkeyProofOptions},
 		{Pattern: "GET " + passkeysPath, Access: policy.Session, Handle: p.passkeys},
@@ -94,6 +96,12 @@ func (p *Pages) beginPasskey(
 	}
 
 	p.browserCookie.Set(w, browser, browserLifetime)
+
+	return writeOptions(w, options)
+}
+
+// writeOptions answers a script with the options of a ceremony.
+func writeOptions(w *web.Reply, options []byte) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = w.Write(options)

@@ -1,6 +1,11 @@
 package server_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base32"
+	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -348,5 +353,92 @@ func TestTheHostOfPasskeysStays(t *testing.T) {
 	}
 	if err := s.Reload(passkeys); err != nil {
 		t.Errorf("the host of the passkeys again: %v", err)
+	}
+}
+
+// addApp adds an authenticator app to the account of the user who is signed in.
+func (b *browser) addApp() {
+	b.t.Helper()
+	call := func(path, body string, out any) {
+		b.t.Helper()
+		header := append([]string{"Content-Type", "application/json"}, scripting...)
+		a := b.s.Send(b.client, http.MethodPost, b.s.Issuer()+"/api/v1/users/me/factors"+path, body, header...)
+		if a.Status != http.StatusOK && a.Status != http.StatusCreated {
+			b.t.Fatalf("POST factors%s: got %d %s, want a factor", path, a.Status, a.Body)
+		}
+		if err := json.Unmarshal([]byte(a.Body), out); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+
+	var app struct{ ID, Secret string }
+	call("", `{"kind":"totp"}`, &app)
+	call("/"+app.ID+"/confirm", `{"code":"`+codeNow(b.t, app.Secret)+`"}`, &struct{}{})
+}
+
+// codeNow returns the code of an authenticator app (RFC 6238, section 4; RFC 4226, section 5.3).
+func codeNow(t *testing.T, text string) string {
+	t.Helper()
+	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	mac := hmac.New(sha1.New, key)
+	_ = binary.Write(mac, binary.BigEndian, time.Now().Unix()/30) // a hash takes all
+	sum := mac.Sum(nil)
+	at := sum[len(sum)-1] & 15
+
+	return fmt.Sprintf("%06d", binary.BigEndian.Uint32(sum[at:])&0x7fffffff%1_000_000)
+}
+
+func TestAPasskeyIsTheSecondFactor(t *testing.T) {
+	const page = "/sign-in/factor/passkey"
+
+	s := jetontest.Start(t, passkeys)
+	s.AddUser("diane", right)
+	s.AddUser("bob", right)
+	diane, key := keyOf(t, s, "diane")
+	_, other := keyOf(t, s, "bob")
+	diane.addApp()
+
+	b := newBrowser(t, s)
+	if to := b.send(s.Issuer()+"/sign-in", "diane"); to != "/sign-in/factor" {
+		t.Fatalf("the password leads to %s, want /sign-in/factor", to)
+	}
+	if a := b.get(s.Issuer() + "/sign-in/factor"); !strings.Contains(a.Body, `action="`+page+`"`) {
+		t.Errorf("the page of the second factor has no form for a passkey: %s", a.Body)
+	}
+
+	a := b.answer(page, other.Get(t, b.options(page), s.Issuer(), nil))
+	wantReason(t, s, a, "login", "the passkey is of another user")
+
+	a = b.answer(page, key.Get(t, b.options(keySignIn), s.Issuer(), nil))
+	wantReason(t, s, a, "login", "the challenge has expired, or is not one of this ceremony")
+
+	// Without a password before it, the challenge of this sign-in is of no use.
+	options := b.options(page)
+	a = b.answer(keySignIn, key.Get(t, options, s.Issuer(), nil))
+	wantReason(t, s, a, "login", "the challenge has expired, or is not one of this ceremony")
+	if a := newBrowser(t, s).ask(page); a.Status != http.StatusUnauthorized {
+		t.Errorf("options for a browser without a password: got %d, want 401", a.Status)
+	}
+
+	// The password was the first factor, so the authenticator need not verify the user.
+	weak := func(r *authenticator.Response) {
+		r.Flags &^= authenticator.Verified
+		r.Handle = nil
+	}
+	a = b.answer(page, key.Get(t, options, s.Issuer(), weak))
+	if a.Status != http.StatusSeeOther || a.Header.Get("Location") != "/account" {
+		t.Fatalf("the passkey: got %d to %q %s, want 303 to /account", a.Status, a.Header.Get("Location"), a.Body)
+	}
+
+	var list []struct {
+		AMR []string `json:"amr"`
+	}
+	s.MustControl(http.MethodGet, "/api/v1/sessions?user=diane", nil, &list)
+	if len(list) == 0 || strings.Join(list[0].AMR, " ") != "pwd hwk user mfa" {
+		t.Errorf("sessions of diane = %+v, want the newest with pwd hwk user mfa", list)
 	}
 }

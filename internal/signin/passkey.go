@@ -60,29 +60,32 @@ type challenge struct {
 	Handle  []byte      `json:"handle,omitempty"` // of the user for whom a passkey is made
 }
 
-// issueChallenge issues the challenge of a ceremony, for a browser and perhaps a session.
+// bound is the user, and perhaps the session, that a ceremony is of; zero: the passkey alone says who the user is.
+type bound struct{ user, login int64 }
+
+// boundTo returns what a ceremony of a session is bound to.
+func boundTo(live *session.Live) bound { return bound{live.User, live.Login} }
+
+// issueChallenge issues the challenge of a ceremony, for a browser and perhaps a user or a session.
 func (l *Logins) issueChallenge(
 	ctx context.Context,
 	p ticket.Purpose,
 	browser string,
 	handle []byte,
-	live *session.Live,
+	of bound,
 ) ([]byte, error) {
 	data, err := json.Marshal(challenge{secret.HashOf(browser), handle})
 	if err != nil {
 		return nil, err
 	}
 
-	t := ticket.Ticket{
+	text, err := l.tickets.Issue(ctx, ticket.Ticket{
 		Purpose: p,
+		Subject: of.user,
+		Login:   of.login,
 		Data:    data,
 		Expires: l.now().Add(passkey.Timeout),
-	}
-	if live != nil {
-		t.Subject, t.Login = live.User, live.Login
-	}
-
-	text, err := l.tickets.Issue(ctx, t)
+	})
 
 	return []byte(text.Reveal()), err
 }
@@ -96,7 +99,7 @@ func (l *Logins) BeginPasskey(ctx context.Context, p passkey.Party, browser stri
 		return nil, err
 	}
 
-	text, err := l.issueChallenge(ctx, ticket.Passkey, browser, nil, nil)
+	text, err := l.issueChallenge(ctx, ticket.Passkey, browser, nil, bound{})
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +114,7 @@ func (l *Logins) Passkey(ctx context.Context, req PasskeyRequest) (session.Start
 	trail := req.trail(audit.Login)
 
 	return l.byTicket(&trail, "passkey", func() (session.Started, account.Account, error) {
-		acct, proof, err := l.usePasskey(ctx, req, ticket.Passkey, nil, &trail)
+		acct, proof, err := l.usePasskey(ctx, req, ticket.Passkey, bound{}, &trail)
 		if err != nil {
 			return session.Started{}, account.Account{}, err
 		}
@@ -133,13 +136,12 @@ func (l *Logins) Passkey(ctx context.Context, req PasskeyRequest) (session.Start
 	})
 }
 
-// usePasskey takes the challenge of a response, verifies the response, and stores the use of the passkey. live is the
-// session that the challenge is of; with nil, the passkey alone says who the user is.
+// usePasskey takes the challenge of a response, verifies the response, and stores the use of the passkey.
 func (l *Logins) usePasskey(
 	ctx context.Context,
 	req PasskeyRequest,
 	purpose ticket.Purpose,
-	live *session.Live,
+	of bound,
 	trail *auditTrail,
 ) (account.Account, passkey.Proof, error) {
 	none := account.Account{}
@@ -150,11 +152,11 @@ func (l *Logins) usePasskey(
 	}
 
 	// First of all, so that no response is tried twice.
-	if _, err := l.takeChallenge(ctx, purpose, signed.Challenge, req.Browser, live, trail); err != nil {
+	if _, err := l.takeChallenge(ctx, purpose, signed.Challenge, req.Browser, of, trail); err != nil {
 		return none, passkey.Proof{}, err
 	}
 
-	one, acct, err := l.ownerOf(ctx, signed.ID, req.Service, live, trail)
+	one, acct, err := l.ownerOf(ctx, signed.ID, req.Service, of, trail)
 	if err != nil {
 		return none, passkey.Proof{}, err
 	}
@@ -190,7 +192,7 @@ func (l *Logins) takeChallenge(
 	purpose ticket.Purpose,
 	text []byte,
 	browser string,
-	live *session.Live,
+	of bound,
 	trail *auditTrail,
 ) (challenge, error) {
 	t, err := l.tickets.Take(ctx, purpose, string(text))
@@ -209,25 +211,21 @@ func (l *Logins) takeChallenge(
 		return c, err // it was encoded here
 	}
 
-	var login int64
-	if live != nil {
-		login = live.Login
-	}
-
 	shown := secret.HashOf(browser)
-	if subtle.ConstantTimeCompare(shown[:], c.Browser[:]) != 1 || t.Login != login {
+	theirs := t.Subject == of.user && t.Login == of.login
+	if subtle.ConstantTimeCompare(shown[:], c.Browser[:]) != 1 || !theirs {
 		return c, trail.fail("browser", "", OtherBrowser)
 	}
 
 	return c, nil
 }
 
-// ownerOf returns the passkey of a credential ID, and its user, who is that of the session if there is one.
+// ownerOf returns the passkey of a credential ID, and its user, who is the one that the ceremony is of.
 func (l *Logins) ownerOf(
 	ctx context.Context,
 	id []byte,
 	service string,
-	live *session.Live,
+	of bound,
 	trail *auditTrail,
 ) (factor.Factor, account.Account, error) {
 	one, err := l.factors.FindPasskey(ctx, id)
@@ -247,7 +245,7 @@ func (l *Logins) ownerOf(
 	}
 
 	return one, acct, trail.require([]requirement{
-		{live != nil && live.User != one.User, "passkey", one.ID, KeyOfOther},
+		{of.user != 0 && of.user != one.User, "passkey", one.ID, KeyOfOther},
 		{!acct.ValidAt(service), "user", "", UnknownUser},
 		{acct.Disabled, "user", "", Disabled},
 	})
@@ -261,7 +259,7 @@ func (l *Logins) BeginProvePasskey(
 	browser string,
 	live *session.Live,
 ) ([]byte, error) {
-	list, err := l.Passkeys(ctx, live)
+	list, err := l.passkeysOf(ctx, live.User)
 	if err != nil {
 		return nil, err
 	}
@@ -269,7 +267,7 @@ func (l *Logins) BeginProvePasskey(
 		return nil, jeton.ErrNotFound
 	}
 
-	text, err := l.issueChallenge(ctx, ticket.PasskeyProof, browser, nil, live)
+	text, err := l.issueChallenge(ctx, ticket.PasskeyProof, browser, nil, boundTo(live))
 	if err != nil {
 		return nil, err
 	}
@@ -286,18 +284,32 @@ func (l *Logins) ProvePasskey(
 	trail := req.trail(audit.SessionProve)
 	trail.actor = "user:" + live.Name
 
-	var renewed session.Started
-
-	_, _, err := l.usePasskey(ctx, req, ticket.PasskeyProof, live, &trail)
-	if err == nil {
-		now := l.now()
-		renewed, err = l.sessions.Prove(ctx, live, now, "", trail.event(now, nil))
-	}
-
+	renewed, err := l.provePasskey(ctx, live, req, &trail)
 	if err != nil {
 		l.audit.Record(trail.event(l.now(), err))
 		return session.Started{}, fmt.Errorf("prove: %w", err)
 	}
 
 	return renewed, nil
+}
+
+// provePasskey does what ProvePasskey says. The store records the success.
+func (l *Logins) provePasskey(
+	ctx context.Context,
+	live *session.Live,
+	req PasskeyRequest,
+	trail *auditTrail,
+) (session.Started, error) {
+	_, proof, err := l.usePasskey(ctx, req, ticket.PasskeyProof, boundTo(live), trail)
+	if err != nil {
+		return session.Started{}, err
+	}
+
+	methods, err := l.methodsOf(ctx, live)
+	if trail.check("store", "", err) != nil {
+		return session.Started{}, err
+	}
+	now := l.now()
+
+	return l.sessions.Prove(ctx, live, now, withMethods(methods, factorMethod(proof)), trail.event(now, nil))
 }

@@ -23,7 +23,12 @@ type Passkey struct {
 
 // Passkeys returns the passkeys of the user of a session, the oldest first.
 func (l *Logins) Passkeys(ctx context.Context, live *session.Live) ([]Passkey, error) {
-	list, err := l.factors.List(ctx, live.User)
+	return l.passkeysOf(ctx, live.User)
+}
+
+// passkeysOf returns the passkeys of a user, the oldest first.
+func (l *Logins) passkeysOf(ctx context.Context, user int64) ([]Passkey, error) {
+	list, err := l.factors.List(ctx, user)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +84,7 @@ func (l *Logins) BeginAddPasskey(
 		handle = keys[0].Handle
 	}
 
-	text, err := l.issueChallenge(ctx, ticket.PasskeyAdd, browser, handle, live)
+	text, err := l.issueChallenge(ctx, ticket.PasskeyAdd, browser, handle, boundTo(live))
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +126,7 @@ func (l *Logins) addPasskey(
 		return err
 	}
 
-	c, err := l.takeChallenge(ctx, ticket.PasskeyAdd, made.Challenge, req.Browser, live, trail)
+	c, err := l.takeChallenge(ctx, ticket.PasskeyAdd, made.Challenge, req.Browser, boundTo(live), trail)
 	if err != nil {
 		return err
 	}
