@@ -90,6 +90,7 @@ func (p *patterns) addOwn(s *Service) {
 	if s.Login.SignIn {
 		p.addPath("GET", StartPath, "login.sign_in")
 		p.addPath("GET", FinishPath, "login.sign_in")
+		p.addPath("GET", SignedOutPath, "login.sign_in")
 	}
 
 	if s.Tokens != nil {

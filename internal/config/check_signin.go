@@ -8,10 +8,12 @@ import (
 	"strings"
 )
 
-// The paths of a sign-in at a service with login.sign_in: where it starts, and where it returns to.
+// The paths of a service with login.sign_in: where a sign-in starts, where it returns to, and what the page after a
+// sign-out loads.
 const (
-	StartPath  = "/.jeton/start"
-	FinishPath = "/.jeton/finish"
+	StartPath     = "/.jeton/start"
+	FinishPath    = "/.jeton/finish"
+	SignedOutPath = "/.jeton/signed-out"
 )
 
 // needsSignIn reports whether some route needs a session, or any credential, and callers have no

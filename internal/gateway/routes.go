@@ -58,6 +58,12 @@ func (g *Gateway) builtinRoutes() []web.Route {
 				Handle:  g.finish,
 				Refuse:  g.refuseSignIn,
 			},
+			web.Route{
+				Pattern: "GET " + config.SignedOutPath,
+				Access:  policy.Open,
+				Handle:  g.signedOut,
+				Refuse:  g.refuse,
+			},
 		)
 	}
 

@@ -69,6 +69,7 @@ func (g *Gateway) upstream(c config.Upstream, access policy.Access, dataDir stri
 		ModifyResponse: func(r *http.Response) error {
 			cleanResponse(r.Header, u.cookies, c.ClearData)
 			u.publish(r)
+			forgetPage(r)
 			err := checkSwitch(r)
 			applyHeaders(r.Header, &u.conf.Response)
 			return err

@@ -1,11 +1,20 @@
 package pages
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
+
+// contentPolicy is the header Content-Security-Policy.
+const contentPolicy = "Content-Security-Policy"
+
+// ownImages is the part of policyCSP that is about images.
+const ownImages = "img-src 'self' data:"
 
 // policyCSP is the Content-Security-Policy of every page. Scripts and styles come from files of ours alone; images may
 // also be drawn in the style sheet. Chromium applies form-action to where a form is redirected, too, so a sign-in ends
 // at a page of ours that leads on (continue.go).
-const policyCSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
+const policyCSP = "default-src 'none'; script-src 'self'; style-src 'self'; " + ownImages + "; " +
 	"connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 
 // pageHeaders are headers of every page. The values are shared by all responses, so that none allocates them.
@@ -14,7 +23,7 @@ var pageHeaders = []struct {
 	value []string
 }{
 	{"Content-Type", []string{"text/html; charset=utf-8"}},
-	{"Content-Security-Policy", []string{policyCSP}},
+	{contentPolicy, []string{policyCSP}},
 	{"X-Content-Type-Options", []string{"nosniff"}},
 	{"X-Frame-Options", []string{"DENY"}},
 
@@ -42,13 +51,22 @@ func setHeaders(h http.Header, section string) {
 // from. With all of net/http's and ours they are eight: a map of Go costs twice as much with nine.
 func setBareHeaders(h http.Header) {
 	for _, header := range pageHeaders {
-		h[header.name] = header.value
+		// The page after a sign-out also loads images of the services, and has said so.
+		if header.name != contentPolicy || h[contentPolicy] == nil {
+			h[header.name] = header.value
+		}
 	}
 
 	// A page with a secret in its address sets its own.
 	if h.Get("Referrer-Policy") == "" {
 		h["Referrer-Policy"] = sameOriginReferrer
 	}
+}
+
+// allowImages lets a page load images from other addresses.
+func allowImages(w http.ResponseWriter, addresses []string) {
+	allowed := ownImages + " " + strings.Join(addresses, " ")
+	w.Header().Set(contentPolicy, strings.Replace(policyCSP, ownImages, allowed, 1))
 }
 
 // hideAddress is for a page whose address is a secret that works once: what its links lead to, such as help on the same

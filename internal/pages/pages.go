@@ -91,6 +91,8 @@ type Config struct {
 type Service struct {
 	Name string
 	URL  string // where browsers reach it, or ""
+	// Origins are all addresses that browsers use for it; nil: no user signs in there by the issuer.
+	Origins func() []string
 }
 
 // Pages is the pages. It is safe for concurrent use.

@@ -103,6 +103,7 @@ func signInSamples() map[string][]any {
 		"sign-in/signed-out": {
 			signedOutView{},
 			signedOutView{Next: "/oauth2/logout?client_id=wiki"},
+			signedOutView{Forget: []string{"https://wiki.example/.jeton/signed-out"}},
 			signedOutView{Services: []Service{{Name: "reports"}, {Name: "wiki", URL: "https://wiki.example"}}},
 		},
 		"sign-in/consent": {

@@ -528,7 +528,19 @@ func TestSignOutNamesTheServicesThatEnded(t *testing.T) {
 	wantPage(t, b.get("/sign-out"), http.StatusOK, "<strong>reports</strong>")
 	a := b.post("/sign-out", nil)
 	wantRedirect(t, a, "/signed-out?ended=reports")
-	wantPage(t, b.get(a.Header.Get("Location")), http.StatusOK, "Your sessions have ended here, and at:")
+	page := b.get(a.Header.Get("Location"))
+	wantPage(t, page, http.StatusOK, "Your sessions have ended here, and at:")
+
+	// Browsers forget the pages that they keep of the service, once it has changed a cookie.
+	forget := s.URL("reports") + "/.jeton/signed-out"
+	policy := page.Header.Get("Content-Security-Policy")
+	if !strings.Contains(page.Body, `src="`+forget+`"`) || !strings.Contains(policy, " "+forget) {
+		t.Errorf("the page under %q has\n%s\nwant the image %s, allowed", policy, page.Body, forget)
+	}
+	f := b.s.Send(b.client, http.MethodGet, forget, "")
+	if f.Status != http.StatusNoContent || !strings.HasPrefix(f.Header.Get("Set-Cookie"), "__Host-jeton-last.logout=") {
+		t.Errorf("GET %s = %d, Set-Cookie %q, want 204 and a cookie", forget, f.Status, f.Header.Get("Set-Cookie"))
+	}
 
 	a = b.s.Send(b.client, http.MethodGet, s.URL("reports")+"/me", "")
 	if a.Status != http.StatusUnauthorized {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
@@ -24,6 +25,7 @@ type signOutView struct {
 // signedOutView is the view of sign-in/signed-out.
 type signedOutView struct {
 	Services []Service // whose sessions have ended
+	Forget   []string  // images that make browsers forget what they keep of the services
 	Next     string    // where the sign-out leads on to, or ""
 }
 
@@ -129,6 +131,23 @@ func (p *Pages) end(w *web.Reply, r *http.Request, who jeton.Principal) error {
 // maxEnded bounds the services that the pages of a sign-out name.
 const maxEnded = 50
 
+// forget returns what browsers load to forget the pages that they keep of a service.
+func (s Service) forget() []string {
+	if s.Origins == nil {
+		return nil
+	}
+
+	var list []string
+	for _, origin := range s.Origins() {
+		// A Content-Security-Policy cannot name an address of IPv6.
+		if !strings.Contains(origin, "[") {
+			list = append(list, origin+config.SignedOutPath)
+		}
+	}
+
+	return list
+}
+
 // signedOut answers GET /signed-out. The names in its address are shown only if they are those of services. It is also
 // the page between the form and another origin, to which Chromium would not let the form redirect (continue.go).
 func (p *Pages) signedOut(w *web.Reply, r *http.Request) error {
@@ -142,9 +161,16 @@ func (p *Pages) signedOut(w *web.Reply, r *http.Request) error {
 
 	for _, name := range r.URL.Query()["ended"] {
 		s, ok := p.service(name)
-		if ok && len(view.Services) < maxEnded {
-			view.Services = append(view.Services, s)
+		if !ok || len(view.Services) == maxEnded {
+			continue
 		}
+
+		view.Services = append(view.Services, s)
+		view.Forget = append(view.Forget, s.forget()...)
+	}
+	view.Forget = view.Forget[:min(len(view.Forget), maxEnded)]
+	if len(view.Forget) > 0 {
+		allowImages(w, view.Forget)
 	}
 
 	return p.show(w, r, http.StatusOK, "sign-in/signed-out", view)

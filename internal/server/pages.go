@@ -60,7 +60,11 @@ func (s *Server) pages(conf *config.Config) (*pages.Pages, error) {
 		return nil, err
 	}
 	for _, service := range conf.Services {
-		c.Services = append(c.Services, pages.Service{Name: service.Name, URL: service.URL})
+		shown := pages.Service{Name: service.Name, URL: service.URL}
+		if service.Login.SignIn {
+			shown.Origins = func() []string { return s.origins.of(service.Name) }
+		}
+		c.Services = append(c.Services, shown)
 	}
 
 	p, err := pages.New(c)

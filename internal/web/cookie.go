@@ -55,7 +55,11 @@ const backTime = 15 * time.Minute
 // as when it asked for them. The page after a login was asked for without a session, as after the logout.
 func (c Cookie) End(w http.ResponseWriter) {
 	c.Clear(w)
+	c.Trace(w)
+}
 
+// Trace leaves the other cookie of End alone, for a session that has ended at another host.
+func (c Cookie) Trace(w http.ResponseWriter) {
 	trace := Cookie{Name: DefaultCookie(c.PlainHTTP) + lastLogout, PlainHTTP: c.PlainHTTP}
 	trace.Set(w, rand.Text(), backTime)
 }

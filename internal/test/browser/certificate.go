@@ -19,8 +19,11 @@ import (
 )
 
 // Hosts are the names under which servers of the tests can be reached, by browsers and with the
-// certificate of the tests. Each is a site of its own; example and test have no other use (RFC 2606).
-var Hosts = []string{"localhost", "shop.localhost", "login.example", "shop.example", "books.test", "evil.test"}
+// certificate of the tests. Each is a site of its own, but near.login.example is of that of login.example; example and
+// test have no other use (RFC 2606).
+var Hosts = []string{
+	"localhost", "shop.localhost", "login.example", "near.login.example", "shop.example", "books.test", "evil.test",
+}
 
 // Pair is a certificate with its key, which the browsers of the tests trust.
 type Pair struct {

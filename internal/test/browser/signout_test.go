@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,7 +74,7 @@ func TestBackAfterSignOutShowsNothing(t *testing.T) {
 		p.Run("document.title = 'as it was'")
 		p.Click("form[action='/sign-out'] button")
 		p.Reach(w.issuer + "/signed-out")
-		w.backShowsNothing(p)
+		w.backShowsNothing(p, 1)
 	})
 }
 
@@ -90,15 +91,35 @@ func TestBackAfterLogoutShowsNothing(t *testing.T) {
 		p.Run("document.title = 'as it was'")
 		p.Click("form[action='/logout'] button")
 		p.Arrive(w.shop + "/logout")
-		w.backShowsNothing(p)
+		w.backShowsNothing(p, 1)
 	})
 }
 
-// backShowsNothing goes back after a logout of diane.
-func (w *world) backShowsNothing(p *Page) {
+// TestBackToAServiceAfterSignOutShowsNothing signs out at the issuer. The service is of the same site.
+func TestBackToAServiceAfterSignOutShowsNothing(t *testing.T) {
+	w := newWorld(t)
+
+	each(t, func(t *testing.T, open func(testing.TB) *Page) {
+		p := open(t)
+		p.Open(w.near + "/orders/7")
+		w.signIn(p, "diane")
+		p.Arrive(w.near + "/orders/7")
+		p.Run("document.title = 'as it was'")
+		p.Open(w.issuer + "/account")
+		p.Arrive(w.issuer + "/account")
+		p.Click("form[action='/sign-out'] button")
+		p.Reach(w.issuer + "/signed-out")
+		p.Wait("document.images.length > 0 && [...document.images].every((image) => image.complete)")
+		w.clean(p)
+		w.backShowsNothing(p, 2)
+	})
+}
+
+// backShowsNothing goes back by some pages after a logout of diane.
+func (w *world) backShowsNothing(p *Page, pages int) {
 	p.t.Helper()
 	from := p.URL()
-	p.Back()
+	p.Run(fmt.Sprintf("history.go(-%d)", pages))
 	p.Wait("location.href !== " + quote(from) + " && document.readyState === 'complete'")
 
 	text := Value[string](p, "document.title + ' ' + document.body.innerText")

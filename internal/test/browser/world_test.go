@@ -49,6 +49,13 @@ services:
       - match: GET /voucher
         max_uses: 3
         respond: {text: a voucher}
+  - name: near
+    listen: 127.0.0.1:${NEAR_PORT}
+    host: near.login.example
+    login: {sign_in: true}
+    routes:
+      - match: /{rest...}
+        upstream: {url: "${UPSTREAM}"}
   - name: books
     listen: 127.0.0.1:${BOOKS_PORT}
     host: books.test
@@ -62,8 +69,8 @@ services:
 // world is a server with twoShops, and what is behind and around it.
 type world struct {
 	*jetontest.Server
-	issuer, shop, books string // origins
-	behind              *upstream
+	issuer, shop, books, near string // origins
+	behind                    *upstream
 }
 
 // newWorld starts the server, with the users diane, bob, and root who is an administrator.
@@ -86,6 +93,7 @@ func newNode(t *testing.T, before string, behind *upstream, options ...jetontest
 		jetontest.Env("UPSTREAM", behind.url),
 		jetontest.Env("SHOP_PORT", freePort(t)),
 		jetontest.Env("BOOKS_PORT", freePort(t)),
+		jetontest.Env("NEAR_PORT", freePort(t)),
 	)...)
 
 	return &world{
@@ -93,6 +101,7 @@ func newNode(t *testing.T, before string, behind *upstream, options ...jetontest
 		issuer: s.Issuer(),
 		shop:   address(t, s, "shop", "shop.example"),
 		books:  address(t, s, "books", "books.test"),
+		near:   address(t, s, "near", "near.login.example"),
 		behind: behind,
 	}
 }
@@ -206,7 +215,7 @@ func newUpstream(t *testing.T) *upstream {
 		}
 
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Cache-Control", "no-store")
+		// It says nothing of caches, as most applications do.
 		fmt.Fprintf(w, sound, body)
 	}))
 	t.Cleanup(s.Close)
@@ -286,7 +295,7 @@ func (w *world) clean(p *Page) {
 		p.t.Errorf("%s: a page throws %s", p.browser, line)
 	}
 
-	ours := []string{w.issuer, w.shop, w.books}
+	ours := []string{w.issuer, w.shop, w.books, w.near}
 	for _, line := range p.Requests() {
 		if !slices.ContainsFunc(ours, func(origin string) bool { return strings.HasPrefix(line, origin+"/") }) {
 			p.t.Errorf("%s: a page requests %s, want only addresses of %v", p.browser, line, ours)
