@@ -10,7 +10,7 @@ import (
 
 var noon = time.Date(2026, time.November, 30, 12, 0, 0, 0, time.UTC)
 
-// TestAThousandGuesses tries a code every second: five are free, then fewer and fewer are judged, and at most a hundred.
+// TestAThousandGuesses tries a code every second: five are free, then one a minute is judged, up to twenty.
 func TestAThousandGuesses(t *testing.T) {
 	var a Attempts
 	judged := 0
@@ -22,7 +22,9 @@ func TestAThousandGuesses(t *testing.T) {
 			judged++
 			continue
 		}
-		if wait, ok := jeton.RetryAfter(err); !errors.Is(err, jeton.ErrTooMany) || !ok || wait <= 0 || wait > longPause {
+
+		wait, ok := jeton.RetryAfter(err)
+		if !errors.Is(err, jeton.ErrTooMany) || !ok || wait <= 0 || wait > longPause {
 			t.Fatalf("guess after %d s: %v with wait %v, want jeton.ErrTooMany and a time to wait", second, err, wait)
 		}
 	}
