@@ -27,7 +27,9 @@ const (
 )
 
 // errGrant is a request for an unsupported grant.
-var errGrant = jeton.WithDetail(jeton.ErrInvalid, "grant_type is "+grantClient+" or "+grantAssertion)
+var errGrant = jeton.WithDetail(
+	jeton.ErrInvalid, "unknown grant_type; the metadata lists the supported ones in grant_types_supported",
+)
 
 // token answers POST /oauth2/token: a client authenticates and gets a token.
 func (s *Server) token(w *web.Reply, r *http.Request) error {
