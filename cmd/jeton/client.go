@@ -40,6 +40,7 @@ running or stopped. Clients declared in the configuration file are changed only 
 		clientList(),
 		clientShow(),
 		clientTerms(),
+		clientAddresses(),
 		disabling("disable", "client", "reports-job", "Disable a client and revoke all its tokens"),
 		disabling("enable", "client", "reports-job", "Enable a disabled client"),
 		clientSecret(),

@@ -163,6 +163,32 @@ func (a *API) setClientTerms(w *web.Reply, r *http.Request, c caller) error {
 	return web.NoContent(w)
 }
 
+// ClientAddresses are the addresses of a client that signs users in. Absent members stay as they are.
+type ClientAddresses struct {
+	RedirectURIs           *[]string `json:"redirect_uris,omitempty"`
+	PostLogoutRedirectURIs *[]string `json:"post_logout_redirect_uris,omitempty"`
+	BackchannelLogoutURI   *string   `json:"backchannel_logout_uri,omitempty" jsonschema:"Empty: none"`
+}
+
+// setClientAddresses answers PUT /clients/{name}/addresses.
+func (a *API) setClientAddresses(w *web.Reply, r *http.Request, c caller) error {
+	in, err := web.Read[ClientAddresses](r)
+	if err != nil {
+		return err
+	}
+
+	err = a.Clients.SetAddresses(r.Context(), c.actor(), r.PathValue("name"), client.Addresses{
+		Redirects:   in.RedirectURIs,
+		PostLogouts: in.PostLogoutRedirectURIs,
+		Backchannel: in.BackchannelLogoutURI,
+	})
+	if err != nil {
+		return err
+	}
+
+	return web.NoContent(w)
+}
+
 // ClientSecret is the secret of a client, which is returned only once.
 type ClientSecret struct {
 	Secret string `json:"secret"`

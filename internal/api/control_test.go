@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/api"
 	"github.com/jeton-auth/jeton/jetontest"
 )
@@ -102,10 +103,18 @@ func TestControlSocketAnswersAsDocumented(t *testing.T) {
 	call("GET /services/{name}", 200, nil, "{name}", "portal")
 
 	client := []string{"{name}", "job"}
-	call("POST /clients", 201, api.NewClient{Name: "job", Services: []string{"portal"}, Secret: true})
+	call("POST /clients", 201, api.NewClient{
+		Name:     "job",
+		Services: []string{"portal"},
+		Secret:   true,
+		OpenID:   &jeton.RelyingParty{RedirectURIs: []string{"https://app.example/old"}},
+	})
 	call("GET /clients", 200, nil)
 	call("GET /clients/{name}", 200, nil, client...)
 	call("PUT /clients/{name}/terms", 204, api.ClientTerms{Scopes: &[]string{"read"}}, client...)
+	call("PUT /clients/{name}/addresses", 204, api.ClientAddresses{
+		RedirectURIs: &[]string{"https://app.example/done"},
+	}, client...)
 	call("PUT /clients/{name}/disabled", 204, api.Disabled{}, client...)
 
 	call("POST /clients/{name}/secret", 201, nil, client...)

@@ -12,11 +12,7 @@ var docs = map[string]Doc{
 		Out:     Status{},
 		Status:  200,
 	},
-	"GET /stats": {
-		Summary: "Count the users.",
-		Out:     Stats{},
-		Status:  200,
-	},
+	"GET /stats": {Summary: "Count the users.", Out: Stats{}, Status: 200},
 	"GET /unauthorized": {
 		Summary: "Always refuse for lack of a credential.",
 		Fails:   []int{401},
@@ -25,11 +21,7 @@ var docs = map[string]Doc{
 		Summary: "Always refuse for lack of permission.",
 		Fails:   []int{403},
 	},
-	"GET /openapi.json": {
-		Summary: "Get this document (OpenAPI 3.1).",
-		Out:     map[string]any{},
-		Status:  200,
-	},
+	"GET /openapi.json": {Summary: "Get this document (OpenAPI 3.1).", Out: map[string]any{}, Status: 200},
 	"GET /docs": {
 		Summary: "Get this document as a page.",
 		Media:   "text/html",
@@ -386,6 +378,12 @@ var docs = map[string]Doc{
 	"PUT /clients/{name}/terms": {
 		Summary: "Change what a client may have tokens for. Issued tokens keep their terms.",
 		In:      ClientTerms{},
+		Status:  204,
+		Fails:   []int{404, 409},
+	},
+	"PUT /clients/{name}/addresses": {
+		Summary: "Change the addresses of a client that signs users in. Absent members stay as they are.",
+		In:      ClientAddresses{},
 		Status:  204,
 		Fails:   []int{404, 409},
 	},

@@ -190,6 +190,11 @@ var centralMatrix = map[string]struct {
 		body: `{"scopes":["a"]}`,
 		want: [4]int{401, 403, 204, 403},
 	},
+	"PUT /clients/{name}/addresses": {
+		path: "/clients/CLIENT/addresses",
+		body: `{"redirect_uris":["https://app.example/new"]}`,
+		want: [4]int{401, 403, 400, 403}, // the client signs no users in
+	},
 	"POST /clients/{name}/secret":     {path: "/clients/CLIENT/secret", want: [4]int{401, 403, 201, 403}},
 	"DELETE /clients/{name}/secret":   {path: "/clients/CLIENT/secret", want: [4]int{401, 403, 204, 403}},
 	"POST /clients/{name}/end-tokens": {path: "/clients/CLIENT/end-tokens", want: [4]int{401, 403, 204, 403}},

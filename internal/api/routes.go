@@ -129,6 +129,7 @@ func (a *API) credentialRoutes() []route {
 		{"DELETE /clients/{name}", manager, a.removeClient},
 		{"PUT /clients/{name}/disabled", manager, a.setClientDisabled},
 		{"PUT /clients/{name}/terms", manager, a.setClientTerms},
+		{"PUT /clients/{name}/addresses", manager, a.setClientAddresses},
 		{"POST /clients/{name}/secret", manager, a.newClientSecret},
 		{"DELETE /clients/{name}/secret", manager, a.removeClientSecret},
 		{"POST /clients/{name}/end-tokens", manager, a.revokeClientTokens},

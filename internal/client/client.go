@@ -102,8 +102,11 @@ type Change struct {
 // SetSecret is the secret to be set: its hash, or nil to remove it.
 type SetSecret struct{ Hash *secret.Hash }
 
-// SetRelying is the relying party to be set, or nil to remove it.
-type SetRelying struct{ Party *jeton.RelyingParty }
+// SetRelying changes the relying party. Edit returns the one to be set for the current one, either nil for none. It is
+// called in the step of the change, perhaps again, so that no other change comes in between.
+type SetRelying struct {
+	Edit func(*jeton.RelyingParty) (*jeton.RelyingParty, error)
+}
 
 // Step is what the store needs for every change of a client.
 type Step struct {

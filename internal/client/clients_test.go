@@ -372,3 +372,39 @@ func TestSetTerms(t *testing.T) {
 	wants(t, "no list", b.SetTerms(t.Context(), "operator", "job", nil, nil, nil), jeton.ErrInvalid)
 	wants(t, "an unknown client", b.SetTerms(t.Context(), "operator", "unknown", &list, nil, nil), jeton.ErrNotFound)
 }
+
+func TestSetAddresses(t *testing.T) {
+	b := newFixture(t)
+	b.add(t, "job")
+	_, _, err := b.Add(t.Context(), "operator", client.NewClient{Name: "wiki", OpenID: &jeton.RelyingParty{
+		RedirectURIs:           []string{"https://wiki.example/old"},
+		PostLogoutRedirectURIs: []string{"https://wiki.example/"},
+		SubjectType:            "pairwise",
+		AskConsent:             true,
+	}})
+	must(t, err)
+
+	moved, bad, none := []string{"https://wiki.example.org/new"}, []string{"/new"}, []string{}
+	must(t, b.SetAddresses(t.Context(), "operator", "wiki", client.Addresses{Redirects: &moved}))
+	got := b.find(t, "wiki").OpenID
+	kept := fmt.Sprintf("%v %v %v", got.PostLogoutRedirectURIs, got.AskConsent, got.SectorIdentifier)
+	changed := fmt.Sprint(got.RedirectURIs)
+	if changed != "[https://wiki.example.org/new]" || kept != "[https://wiki.example/] true wiki.example" {
+		t.Errorf("got %+v, want the new redirect_uris, and all else as it was", got)
+	}
+
+	for _, tc := range []struct {
+		name   string
+		client string
+		change client.Addresses
+		want   error
+	}{
+		{"an invalid address", "wiki", client.Addresses{Redirects: &bad}, jeton.ErrInvalid},
+		{"no redirect_uris", "wiki", client.Addresses{Redirects: &none}, jeton.ErrInvalid},
+		{"nothing", "wiki", client.Addresses{}, jeton.ErrInvalid},
+		{"a client that signs no users in", "job", client.Addresses{Redirects: &moved}, jeton.ErrInvalid},
+		{"an unknown client", "unknown", client.Addresses{Redirects: &moved}, jeton.ErrNotFound},
+	} {
+		wants(t, tc.name, b.SetAddresses(t.Context(), "operator", tc.client, tc.change), tc.want)
+	}
+}

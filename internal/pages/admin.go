@@ -180,6 +180,7 @@ var adminDone = map[string]Text{
 	"session-ended":   text("admin.done.session-ended"),
 	"token-revoked":   text("admin.done.token-revoked"),
 	"client-added":    text("admin.done.client-added"),
+	"addresses-saved": text("admin.done.addresses-saved"),
 	"client-saved":    text("admin.done.client-saved"),
 	"client-disabled": text("admin.done.client-disabled"),
 	"client-enabled":  text("admin.done.client-enabled"),

@@ -42,6 +42,12 @@ func (p *Pages) changeClientBy(w *web.Reply, r *http.Request, form url.Values) (
 			"introspects": append([]string{}, form["introspects"]...),
 			"scopes":      words(form.Get("scopes")),
 		}, nil)
+	case "addresses":
+		return "addresses-saved", p.call(w, r, http.MethodPut, path+"/addresses", nil, map[string]any{
+			"redirect_uris":             append([]string{}, strings.Fields(form.Get("redirects"))...),
+			"post_logout_redirect_uris": append([]string{}, strings.Fields(form.Get("logouts"))...),
+			"backchannel_logout_uri":    strings.TrimSpace(form.Get("backchannel")),
+		}, nil)
 	case "enable":
 		in := map[string]any{"disabled": false}
 		return "client-enabled", p.call(w, r, http.MethodPut, path+"/disabled", nil, in, nil)
@@ -67,6 +73,9 @@ func (p *Pages) clientAgain(w *web.Reply, r *http.Request, form url.Values, refu
 
 	v.Note = p.noteOf(w, refused)
 	v.Key.Value = form.Get("key")
+	if form.Get("do") == "addresses" && v.Party != nil {
+		v.Party.Addresses = newAddressFields(form)
+	}
 	if form.Get("do") == "terms" {
 		v.Terms = p.clientTerms(form["services"], form["introspects"], form.Get("scopes"))
 	}

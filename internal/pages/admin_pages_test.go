@@ -460,6 +460,12 @@ func TestAnAdministratorAddsAnApplicationThatSignsUsersIn(t *testing.T) {
 	v.see("/admin/clients/wiki", "signs users in", "https://wiki.example/return", "https://wiki.example/other",
 		">https://wiki.example/</code>", s.Issuer(), "PKCE is required", "RS256")
 
+	const moved = "https://wiki.example.org/return"
+	v.done("/admin/clients/wiki", "do", "addresses", "redirects", moved, "backchannel", "https://wiki.example.org/out")
+	v.lacks("the client", v.see("/admin/clients/wiki", moved, "https://wiki.example.org/out"), "https://wiki.example/")
+	a = v.post("/admin/clients/wiki", "do", "addresses", "redirects", "wiki.example/return")
+	v.has("the refused form", a.Body, ">wiki.example/return</textarea>", `role="alert"`)
+
 	// The box of the secret is checked from the beginning.
 	v.done("/admin/new-client", "name", "program", "secret", "1", "public", "1", "redirects", "http://127.0.0.1/")
 	v.see("/admin/clients/program", "It has no secret", "None: it runs on the device of its user")

@@ -52,6 +52,37 @@ func readParty(form url.Values) *jeton.RelyingParty {
 	return &party
 }
 
+// addressFields are the addresses of a client, to be changed.
+type addressFields struct {
+	Redirects Area
+	Logouts   Area
+	Logout    Field // where logout tokens go
+}
+
+// newAddressFields returns the fields with what is there, or was typed.
+func newAddressFields(typed url.Values) addressFields {
+	return addressFields{
+		Redirects: addressArea("redirects", text("admin.party.redirects"), text("admin.party.redirects.hint"), typed),
+		Logouts:   addressArea("logouts", text("admin.party.logouts"), text("admin.party.logouts.hint"), typed),
+		Logout: Field{
+			Name:       "backchannel",
+			Label:      text("admin.party.backchannel"),
+			Hint:       text("admin.party.backchannel.hint"),
+			Value:      typed.Get("backchannel"),
+			NoCapitals: true,
+		},
+	}
+}
+
+// partyAddresses returns the addresses of a client, as its form has them.
+func partyAddresses(o *jeton.RelyingParty) url.Values {
+	return url.Values{
+		"redirects":   {strings.Join(o.RedirectURIs, "\n")},
+		"logouts":     {strings.Join(o.PostLogoutRedirectURIs, "\n")},
+		"backchannel": {o.BackchannelLogoutURI},
+	}
+}
+
 // partyView is how a client signs its users in.
 type partyView struct {
 	Issuer    string
@@ -61,6 +92,7 @@ type partyView struct {
 	PKCE      Text
 	Pushed    bool // each authorization request has to be pushed
 	Algorithm string
+	Addresses addressFields
 	Allow     []Text
 	Sector    string // of pairwise subjects; "": they are public
 	Terms     []Text
@@ -81,6 +113,7 @@ func (p *Pages) newPartyView(c jeton.Client) *partyView {
 		PKCE:      text("admin.party.pkce"),
 		Pushed:    o.RequirePAR,
 		Algorithm: string(client.IDTokenAlg(o)),
+		Addresses: newAddressFields(partyAddresses(o)),
 		Allow:     []Text{text("admin.rule.any-user")},
 	}
 	v.Sector = o.SectorIdentifier

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/secret"
@@ -124,7 +125,9 @@ func declareClient(
 		Services:    &p.to.Services,
 		Scopes:      &p.to.Scopes,
 		Introspects: &p.to.Introspects,
-		OpenID:      &client.SetRelying{Party: p.to.OpenID},
+		OpenID: &client.SetRelying{Edit: func(*jeton.RelyingParty) (*jeton.RelyingParty, error) {
+			return p.to.OpenID, nil
+		}},
 	}
 	// Set only if it differs, as each setting ends the client's tokens.
 	if p.from.Disabled != p.to.Disabled {

@@ -338,7 +338,10 @@ func changeClient(
 		c.Secret = ch.Secret.Hash
 	}
 	if ch.OpenID != nil {
-		c.OpenID = ch.OpenID.Party
+		c.OpenID, err = ch.OpenID.Edit(c.OpenID)
+		if err != nil {
+			return nil, err
+		}
 	}
 	if ch.Disabled != nil {
 		c.Disabled = *ch.Disabled
