@@ -123,7 +123,7 @@ func TestForms(t *testing.T) {
 			nil,
 			"",
 			400,
-			"unsupported_grant_type: unknown grant_type; the metadata lists the supported ones in grant_types_supported",
+			"unsupported_grant_type: unknown grant_type; grant_types_supported in the metadata has them",
 		},
 		{
 			"a grant in capitals",
@@ -131,7 +131,7 @@ func TestForms(t *testing.T) {
 			nil,
 			"",
 			400,
-			"unsupported_grant_type: unknown grant_type; the metadata lists the supported ones in grant_types_supported",
+			"unsupported_grant_type: unknown grant_type; grant_types_supported in the metadata has them",
 		},
 		{
 			"two of grant_type",

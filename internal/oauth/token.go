@@ -28,7 +28,7 @@ const (
 
 // errGrant is a request for an unsupported grant.
 var errGrant = jeton.WithDetail(
-	jeton.ErrInvalid, "unknown grant_type; the metadata lists the supported ones in grant_types_supported",
+	jeton.ErrInvalid, "unknown grant_type; grant_types_supported in the metadata has them",
 )
 
 // token answers POST /oauth2/token: a client authenticates and gets a token.
