@@ -101,7 +101,7 @@ func (w *world) checkEnd(
 		t.Errorf("after the sign-out the browser arrives at %s, want the client", at)
 	}
 
-	logout, err := checks.Verify(oidc.ClientContext(t.Context(), w.Client()), <-w.logouts["go-oidc"])
+	logout, err := checks.Verify(oidc.ClientContext(t.Context(), w.Client()), w.logout(t, "go-oidc"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -113,7 +113,7 @@ func startOAuth2Proxy(t *testing.T, s *jetontest.Server, program, port string) {
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
 		cancel()
-		<-ended
+		_ = <-ended // killed
 		if t.Failed() {
 			t.Logf("oauth2-proxy: %s", log.String())
 		}

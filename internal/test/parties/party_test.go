@@ -187,11 +187,23 @@ func (w *world) answer(t *testing.T, out io.Reader, in io.Writer) (last string) 
 		case "open":
 			fmt.Fprintln(in, u.open(about))
 		case "logout":
-			fmt.Fprintln(in, <-w.logouts[about])
+			fmt.Fprintln(in, w.logout(t, about))
 		case "done":
 			return last
 		}
 	}
 
 	return last
+}
+
+// logout returns the next logout token for a client.
+func (w *world) logout(t *testing.T, client string) string {
+	t.Helper()
+	select {
+	case text := <-w.logouts[client]:
+		return text
+	case <-time.After(patience):
+		t.Fatalf("no logout token for %s in %v, want one", client, patience)
+		return ""
+	}
 }

@@ -81,7 +81,8 @@ func newCompany(t *testing.T, jeton string) *company {
 
 	command := nodeScript(t, "testdata/provider.mjs")
 	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
-	cmd.Env = append(os.Environ(), "CERT="+file("cert.pem"), "KEY="+file("key.pem"), "JETON="+jeton)
+	cmd.Env = append(os.Environ(), "CERT="+file("cert.pem"), "KEY="+file("key.pem"), "JETON="+jeton,
+		"NODE_EXTRA_CA_CERTS="+file("cert.pem"))
 	c.start(t, cmd)
 
 	return c
@@ -113,10 +114,13 @@ func (c *company) start(t *testing.T, cmd *exec.Cmd) {
 
 	lines := bufio.NewScanner(out)
 	for _, to := range []*string{&c.issuer, &c.api} {
-		if !lines.Scan() {
-			t.Fatalf("the provider ends: %v", lines.Err())
+		// The library prints lines of its own.
+		for !strings.HasPrefix(*to, "https://") {
+			if !lines.Scan() {
+				t.Fatalf("the provider ends: %v", lines.Err())
+			}
+			*to = lines.Text()
 		}
-		*to = lines.Text()
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
 }

@@ -4,7 +4,9 @@ import * as jose from 'jose'
 import * as client from 'openid-client'
 import { logoutToken, open } from './user.mjs'
 
-const config = await client.discovery(new URL(process.env.ISSUER), 'openid-client', undefined, client.ClientSecretBasic('s3cret'))
+const config = await client.discovery(new URL(process.env.ISSUER), 'openid-client', undefined, client.ClientSecretBasic('s3cret'), {
+  timeout: 300, // seconds: the machine may be busy
+})
 client.enableNonRepudiationChecks(config) // checks the signature of ID tokens, too
 const metadata = config.serverMetadata()
 

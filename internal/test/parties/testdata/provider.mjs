@@ -59,6 +59,12 @@ service.on('request', async (request, response) => {
   response.writeHead(401).end()
 })
 
+// Once each, so that all is loaded: Jeton waits five seconds for a provider, and the machine may be busy.
+for (const path of ['/.well-known/openid-configuration', '/jwks', '/auth?client_id=none']) await (await fetch(issuer + path)).text()
+await fetch(`${issuer}/token`, {
+  method: 'POST', body: new URLSearchParams({ grant_type: 'authorization_code', code: 'none', client_id: 'cli' }),
+})
+
 console.log(issuer)
 console.log(api)
 process.stdin.on('end', () => process.exit()).resume()
