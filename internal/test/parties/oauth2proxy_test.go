@@ -109,11 +109,14 @@ func startOAuth2Proxy(t *testing.T, s *jetontest.Server, program, port string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // killed, or its log says why
+		close(ended)
+	}()
 	t.Cleanup(func() {
 		cancel()
-		_ = <-ended // killed
+		<-ended
 		if t.Failed() {
 			t.Logf("oauth2-proxy: %s", log.String())
 		}
@@ -126,9 +129,8 @@ func startOAuth2Proxy(t *testing.T, s *jetontest.Server, program, port string) {
 			return
 		}
 		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("oauth2-proxy ends: %v", err)
+		case <-ended:
+			t.Fatal("oauth2-proxy has ended instead of answering")
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
