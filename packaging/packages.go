@@ -92,14 +92,15 @@ func (r *release) packages() error {
 	return nil
 }
 
-// dated copies a file of the repository, with the time of the release: that of the file would be in the .apk.
-func (r *release) dated(name string) (string, error) {
+// dated copies a file of the repository for a package, with the time of the release: that of the file would be in
+// the .apk.
+func (r *release) dated(name, of string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(r.root, name))
 	if err != nil {
 		return "", err
 	}
 
-	path := filepath.Join(r.work, filepath.Base(name))
+	path := filepath.Join(r.work, of+"-"+filepath.Base(name))
 	if err := write(path, text, 0o755); err != nil {
 		return "", err
 	}
@@ -127,7 +128,7 @@ func (r *release) pack(kind string, p platform) error {
 		return err
 	}
 	for _, script := range []*string{&info.Scripts.PostInstall, &info.Scripts.PreRemove, &info.Scripts.PostRemove} {
-		if *script, err = r.dated(*script); err != nil {
+		if *script, err = r.dated(*script, kind+"-"+p.arch); err != nil {
 			return err
 		}
 	}
