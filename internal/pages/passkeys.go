@@ -19,7 +19,7 @@ import (
 
 // The pages of passkeys, and where their scripts get the options of a ceremony.
 const (
-	passkeysPath      = "/account/passkeys"
+	passkeysPath      = "/account/security/passkeys"
 	passkeySignInPath = "/sign-in/passkey"
 	passkeyProofPath  = "/prove/passkey"
 	optionsSuffix     = "/options"
@@ -262,7 +262,7 @@ type unknownKey struct {
 // removedParam has the credential ID of a passkey that the user has just removed.
 const removedParam = "removed"
 
-// passkeys answers GET /account/passkeys.
+// passkeys answers GET /account/security/passkeys.
 func (p *Pages) passkeys(w *web.Reply, r *http.Request) error {
 	v, err := p.passkeysView(w, r)
 	if err != nil {
@@ -389,7 +389,7 @@ func removedKey(r *http.Request, list []signin.Passkey) string {
 	return id
 }
 
-// addPasskeyOptions answers POST /account/passkeys/options.
+// addPasskeyOptions answers POST /account/security/passkeys/options.
 func (p *Pages) addPasskeyOptions(w *web.Reply, r *http.Request) error {
 	if err := p.provedNow(w, r); err != nil {
 		return err
@@ -400,7 +400,7 @@ func (p *Pages) addPasskeyOptions(w *web.Reply, r *http.Request) error {
 	})
 }
 
-// addPasskey answers POST /account/passkeys.
+// addPasskey answers POST /account/security/passkeys.
 func (p *Pages) addPasskey(w *web.Reply, r *http.Request) error {
 	req, form, err := p.passkeyRequest(w, r)
 	if err != nil {
@@ -441,7 +441,7 @@ func (p *Pages) passkeyRefused(w *web.Reply, r *http.Request, err error) error {
 	return p.again(w, r, "account/passkeys", v, err)
 }
 
-// renamePasskey answers POST /account/passkeys/rename.
+// renamePasskey answers POST /account/security/passkeys/rename.
 func (p *Pages) renamePasskey(w *web.Reply, r *http.Request) error {
 	req, form, err := p.passkeyRequest(w, r)
 	if err != nil {
@@ -457,7 +457,7 @@ func (p *Pages) renamePasskey(w *web.Reply, r *http.Request) error {
 	return see(w, donePath(passkeysPath, "passkey-renamed"))
 }
 
-// removePasskey answers POST /account/passkeys/remove.
+// removePasskey answers POST /account/security/passkeys/remove.
 func (p *Pages) removePasskey(w *web.Reply, r *http.Request) error {
 	req, form, err := p.passkeyRequest(w, r)
 	if err != nil {

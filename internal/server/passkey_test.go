@@ -31,7 +31,7 @@ services: []
 
 // The pages of passkeys.
 const (
-	keysPage  = "/account/passkeys"
+	keysPage  = "/account/security/passkeys"
 	keySignIn = "/sign-in/passkey"
 	keyProof  = "/prove/passkey"
 )
@@ -286,11 +286,11 @@ func TestAPasskeyNeedsARecentProof(t *testing.T) {
 	if a := b.ask(keysPage); a.Status != http.StatusForbidden {
 		t.Errorf("options with an old proof: got %d %s, want 403", a.Status, a.Body)
 	}
-	if page := b.get(s.Issuer() + keysPage); !strings.Contains(page.Body, "/prove?to=%2Faccount%2Fpasskeys") {
+	if page := b.get(s.Issuer() + keysPage); !strings.Contains(page.Body, "/prove?to=%2Faccount%2Fsecurity%2Fpasskeys") {
 		t.Errorf("the page with an old proof does not lead to a new one: %s", page.Body)
 	}
 
-	a := b.answer(keyProof+"?to=%2Faccount%2Fpasskeys", key.Get(t, b.options(keyProof), s.Issuer(), nil))
+	a := b.answer(keyProof+"?to=%2Faccount%2Fsecurity%2Fpasskeys", key.Get(t, b.options(keyProof), s.Issuer(), nil))
 	if a.Status != http.StatusSeeOther || a.Header.Get("Location") != keysPage {
 		t.Fatalf("proof by a passkey: got %d to %q, want 303 to %s", a.Status, a.Header.Get("Location"), keysPage)
 	}

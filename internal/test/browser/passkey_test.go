@@ -8,7 +8,7 @@ import (
 
 // The page of the passkeys of a user, and the forms for them.
 const (
-	keysPath   = "/account/passkeys"
+	keysPath   = "/account/security/passkeys"
 	addForm    = "form[data-passkey=create]"
 	signInForm = "form[data-passkey=autofill]"
 	shownNote  = "form[data-passkey] [data-failed]:not([hidden])"
