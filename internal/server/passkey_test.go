@@ -286,7 +286,8 @@ func TestAPasskeyNeedsARecentProof(t *testing.T) {
 	if a := b.ask(keysPage); a.Status != http.StatusForbidden {
 		t.Errorf("options with an old proof: got %d %s, want 403", a.Status, a.Body)
 	}
-	if page := b.get(s.Issuer() + keysPage); !strings.Contains(page.Body, "/prove?to=%2Faccount%2Fsecurity%2Fpasskeys") {
+	page := b.get(s.Issuer() + keysPage)
+	if !strings.Contains(page.Body, "/prove?to=%2Faccount%2Fsecurity%2Fpasskeys") {
 		t.Errorf("the page with an old proof does not lead to a new one: %s", page.Body)
 	}
 
