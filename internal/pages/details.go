@@ -3,6 +3,7 @@ package pages
 import (
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/factor/passkey"
@@ -132,7 +133,27 @@ func detailText(detail string) Text {
 		}
 	}
 
-	return phraseText(detail)
+	words := phraseText(detail)
+	if words.Key == "" {
+		return wrappedText(detail)
+	}
+
+	return words
+}
+
+// wrappedText returns the message of an outcome with what the server was doing, as in "confirm the app: not found".
+func wrappedText(detail string) Text {
+	at := strings.LastIndex(detail, ": ")
+	if at < 0 {
+		return Text{}
+	}
+
+	outcome := errorText(detail[at+2:])
+	if outcome.Key == "" {
+		return Text{}
+	}
+
+	return text("phrase.reason", outcome, Code(detail[:at]))
 }
 
 // isSum matches the reason of an event that stands for several, as package audit phrases it.

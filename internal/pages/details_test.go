@@ -49,6 +49,9 @@ func TestADetailWithoutAMessageStaysAsItIs(t *testing.T) {
 		}
 	}
 
+	if got := detailText("confirm the app: not found"); got.Key != "phrase.reason" {
+		t.Errorf("detailText(confirm the app: not found) = %q, want the outcome with what was done", got.Key)
+	}
 	if got := detailText(string(signin.WrongPassword)); got.Key != "reason.wrong-password" {
 		t.Errorf("detailText(%q) = %q, want reason.wrong-password", signin.WrongPassword, got.Key)
 	}
