@@ -9,7 +9,6 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -120,17 +119,26 @@ func TestTheBrowserIsTheOneOfTheEnvironment(t *testing.T) {
 		name    string
 		browser string
 		system  string
-		want    []string
+		want    string
 	}{
-		{"a program", "firefox", "linux", []string{"firefox", address}},
-		{"with an argument", "firefox --new-window", "linux", []string{"firefox", "--new-window", address}},
-		{"with a place for the address", "w3m %s -dump", "linux", []string{"w3m", address, "-dump"}},
-		{"none on Linux", "", "linux", []string{"xdg-open", address}},
-		{"none on macOS", "", "darwin", []string{"open", address}},
-		{"none on Windows", "", "windows", []string{"rundll32", "url.dll,FileProtocolHandler", address}},
+		{"a program", "firefox", "linux", "firefox ADDRESS"},
+		{"with an argument", "firefox --new-window", "linux", "firefox --new-window ADDRESS"},
+		{"with a place for the address", "w3m %s -dump", "linux", "w3m ADDRESS -dump"},
+		{"a list of programs", "firefox:w3m %s -dump", "linux", "firefox ADDRESS, w3m ADDRESS -dump"},
+		{"a list with nothing in a place", ":firefox:", "linux", "firefox ADDRESS"},
+		{"a path of Windows", `C:\browser.exe`, "windows", `C:\browser.exe ADDRESS`},
+		{"none on Linux", "", "linux", "xdg-open ADDRESS"},
+		{"none on macOS", "", "darwin", "open ADDRESS"},
+		{"none on Windows", "", "windows", "rundll32 url.dll,FileProtocolHandler ADDRESS"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := browserCommand(tc.browser, tc.system, address); !slices.Equal(got, tc.want) {
+			var commands []string
+			for _, argv := range browserCommands(tc.browser, tc.system, address) {
+				commands = append(commands, strings.Join(argv, " "))
+			}
+
+			got := strings.ReplaceAll(strings.Join(commands, ", "), address, "ADDRESS")
+			if got != tc.want {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})

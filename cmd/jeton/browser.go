@@ -67,41 +67,62 @@ func (b *browserFlags) signIn(out io.Writer) *wallet.SignIn {
 	return in
 }
 
-// openBrowser starts the program of the environment variable BROWSER, else that of the system, with an address, and
-// does not wait for its end.
+// openBrowser starts a program with an address, and does not wait for its end: the first of the environment variable
+// BROWSER that starts, or that of the system if the variable is empty.
 func openBrowser(address string) error {
-	argv := browserCommand(os.Getenv("BROWSER"), runtime.GOOS, address)
-	// Not bound to the context: the browser stays open after this program has ended.
-	cmd := exec.Command(argv[0], argv[1:]...)
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("%w; set BROWSER to a program, or use --no-browser", err)
+	var failed error
+	for _, argv := range browserCommands(os.Getenv("BROWSER"), runtime.GOOS, address) {
+		// Not bound to the context: the browser stays open after this program has ended.
+		cmd := exec.Command(argv[0], argv[1:]...)
+		err := cmd.Start()
+		if err == nil {
+			go func() { _ = cmd.Wait() }()
+			return nil
+		}
+		failed = err
 	}
-	go func() { _ = cmd.Wait() }()
 
-	return nil
+	return fmt.Errorf("%w; set BROWSER to a program, or use --no-browser", failed)
 }
 
-// browserCommand returns the command that loads an address: BROWSER, whose %s is the address, as other programs read
-// that variable.
-func browserCommand(browser, system, address string) []string {
-	argv := strings.Fields(browser)
-	switch {
-	case slices.Contains(argv, "%s"):
+// browserCommands returns the commands that load an address, in the order in which they are tried: those of BROWSER,
+// which has colons between them and %s for the address, as other programs read that variable.
+func browserCommands(browser, system, address string) [][]string {
+	list := []string{browser}
+	// A path of Windows has a colon of its own.
+	if system != "windows" {
+		list = strings.Split(browser, ":")
+	}
+
+	var commands [][]string
+	for _, one := range list {
+		argv := strings.Fields(one)
+		if len(argv) == 0 {
+			continue
+		}
+
+		if !slices.Contains(argv, "%s") {
+			argv = append(argv, "%s")
+		}
 		for i := range argv {
 			if argv[i] == "%s" {
 				argv[i] = address
 			}
 		}
-		return argv
-	case len(argv) > 0:
-		return append(argv, address)
-	case system == "windows":
-		return []string{"rundll32", "url.dll,FileProtocolHandler", address}
-	case system == "darwin":
-		return []string{"open", address}
+		commands = append(commands, argv)
+	}
+	if len(commands) > 0 {
+		return commands
 	}
 
-	return []string{"xdg-open", address}
+	switch system {
+	case "windows":
+		return [][]string{{"rundll32", "url.dll,FileProtocolHandler", address}}
+	case "darwin":
+		return [][]string{{"open", address}}
+	}
+
+	return [][]string{{"xdg-open", address}}
 }
 
 // errBrowser is a contradiction of flags.
