@@ -36,6 +36,7 @@ there.`,
 		disabling("disable", "user", "diane", "Disable a user and end all sessions and tokens of that user"),
 		disabling("enable", "user", "diane", "Let a disabled user log in again"),
 		userPasswd(),
+		userRecover(),
 		userGroups(),
 		userLogout(),
 		userEndTokens(),
@@ -183,6 +184,37 @@ func userPasswd() *cobra.Command {
 	})
 
 	return withFlags(c, &p, &pw)
+}
+
+// userRecover implements 'jeton user recover'. The operator learns no password, and the user proves a second factor at the
+// sign-in that follows.
+func userRecover() *cobra.Command {
+	var p place
+
+	c := &cobra.Command{
+		Use:   "recover NAME",
+		Short: "Print a link with which a user sets a new password",
+		Args:  exactArgs("NAME"),
+		Long: `Print a link with which a user sets a new password, within 30 minutes and once. Earlier links
+of the user end. Setting the password ends all sessions and tokens of the user; a second factor
+stays, and is asked for at the next sign-in. Send the link to the user in a way that others do
+not read: it is as good as the password.`,
+		Example: `  jeton user recover diane`,
+	}
+
+	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
+		var link api.SignInLink
+		err := ctl.call(ctx, http.MethodPost, userPath(args[0], "recovery-link"), nil, &link)
+		if err != nil {
+			return named(err, "user "+args[0])
+		}
+
+		fmt.Fprintln(c.OutOrStdout(), link.URL)
+
+		return nil
+	})
+
+	return withFlags(c, &p)
 }
 
 // userGroups implements 'jeton user groups'. The list replaces the current one, so that

@@ -75,6 +75,8 @@ type Config struct {
 	ServicesOf func() []Service
 	// LinkURL returns the address of a link that signs a user in; nil: there are no pages.
 	LinkURL func(secret jeton.Secret) string
+	// RecoveryURL returns the address of a link that sets a password; nil: there are no pages.
+	RecoveryURL func(secret jeton.Secret) string
 	// ProviderOf returns the name of the provider of an issuer, or "" for one that is not configured; nil: none is.
 	ProviderOf func(issuer string) string
 	// Node returns the state of this process and its database.

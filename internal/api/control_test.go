@@ -94,6 +94,7 @@ func TestControlSocketAnswersAsDocumented(t *testing.T) {
 	call("POST /users/{id}/end-tokens", 204, nil, user...)
 	call("GET /users/{id}/impact", 200, nil, user...)
 	call("POST /users/{id}/sign-in-link", 201, nil, user...)
+	call("POST /users/{id}/recovery-link", 201, nil, user...)
 	call("GET /users/{id}/identities", 200, nil, user...)
 	call("GET /users/{id}/factors", 200, nil, user...)
 	call("DELETE /users/{id}/factors?reason=lost", 404, nil, user...)

@@ -161,6 +161,7 @@ var docs = map[string]Doc{
 		Status:  200,
 		Fails:   []int{404},
 	},
+	"POST /users/{id}/recovery-link": recoveryLinkDoc,
 	"POST /users/{id}/sign-in-link": {
 		Summary: "Create a link that signs the user in once, within an hour. An earlier link ends. " +
 			"The session is not proved by a password. " + byName,

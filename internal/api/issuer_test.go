@@ -115,9 +115,10 @@ var centralMatrix = map[string]struct {
 		path: "/users/me/sessions/SESSION",
 		want: [4]int{401, 204, 404, 404},
 	},
-	"GET /users/{id}/impact":        {path: "/users/ID/impact", want: [4]int{401, 403, 200, 200}},
-	"POST /users/{id}/sign-in-link": {path: "/users/ID/sign-in-link", want: [4]int{401, 403, 201, 403}},
-	"GET /overview":                 {want: [4]int{401, 403, 200, 200}},
+	"GET /users/{id}/impact":         {path: "/users/ID/impact", want: [4]int{401, 403, 200, 200}},
+	"POST /users/{id}/recovery-link": {path: "/users/ID/recovery-link", want: [4]int{401, 403, 201, 403}},
+	"POST /users/{id}/sign-in-link":  {path: "/users/ID/sign-in-link", want: [4]int{401, 403, 201, 403}},
+	"GET /overview":                  {want: [4]int{401, 403, 200, 200}},
 
 	"GET /users/me/identities": {want: [4]int{401, 200, 200, 200}},
 	"DELETE /users/me/identities": {

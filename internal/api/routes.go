@@ -84,6 +84,7 @@ func (a *API) userRoutes() []route {
 		{"DELETE /users/me/sessions/{session}", user, a.endOwnSession},
 		{"GET /users/{id}/impact", manager, a.impact},
 		{"POST /users/{id}/sign-in-link", manager, a.signInLink},
+		{"POST /users/{id}/recovery-link", manager, a.recoveryLink},
 		{"GET /overview", manager, a.overview},
 		{"GET /users/me/identities", owner, a.listOwnIdentities},
 		{"DELETE /users/me/identities", owner, a.removeOwnIdentity},

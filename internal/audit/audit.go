@@ -93,6 +93,7 @@ const (
 	UserEndTokens   = "user.end-tokens"
 	UserExport      = "user.export"
 	UserLink        = "user.link"
+	UserRecover     = "user.recover"
 	IdentityAdd     = "user.connect"
 	IdentityRemove  = "user.disconnect"
 	FactorAdd       = "factor.add"

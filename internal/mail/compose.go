@@ -23,7 +23,7 @@ type Letter struct {
 	Facts
 	Site  string    // name of the organisation
 	To    string    // address
-	Link  string    // or ""
+	Link  string    // path at the authorization server; in a template the whole address; or ""
 	Until time.Time // when the link expires
 }
 

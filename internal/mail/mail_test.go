@@ -32,7 +32,7 @@ func newLetter(t *testing.T, k Kind) (Mail, Letter) {
 			Email:  "old@example.org",
 		},
 		To:    "diane@example.org",
-		Link:  "https://login.example.org/recover/jtn_t_x?a=1&b=2",
+		Link:  "/recover/jtn_t_x?a=1&b=2",
 		Until: noon.Add(30 * time.Minute),
 	}
 }
@@ -57,6 +57,7 @@ func newMailer(to Transport) *Mailer {
 		Language:  "en",
 		Site:      "Example",
 		Host:      "login.example.org",
+		Issuer:    "https://login.example.org",
 	}
 }
 
@@ -81,7 +82,7 @@ func TestAMailArrivesWithItsHeader(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got.Header.Get(name), want)
 		}
 	}
-	if !strings.Contains(got.Text, "\n\n"+l.Link+"\n\n") || !strings.Contains(got.Text, "2026-03-01 12:30 UTC") {
+	if !strings.Contains(got.Text, "\n\nhttps://login.example.org"+l.Link+"\n\n") || !strings.Contains(got.Text, "2026-03-01 12:30 UTC") {
 		t.Errorf("got text %s, want the link on a line of its own, and its end", got.Text)
 	}
 }
@@ -217,7 +218,7 @@ func TestTheConsoleShowsTheText(t *testing.T) {
 	if err := mailer.Send(t.Context(), m, l); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"To: <diane@example.org>\n", "Guten Tag diane,", l.Link} {
+	for _, want := range []string{"To: <diane@example.org>\n", "Guten Tag diane,", "https://login.example.org" + l.Link} {
 		if !strings.Contains(to.String(), want) {
 			t.Errorf("got %s, want %q in it", to.String(), want)
 		}

@@ -41,6 +41,7 @@ type Mailer struct {
 	Language  string // of notices
 	Site      string // name of the organisation
 	Host      string // of this server, for the Message-ID
+	Issuer    string // URL of the authorization server, with which every link begins
 }
 
 // Sender sends the mails of a store. It is safe for concurrent use.
@@ -126,7 +127,7 @@ func (s *Sender) deliver(ctx context.Context, m Mail) {
 		s.conf.Count(Dropped)
 	case !errors.Is(err, ErrRefused) && s.conf.Now().Before(m.Expires):
 		s.conf.Count(Failed)
-		why := clipped(err, m.To)
+		why := clipped(err, letter.To)
 		s.conf.Log.Warn("mail was not sent", "mail", m.ID, "kind", m.Kind, "try", m.Tries, "error", why)
 
 		return
@@ -145,7 +146,7 @@ func (s *Sender) deliver(ctx context.Context, m Mail) {
 // giveUp records that a mail did not arrive.
 func (s *Sender) giveUp(m Mail, l Letter, err error) {
 	s.conf.Count(GivenUp)
-	why := clipped(err, m.To)
+	why := clipped(err, l.To)
 	s.conf.Audit.Record(jeton.Event{
 		Time:    s.conf.Now(),
 		Actor:   "system",
@@ -173,6 +174,9 @@ func (m *Mailer) Send(ctx context.Context, mail Mail, l Letter) error {
 		language = m.Language
 	}
 	l.Site = m.Site
+	if l.Link != "" {
+		l.Link = m.Issuer + l.Link
+	}
 
 	c, err := compose(mail.Kind, language, l)
 	if err != nil {

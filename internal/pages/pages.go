@@ -24,7 +24,7 @@
 //	catalogue.go, language.go, spans.go  messages, times and numbers in a language
 //	headers.go, assets.go  headers of every page; the style sheet, script and logo
 //	fail.go, notice.go     what a page says of an error, here and at services
-//	signin.go, continue.go, signout.go, prove.go, setup.go, link.go  pages before an account
+//	signin.go, continue.go, signout.go, prove.go, setup.go, link.go, recover.go  pages before an account
 //	factor.go, factors.go, qr.go  second factors: at a sign-in, and of an account
 //	device.go              the page for the code of a device
 //	upstream.go, connections.go  sign-ins at other providers, and accounts there
@@ -75,6 +75,7 @@ type Config struct {
 	MinPassword int // characters of a new password
 
 	Party *passkey.Party // that passkeys are for; nil: browsers allow none here
+	Mail  bool           // users get mail
 
 	Logins   *signin.Logins
 	Sessions *session.Sessions

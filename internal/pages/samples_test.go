@@ -144,6 +144,20 @@ func signInSamples() map[string][]any {
 				Password: full,
 			},
 		},
+		"sign-in/recover-ask": {
+			askRecoveryView{Name: field},
+			askRecoveryView{Mail: true, Note: note, Name: Field{Name: "username", Value: hostile}},
+			askRecoveryView{Mail: true, Done: true},
+		},
+		"sign-in/recover": {
+			recoverView{Action: "/recover/jtn_t_x", Name: field, Password: secret},
+			recoverView{
+				Action:   "/recover/jtn_t_x",
+				Note:     note,
+				Name:     Field{Name: "username", Value: hostile, ReadOnly: true},
+				Password: full,
+			},
+		},
 		"sign-in/link": {
 			linkView{Action: "/link/jtn_t_x", Name: "diane"},
 			linkView{Action: "/link/jtn_t_x", Name: hostile, Current: "eric"},

@@ -36,6 +36,10 @@ func (p *Pages) signInRoutes() []web.Route {
 		{Pattern: "POST /setup/{ticket}", Access: policy.Open, Handle: p.setup},
 		{Pattern: "GET /link/{ticket}", Access: policy.Open, Handle: p.linkPage},
 		{Pattern: "POST /link/{ticket}", Access: policy.Open, Handle: p.link},
+		{Pattern: "GET /recover", Access: policy.Open, Handle: p.askRecoveryPage},
+		{Pattern: "POST /recover", Access: policy.Open, Handle: p.askRecovery},
+		{Pattern: "GET /recover/{ticket}", Access: policy.Open, Handle: p.recoverPage},
+		{Pattern: "POST /recover/{ticket}", Access: policy.Open, Handle: p.recover},
 		{Pattern: "GET /device", Access: policy.Session, Handle: p.devicePage},
 		{Pattern: "POST /device", Access: policy.Session, Handle: p.device},
 		{Pattern: "GET /prove", Access: policy.Session, Handle: p.provePage},
@@ -52,6 +56,7 @@ type signInView struct {
 	Password Field
 	With     []Link // other providers
 	Passkey  passkeyForm
+	Recovery bool // users can have a link sent that sets a password
 	Lifetime time.Duration
 	Idle     time.Duration
 }
@@ -92,6 +97,9 @@ func (p *Pages) signInPage(w *web.Reply, r *http.Request) error {
 	}
 
 	v := p.signInForm(r.Context(), query, name)
+	if query.Get("done") == "recovered" {
+		v.Note = &Note{Kind: Good, Text: text("recover.done")}
+	}
 	if v.Name.Value == "" && !query.Has("done") && p.isPrerendered(v) {
 		return p.showEmptySignIn(w, r, v)
 	}
@@ -130,6 +138,7 @@ func (p *Pages) signInForm(ctx context.Context, query url.Values, name string) s
 		},
 		With:     p.upstreamLinks(query),
 		Passkey:  p.passkeySignInForm(query),
+		Recovery: p.Mail,
 		Lifetime: p.Issuer.Session.Lifetime.Std(),
 		Idle:     p.Issuer.Session.IdleTimeout.Std(),
 	}

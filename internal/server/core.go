@@ -258,6 +258,11 @@ func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) er
 		return err
 	}
 
+	recoveries, err := signin.NewRecoveryLimiter()
+	if err != nil {
+		return err
+	}
+
 	// Assertions that were used after the backup are no longer known, so those from before
 	// the restore are refused.
 	restored, err := k.db.Restored(ctx)
@@ -273,6 +278,13 @@ func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) er
 		Tokens:   k.tokens,
 		Tickets:  k.tickets,
 		Factors:  k.factors,
+		Mails: signin.Mails{
+			Store:   k.db,
+			Links:   mail.NewLinks(k.secret.Derive("links in mails")),
+			Path:    pages.RecoverPath,
+			Limiter: recoveries,
+			Wake:    k.mails.Wake,
+		},
 		Limiter:  guard,
 		Counts:   k.counts,
 		Subjects: k.subjects,
@@ -343,6 +355,7 @@ func (k *core) apiConfig(start *config.Config, conf func() *config.Config) api.C
 
 	issuer := start.Issuer
 	if issuer != nil && issuer.Pages {
+		a.RecoveryURL = func(secret jeton.Secret) string { return issuer.URL + pages.RecoverPath(secret) }
 		a.IssuerURL = issuer.URL
 		a.LinkURL = func(secret jeton.Secret) string { return issuer.URL + pages.LinkPath(secret) }
 	}

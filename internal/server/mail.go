@@ -45,6 +45,7 @@ func (k *core) mailer(conf *config.Config) (*mail.Mailer, error) {
 		Language: m.Language,
 		Site:     conf.Issuer.Brand.Name,
 		Host:     issuer.Hostname(),
+		Issuer:   conf.Issuer.URL,
 	}
 
 	switch {

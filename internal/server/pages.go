@@ -51,6 +51,7 @@ func (s *Server) pages(conf *config.Config) (*pages.Pages, error) {
 		Log:      s.c.Log,
 
 		MinPassword: conf.Passwords.MinLength,
+		Mail:        conf.Mail != nil,
 	}
 	if party, ok := passkeyParty(conf); ok {
 		c.Party = &party

@@ -18,6 +18,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/mail"
 	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/store/move"
 	"github.com/jeton-auth/jeton/internal/store/postgres"
 	"github.com/jeton-auth/jeton/internal/store/sqlite"
@@ -41,6 +42,7 @@ type store interface {
 	openid.LogoutStore
 	mail.Store
 	openid.SubjectStore
+	signin.MailStore
 	move.Source // for backups
 	// Restored returns when the store was last restored, or the zero time.
 	Restored(ctx context.Context) (time.Time, error)

@@ -15,6 +15,10 @@ func (l *Logins) Letter(ctx context.Context, m mail.Mail) (mail.Letter, error) {
 		return letter, nil
 	}
 
+	if m.Kind == mail.Recovery {
+		return l.recoveryLetter(ctx, m)
+	}
+
 	acct, err := l.accounts.FindID(ctx, m.Facts.User)
 	if errors.Is(err, jeton.ErrNotFound) {
 		return mail.Letter{}, mail.ErrDrop

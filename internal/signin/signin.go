@@ -16,6 +16,8 @@
 //	password.go        a login with a password
 //	code.go            a sign-in at the issuer that continues at a service
 //	link.go            a sign-in with a one-time link
+//	recover.go         a link that sets a password
+//	letter.go          what a mail says, and to whom
 //	upstream.go        a sign-in at another provider
 //	connect.go         the account of a user at another provider
 //	device.go          a sign-in at a device without a browser (RFC 8628)
@@ -59,6 +61,7 @@ type Logins struct {
 	tokens    *token.Tokens
 	tickets   *ticket.Tickets
 	factors   *factor.Factors
+	mails     Mails
 	limiter   *limit.Limiter
 	counts    *count.Counts
 	subjects  *openid.Subjects
@@ -78,6 +81,7 @@ type Config struct {
 	Tokens   *token.Tokens
 	Tickets  *ticket.Tickets
 	Factors  *factor.Factors
+	Mails    Mails
 	Limiter  *limit.Limiter
 	Counts   *count.Counts    // of sign-ins at relying parties
 	Subjects *openid.Subjects // of users there
@@ -99,6 +103,7 @@ func New(c Config) *Logins {
 		tokens:    c.Tokens,
 		tickets:   c.Tickets,
 		factors:   c.Factors,
+		mails:     c.Mails,
 		limiter:   c.Limiter,
 		counts:    c.Counts,
 		subjects:  c.Subjects,

@@ -10,6 +10,8 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/mail"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/ticket"
 )
 
 // SendNotices implements mail.Store.
@@ -198,4 +200,34 @@ func (db *Store) CountMails(ctx context.Context) (int64, error) {
 	err := db.engine.QueryRow(ctx, "SELECT count(*) FROM mails").Scan(&n)
 
 	return n, Unavailable(err)
+}
+
+// AddMailLink implements signin.MailStore.
+func (db *Store) AddMailLink(ctx context.Context, mailID string, h secret.Hash, t ticket.Ticket) error {
+	const link = "UPDATE mails SET linked = TRUE WHERE id = $1 AND NOT linked"
+	const again = "SELECT 1 FROM mails m, tickets t WHERE m.id = $1 AND t.hash = $2"
+	const earlier = "DELETE FROM tickets WHERE purpose = $1 AND account = $2 AND used IS NULL"
+
+	return db.do(ctx, func(ctx context.Context, tx Conn) error {
+		n, err := tx.Exec(ctx, link, mailID)
+		if err != nil {
+			return err
+		}
+
+		// The mail is sent again. A ticket that has ended since is not brought back.
+		if n == 0 {
+			var one int
+			return missing(tx.QueryRow(ctx, again, mailID, h[:]).Scan(&one))
+		}
+
+		if _, err := tx.Exec(ctx, earlier, string(t.Purpose), t.Subject); err != nil {
+			return err
+		}
+		_, err = tx.Exec(
+			ctx, insertInto("tickets", ticketColumns), h[:], string(t.Purpose), t.Subject, t.Login, t.Service, t.Data,
+			milli(t.Expires), nil,
+		)
+
+		return err
+	})
 }

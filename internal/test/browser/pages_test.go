@@ -274,6 +274,16 @@ func TestEveryPageBeforeAnAccount(t *testing.T) {
 	p.Open(w.issuer + strings.TrimPrefix(link.URL, w.issuer))
 	w.inspect(p, "link")
 
+	p.Open(w.issuer + "/recover")
+	w.inspect(p, "recover-ask")
+	p.Fill("input[name=username]", "unknown@example.org")
+	p.Press("Enter")
+	p.Reach(w.issuer + "/recover?done=sent")
+	w.inspect(p, "recover-asked")
+	w.MustControl(http.MethodPost, "/api/v1/users/diane/recovery-link", nil, &link)
+	p.Open(w.issuer + strings.TrimPrefix(link.URL, w.issuer))
+	w.inspect(p, "recover")
+
 	p.Open(w.issuer + "/no-such-page")
 	w.inspect(p, "not-found")
 	p.Open(w.issuer + "/oauth2/authorize?client_id=unknown")

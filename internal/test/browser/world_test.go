@@ -27,6 +27,8 @@ issuer:
   url: https://login.example:${ISSUER_PORT}
   listen: 127.0.0.1:${LISTEN_PORT}
 
+mail: {from: jeton@login.example, directory: mails}
+
 # The tests fail more often than users do.
 throttle:
   pair_burst: 10000

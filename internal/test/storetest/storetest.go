@@ -27,6 +27,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/sweep"
 	"github.com/jeton-auth/jeton/internal/ticket"
 	"github.com/jeton-auth/jeton/internal/token"
@@ -49,6 +50,7 @@ type Store interface {
 	openid.LogoutStore
 	mail.Store
 	openid.SubjectStore
+	signin.MailStore
 	Close() error
 }
 
