@@ -278,7 +278,7 @@ func TestEveryPageBeforeAnAccount(t *testing.T) {
 	w.inspect(p, "recover-ask")
 	p.Fill("input[name=username]", "unknown@example.org")
 	p.Press("Enter")
-	p.Reach(w.issuer + "/recover?done=sent")
+	p.Wait("document.querySelector('.note.good') && document.readyState === 'complete'")
 	w.inspect(p, "recover-asked")
 	w.MustControl(http.MethodPost, "/api/v1/users/diane/recovery-link", nil, &link)
 	p.Open(w.issuer + strings.TrimPrefix(link.URL, w.issuer))
