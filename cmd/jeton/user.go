@@ -186,8 +186,8 @@ func userPasswd() *cobra.Command {
 	return withFlags(c, &p, &pw)
 }
 
-// userRecover implements 'jeton user recover'. The operator learns no password, and the user proves a second factor at the
-// sign-in that follows.
+// userRecover implements 'jeton user recover'. The operator learns no password, and the user proves a second factor at
+// the sign-in that follows.
 func userRecover() *cobra.Command {
 	var p place
 

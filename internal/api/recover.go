@@ -11,10 +11,11 @@ import (
 )
 
 var recoveryLinkDoc = Doc{
-	Summary: "Make a link with which the user sets a password, within 30 minutes and once. Earlier ones of the user end.",
-	Out:     SignInLink{},
-	Status:  201,
-	Fails:   []int{404, 409},
+	Summary: "Make a link with which the user sets a password, within 30 minutes and once. Earlier ones of the user " +
+		"end.",
+	Out:    SignInLink{},
+	Status: 201,
+	Fails:  []int{404, 409},
 }
 
 // recoveryLink answers POST /users/{id}/recovery-link. The administrator passes the link on, and learns no password.

@@ -82,7 +82,8 @@ func TestAMailArrivesWithItsHeader(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got.Header.Get(name), want)
 		}
 	}
-	if !strings.Contains(got.Text, "\n\nhttps://login.example.org"+l.Link+"\n\n") || !strings.Contains(got.Text, "2026-03-01 12:30 UTC") {
+	alone := "\n\nhttps://login.example.org" + l.Link + "\n\n"
+	if !strings.Contains(got.Text, alone) || !strings.Contains(got.Text, "2026-03-01 12:30 UTC") {
 		t.Errorf("got text %s, want the link on a line of its own, and its end", got.Text)
 	}
 }
@@ -218,7 +219,8 @@ func TestTheConsoleShowsTheText(t *testing.T) {
 	if err := mailer.Send(t.Context(), m, l); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"To: <diane@example.org>\n", "Guten Tag diane,", "https://login.example.org" + l.Link} {
+	link := "https://login.example.org" + l.Link
+	for _, want := range []string{"To: <diane@example.org>\n", "Guten Tag diane,", link} {
 		if !strings.Contains(to.String(), want) {
 			t.Errorf("got %s, want %q in it", to.String(), want)
 		}

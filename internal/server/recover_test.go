@@ -125,7 +125,8 @@ func TestALinkThatSetsAPasswordDies(t *testing.T) {
 		}},
 		{"after the user was disabled, and enabled", func() {
 			for _, disabled := range []bool{true, false} {
-				s.MustControl(http.MethodPut, "/api/v1/users/diane/disabled", map[string]bool{"disabled": disabled}, nil)
+				in := map[string]bool{"disabled": disabled}
+				s.MustControl(http.MethodPut, "/api/v1/users/diane/disabled", in, nil)
 			}
 		}},
 	} {

@@ -214,9 +214,9 @@ func (r recovery) check(acct account.Account) error {
 	return nil
 }
 
-// ResetPassword sets the password of a link's user, and ends all sessions, tokens and links of the user. It starts no session:
-// the user signs in with the new password, and with a second factor where there is one. Of concurrent calls with one
-// link, one succeeds. A password that is refused does not use the link up.
+// ResetPassword sets the password of a link's user, and ends all sessions, tokens and links of the user. It starts no
+// session: the user signs in with the new password, and with a second factor where there is one. Of concurrent calls
+// with one link, one succeeds. A password that is refused does not use the link up.
 func (l *Logins) ResetPassword(ctx context.Context, text string, pw jeton.Secret) (string, error) {
 	acct, of, err := l.recoverable(ctx, text)
 	if err != nil {

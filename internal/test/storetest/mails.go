@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -9,6 +10,8 @@ import (
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/mail"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/ticket"
 )
 
 // Mails is the contract of mail.Store.
@@ -17,6 +20,7 @@ func Mails(t *testing.T, open Open) {
 	each(t, open, []test{
 		{"a mail is claimed as it was added, and is due again after its time", claimingMails},
 		{"of many claims at once, one gets a mail", racingMails},
+		{"the link of a mail that is sent again is not brought back", linkedMails},
 	})
 }
 
@@ -172,5 +176,39 @@ func racingMails(t *testing.T, s Store) {
 	}
 	if total != 1 {
 		t.Errorf("%d claims got the mail, want 1", total)
+	}
+}
+
+func linkedMails(t *testing.T, s Store) {
+	diane := user(t, s, "diane")
+	in := newTicket(ticket.Recover)
+	in.Subject = diane.ID
+
+	older, newer := newMail(t), newMail(t)
+	first, second := secret.HashOf("first"), secret.HashOf("second")
+	must(t, s.AddMail(t.Context(), older, event(audit.MailSend, "")))
+	must(t, s.AddMail(t.Context(), newer, event(audit.MailSend, "")))
+
+	for range 2 {
+		must(t, s.AddMailLink(t.Context(), older.ID, first, in))
+		if _, err := s.FindTicket(t.Context(), ticket.Recover, first, noon); err != nil {
+			t.Errorf("got %v, want the ticket of the link", err)
+		}
+	}
+
+	// The link of a newer mail ends it.
+	must(t, s.AddMailLink(t.Context(), newer.ID, second, in))
+	wantError(t, s.AddMailLink(t.Context(), older.ID, first, in), jeton.ErrNotFound)
+
+	// So does a mail that was dropped.
+	must(t, s.DropMail(t.Context(), newer.ID))
+	wantError(t, s.AddMailLink(t.Context(), newer.ID, second, in), jeton.ErrNotFound)
+}
+
+// wantError fails unless an error is the outcome that is wanted.
+func wantError(t *testing.T, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("got %v, want %v", err, want)
 	}
 }
