@@ -113,10 +113,12 @@ func (s *Sender) Run(ctx context.Context) error { return s.box.Run(ctx) }
 
 // deliver sends one mail, or gives it up.
 func (s *Sender) deliver(ctx context.Context, m Mail) {
-	letter, err := s.conf.Prepare(ctx, m)
-	if err == nil {
-		err = s.mailer.Load().Send(ctx, m, letter)
+	mailer := s.mailer.Load()
+	if mailer == nil {
+		return // a reload removed it after the mail was claimed: it stays due
 	}
+
+	letter, err := s.send(ctx, mailer, m)
 
 	switch {
 	case err == nil:
@@ -143,15 +145,38 @@ func (s *Sender) deliver(ctx context.Context, m Mail) {
 	}
 }
 
+// send sends a mail once, and returns its letter. After a mail expired it returns errExpired and prepares nothing: its
+// link would be dead.
+func (s *Sender) send(ctx context.Context, mailer *Mailer, m Mail) (Letter, error) {
+	if !s.conf.Now().Before(m.Expires) {
+		return Letter{Facts: m.Facts}, errExpired
+	}
+
+	letter, err := s.conf.Prepare(ctx, m)
+	if err != nil {
+		return letter, err
+	}
+
+	return letter, mailer.Send(ctx, m, letter)
+}
+
+// errExpired is why a mail is given up that no mail server accepted in time.
+var errExpired = errors.New("it expired before the mail server accepted it")
+
 // giveUp records that a mail did not arrive.
 func (s *Sender) giveUp(m Mail, l Letter, err error) {
 	s.conf.Count(GivenUp)
 	why := clipped(err, l.To)
+
+	target := ""
+	if l.Name != "" {
+		target = "user:" + l.Name
+	}
 	s.conf.Audit.Record(jeton.Event{
 		Time:    s.conf.Now(),
 		Actor:   "system",
 		Action:  audit.MailSend,
-		Target:  "user:" + l.Name,
+		Target:  target,
 		Outcome: jeton.Code(jeton.ErrUnavailable),
 		Reason:  fmt.Sprintf("mail %s about %s was given up after %d tries: %s", m.ID, m.Kind, m.Tries, why),
 	})

@@ -66,11 +66,12 @@ func (b *Box[T]) Run(ctx context.Context) error {
 
 // doDue does what is due, and returns how long to wait for the next.
 func (b *Box[T]) doDue(ctx context.Context) (time.Duration, error) {
-	if !b.conf.Ready() {
-		return poll, nil
-	}
-
 	for {
+		// Each time: a reload may have ended it since.
+		if !b.conf.Ready() {
+			return poll, nil
+		}
+
 		at, waiting, err := b.conf.Next(ctx)
 		if err != nil || !waiting {
 			return poll, err

@@ -100,28 +100,45 @@ func TestAMailThatMayHaveArrivedComesAgainAsTheSame(t *testing.T) {
 	}
 }
 
-func TestAMailIsGivenUpAfterADay(t *testing.T) {
-	server := smtptest.Start(t, smtptest.Options{Refuse: "450 <diane@example.org> later"})
-	c := newHeldClock()
-	s := startMailing(t, mailOptions(t, server, jetontest.Clock(c.now))...)
+func TestAMailIsGivenUp(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		refuse string
+		step   time.Duration // between the tries
+		want   string        // in the audit log
+	}{
+		{"after a day", "450 <diane@example.org> later", 5 * time.Hour, "expired"},
+		{"when it is refused for good", "550 <diane@example.org> unknown here", 0, "unknown here"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			server := smtptest.Start(t, smtptest.Options{Refuse: tc.refuse})
+			c := newHeldClock()
+			s := startMailing(t, mailOptions(t, server, jetontest.Clock(c.now))...)
 
-	setPassword(s, right+" 2")
-	for {
-		i := slices.IndexFunc(s.Events(), func(e jeton.Event) bool { return e.Action == "mail.send" })
-		if i >= 0 {
-			e := s.Events()[i]
-			if e.Target != "user:diane" || e.Outcome != "unavailable" || !strings.Contains(e.Reason, "later") ||
+			setPassword(s, right+" 2")
+			e := eventAfter(s, "mail.send", func() { c.move(tc.step) })
+			if e.Target != "user:diane" || e.Outcome != "unavailable" || !strings.Contains(e.Reason, tc.want) ||
 				strings.Contains(e.Reason, "@example.org") {
-				t.Errorf("got %+v, want what the mail server said, without the address", e)
+				t.Errorf("got %+v, want %q, without the address", e, tc.want)
 			}
-			break
+			server.None(t)
+		})
+	}
+}
+
+// eventAfter repeats a step until the audit log has an event of an action.
+func eventAfter(s *jetontest.Server, action string, step func()) jeton.Event {
+	for {
+		events := s.Events()
+		i := slices.IndexFunc(events, func(e jeton.Event) bool { return e.Action == action })
+		if i >= 0 {
+			return events[i]
 		}
 
-		c.move(5 * time.Hour)
+		step()
 		// A change that is no mail makes the server look for what is due.
 		s.MustControl(http.MethodPut, "/api/v1/users/diane/groups", map[string][]string{"groups": {}}, nil)
 	}
-	server.None(t)
 }
 
 func TestTheOperatorSendsAMailToTryItOut(t *testing.T) {

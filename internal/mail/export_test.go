@@ -1,0 +1,4 @@
+package mail
+
+// Deliver is what a sender does with a mail that it has claimed.
+var Deliver = (*Sender).deliver
