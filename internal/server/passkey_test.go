@@ -20,6 +20,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/factor/passkey"
 	"github.com/jeton-auth/jeton/internal/test/authenticator"
+	"github.com/jeton-auth/jeton/internal/test/smtptest"
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
@@ -335,24 +336,32 @@ func TestOfTwoNodesOneAcceptsAChallenge(t *testing.T) {
 
 // TestTheHostOfPasskeysStays refuses a configuration that would make all passkeys useless.
 func TestTheHostOfPasskeysStays(t *testing.T) {
-	s := jetontest.Start(t, passkeys)
-	s.AddUser("diane", right)
-	moved := strings.Replace(passkeys, "https://localhost:", "https://login.localhost:", 1)
+	server := smtptest.Start(t, smtptest.Options{})
+	s := startMailing(t, mailOptions(t, server)...)
+	moved := strings.Replace(mailing, "https://localhost:", "https://login.localhost:", 1)
 
 	if err := s.Reload(moved); err != nil {
 		t.Fatalf("another host without passkeys: %v", err)
 	}
-	if err := s.Reload(passkeys); err != nil {
+	if err := s.Reload(mailing); err != nil {
 		t.Fatal(err)
 	}
 	keyOf(t, s, "diane")
 
-	err := s.Reload(moved)
+	withoutMail, _, _ := strings.Cut(moved, "mail:")
+	err := s.Reload(withoutMail)
 	want := "1 passkeys are for localhost and would not work at login.localhost"
 	if err == nil || !strings.Contains(fmt.Sprint(err), want) {
 		t.Errorf("another host with a passkey: got %v, want %q", err, want)
 	}
-	if err := s.Reload(passkeys); err != nil {
+
+	// What was refused has changed nothing: users still get their notices.
+	setPassword(s, right+" 2")
+	if got, want := server.Next(t).Header.Get("Subject"), "Your password at Example was changed"; got != want {
+		t.Errorf("after a reload that was refused: got mail %q, want %q", got, want)
+	}
+
+	if err := s.Reload(mailing); err != nil {
 		t.Errorf("the host of the passkeys again: %v", err)
 	}
 }

@@ -143,7 +143,8 @@ func (s *Server) store(
 	users []account.Account,
 	clients []client.Client,
 ) error {
-	if err := s.core.setMailer(conf); err != nil {
+	mailer, err := s.core.mailer(conf)
+	if err != nil {
 		return err
 	}
 	if err := s.claimParty(ctx, conf); err != nil {
@@ -156,6 +157,8 @@ func (s *Server) store(
 		return err
 	}
 
+	// Only now: a configuration that is refused must change nothing.
+	s.core.mails.SetMailer(mailer)
 	s.core.accounts.SetPolicy(passwordPolicy(conf))
 	s.core.tokens.SetMaxPerUser(conf.PersonalTokens.MaxPerUser)
 	if conf.Issuer != nil {
