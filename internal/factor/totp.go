@@ -136,13 +136,13 @@ func (f *Factors) EnrolTOTP(ctx context.Context, o Owner, name string) (Enrolmen
 }
 
 // keyURI returns what authenticator apps read from a QR code (Key Uri Format). The defaults of the format are left
-// out, as some apps refuse what they do not know.
+// out, as some apps refuse what they do not know. In the query, apps read + as it is.
 func keyURI(issuer, user, text string) string {
 	u := url.URL{
 		Scheme:   "otpauth",
 		Host:     "totp",
 		Path:     "/" + issuer + ":" + user,
-		RawQuery: "secret=" + text + "&issuer=" + url.PathEscape(issuer),
+		RawQuery: "secret=" + text + "&issuer=" + strings.ReplaceAll(url.QueryEscape(issuer), "+", "%20"),
 	}
 
 	return u.String()

@@ -57,6 +57,14 @@ func TestOnlyCodesNearTheTimeMatch(t *testing.T) {
 	}
 }
 
+// TestAppsReadTheNamesOfAKey parses as apps do, which read + as it is.
+func TestAppsReadTheNamesOfAKey(t *testing.T) {
+	const want = "otpauth://totp/Smith%20&%20Co%20+%20Sons:diane?secret=ABC&issuer=Smith%20%26%20Co%20%2B%20Sons"
+	if got := keyURI("Smith & Co + Sons", "diane", "ABC"); got != want {
+		t.Errorf("keyURI = %s, want %s", got, want)
+	}
+}
+
 func TestSpellingsOfACode(t *testing.T) {
 	for _, tc := range []struct {
 		name string

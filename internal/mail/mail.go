@@ -35,7 +35,7 @@ const (
 	Recovery Kind = "recovery" // a link to set a new password
 	Password Kind = "password" // the password was changed
 	Address  Kind = "address"  // the e-mail address was changed
-	SignIn   Kind = "sign-in"  // a sign-in from an unknown network
+	Factor   Kind = "factor"   // a second factor was added or removed, or a recovery code used
 	Test     Kind = "test"     // that the operator sends to see whether it arrives
 )
 
@@ -52,7 +52,8 @@ const (
 type Facts struct {
 	Name    string    `json:"name,omitempty"`    // of the user
 	User    string    `json:"user,omitempty"`    // public id of the user
-	Actor   string    `json:"actor,omitempty"`   // who did it, as in the audit log
+	Action  string    `json:"action,omitempty"`  // what was done, as in the audit log
+	Actor   string    `json:"actor,omitempty"`   // who did it, as there
 	Source  string    `json:"source,omitempty"`  // address of the request
 	Request string    `json:"request,omitempty"` // its ID
 	At      time.Time `json:"at,omitzero"`

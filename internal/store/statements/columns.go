@@ -23,7 +23,7 @@ const (
 		"flags, transports, model"
 	attemptColumns = "account, failed, ready"
 	relyingColumns = "login, client, session, subject, due, tries"
-	mailColumns    = "id, kind, account, recipient, language, facts, created, expires, due, tries"
+	mailColumns    = "id, kind, account, recipient, language, facts, created, expires, due, tries, linked"
 	endedColumns   = "hash, accessor, name, owner, at, actor, action"
 	auditColumns   = "at, request, actor, action, target, service, outcome, reason, source, checks"
 )

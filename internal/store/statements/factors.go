@@ -39,7 +39,7 @@ func (db *Store) AddFactor(ctx context.Context, f factor.Factor, ev *jeton.Event
 			return err
 		}
 
-		return appendFactorEvent(ctx, tx, ev)
+		return db.appendFactorEvent(ctx, tx, f.User, ev)
 	})
 }
 
@@ -77,11 +77,15 @@ func insertFactor(ctx context.Context, tx Conn, f factor.Factor) error {
 	return err
 }
 
-// appendFactorEvent adds an event, unless it is nil.
-func appendFactorEvent(ctx context.Context, tx Conn, ev *jeton.Event) error {
+// appendFactorEvent adds an event about a user, and the notice of it, unless it is nil.
+func (db *Store) appendFactorEvent(ctx context.Context, tx Conn, user int64, ev *jeton.Event) error {
 	if ev == nil {
 		return nil
 	}
+	if err := db.noticeOfFactor(ctx, tx, user, *ev); err != nil {
+		return err
+	}
+
 	return appendEvents(ctx, tx, *ev)
 }
 
@@ -109,7 +113,7 @@ func (db *Store) ReplaceFactors(
 			}
 		}
 
-		return appendFactorEvent(ctx, tx, ev)
+		return db.appendFactorEvent(ctx, tx, user, ev)
 	})
 }
 
@@ -127,7 +131,7 @@ func (db *Store) ConfirmFactor(ctx context.Context, u factor.Use, addedAfter tim
 			return err
 		}
 
-		return appendFactorEvent(ctx, tx, ev)
+		return db.appendFactorEvent(ctx, tx, u.User, ev)
 	})
 }
 
@@ -204,7 +208,7 @@ func (db *Store) UseFactor(ctx context.Context, u factor.Use, ev *jeton.Event) e
 			return err
 		}
 
-		return appendFactorEvent(ctx, tx, ev)
+		return db.appendFactorEvent(ctx, tx, u.User, ev)
 	})
 }
 
@@ -230,7 +234,7 @@ func (db *Store) RenameFactor(ctx context.Context, user int64, id, name string, 
 			return err
 		}
 
-		return appendFactorEvent(ctx, tx, ev)
+		return db.appendFactorEvent(ctx, tx, user, ev)
 	})
 }
 
@@ -247,7 +251,7 @@ func (db *Store) RemoveFactors(ctx context.Context, user int64, w factor.Which, 
 	}
 
 	var n int64
-	err := db.do(ctx, func(ctx context.Context, tx Conn) (err error) {
+	err := db.proving(ctx, user, func(ctx context.Context, tx Conn) (err error) {
 		if err := holdFactors(ctx, tx, user); err != nil {
 			return err
 		}
@@ -269,7 +273,7 @@ func (db *Store) RemoveFactors(ctx context.Context, user int64, w factor.Which, 
 			}
 		}
 
-		return appendFactorEvent(ctx, tx, ev)
+		return db.appendFactorEvent(ctx, tx, user, ev)
 	})
 	if err != nil {
 		return 0, err

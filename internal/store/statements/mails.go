@@ -9,6 +9,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/mail"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/ticket"
@@ -32,6 +33,7 @@ func (db *Store) addNotice(ctx context.Context, tx Conn, k mail.Kind, a account.
 	m.Facts = mail.Facts{
 		Name:    a.Name,
 		User:    a.UUID,
+		Action:  ev.Action,
 		Actor:   ev.Actor,
 		Source:  ev.Source,
 		Request: ev.Request,
@@ -64,6 +66,20 @@ func (db *Store) noticesOfChange(
 	return db.addNotice(ctx, tx, mail.Password, a, ev)
 }
 
+// noticeOfFactor adds the notice of a change of a user's second factors. A new name of one is none.
+func (db *Store) noticeOfFactor(ctx context.Context, tx Conn, user int64, ev jeton.Event) error {
+	if !db.notices.Load() || ev.Action == audit.FactorChange {
+		return nil
+	}
+
+	a, err := scanAccount(tx.QueryRow(ctx, selectUsers+"WHERE id = $1", user))
+	if err != nil {
+		return missing(err)
+	}
+
+	return db.addNotice(ctx, tx, mail.Factor, a, ev)
+}
+
 // insertMail adds a mail that is due at once.
 func insertMail(ctx context.Context, tx Conn, m mail.Mail) error {
 	facts, err := json.Marshal(m.Facts)
@@ -73,7 +89,7 @@ func insertMail(ctx context.Context, tx Conn, m mail.Mail) error {
 
 	_, err = tx.Exec(
 		ctx, insertInto("mails", mailColumns), m.ID, string(m.Kind), m.Account, m.To, m.Language, string(facts),
-		milli(m.Created), milli(m.Expires), milli(m.Created), m.Tries,
+		milli(m.Created), milli(m.Expires), milli(m.Created), m.Tries, false,
 	)
 
 	return err

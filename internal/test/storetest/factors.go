@@ -302,7 +302,10 @@ func factorIsRemoved(t *testing.T, s Store) {
 	fill()
 	same(t, "those of another user", remove(ben, factor.Which{ID: "f_1"}), 0)
 	same(t, "the zero value", remove(diane, factor.Which{}), 0)
+	changes := subscribe(s)
 	same(t, "one", remove(diane, factor.Which{ID: "f_1"}), 1)
+	// What is cached of the user says that a password alone is not enough.
+	same(t, "users whose caches end", changes.users(), []int64{diane.ID})
 	same(t, "factors", factorIDs(t, s, diane), []string{"f_2", "f_3"})
 	same(t, "the last one", remove(diane, factor.Which{Kind: factor.Passkey}), 1)
 	same(t, "factors", factorIDs(t, s, diane), []string{})

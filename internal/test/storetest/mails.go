@@ -9,6 +9,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/mail"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/ticket"
@@ -17,6 +18,7 @@ import (
 // Mails is the contract of mail.Store.
 func Mails(t *testing.T, open Open) {
 	t.Run("the user of a change gets a mail", func(t *testing.T) { noticesOfChanges(t, open) })
+	t.Run("the user of a changed factor gets a mail", func(t *testing.T) { noticesOfFactors(t, open) })
 	each(t, open, []test{
 		{"a mail is claimed as it was added, and is due again after its time", claimingMails},
 		{"of many claims at once, one gets a mail", racingMails},
@@ -92,6 +94,58 @@ func noticesOfChanges(t *testing.T, open Open) {
 			}
 			if len(kinds) != len(tc.want) {
 				t.Errorf("got mails %v, want %v", kinds, tc.want)
+			}
+		})
+	}
+}
+
+func noticesOfFactors(t *testing.T, open Open) {
+	for _, tc := range []struct {
+		name   string
+		silent bool
+		action string
+		step   func(s Store, user int64, ev *jeton.Event) error
+		want   int
+	}{
+		{"a passkey is added", false, audit.FactorAdd, func(s Store, user int64, ev *jeton.Event) error {
+			return s.AddFactor(t.Context(), factor.Factor{ID: "f_2", User: user, Kind: factor.Passkey}, ev)
+		}, 1},
+		{"new recovery codes", false, audit.FactorCodes, func(s Store, user int64, ev *jeton.Event) error {
+			return s.ReplaceFactors(t.Context(), user, factor.Recovery, nil, ev)
+		}, 1},
+		{"one is removed", false, audit.FactorRemove, func(s Store, user int64, ev *jeton.Event) error {
+			_, err := s.RemoveFactors(t.Context(), user, factor.Which{ID: "f_1"}, ev)
+			return err
+		}, 1},
+		{"none is removed", false, audit.FactorRemove, func(s Store, user int64, ev *jeton.Event) error {
+			_, err := s.RemoveFactors(t.Context(), user, factor.Which{ID: "f_3"}, ev)
+			return err
+		}, 0},
+		{"one gets another name", false, audit.FactorChange, func(s Store, user int64, ev *jeton.Event) error {
+			return s.RenameFactor(t.Context(), user, "f_1", "phone", ev)
+		}, 0},
+		{"without a mailer", true, audit.FactorRemove, func(s Store, user int64, ev *jeton.Event) error {
+			_, err := s.RemoveFactors(t.Context(), user, factor.Which{ID: "f_1"}, ev)
+			return err
+		}, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := opened(t, open)
+			diane := addressed(t, s)
+			addFactor(t, s, newFactor(diane, factor.TOTP, "f_1"))
+			s.SendNotices(!tc.silent)
+
+			ev := event(tc.action, "user:diane")
+			must(t, tc.step(s, diane.ID, &ev))
+
+			list := claimedMails(t, s, noon)
+			if len(list) != tc.want {
+				t.Fatalf("got %d mails, want %d", len(list), tc.want)
+			}
+			for _, m := range list {
+				if m.Kind != mail.Factor || m.To != "diane@example.org" || m.Facts.Action != tc.action {
+					t.Errorf("got mail %s to %s about %s, want one about %s", m.Kind, m.To, m.Facts.Action, tc.action)
+				}
 			}
 		})
 	}
