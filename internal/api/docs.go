@@ -5,6 +5,9 @@ import "github.com/jeton-auth/jeton"
 // byName says how operators name a user.
 const byName = "Operators give the name in place of the id."
 
+// besideCode says what a user with a second factor gives.
+const besideCode = "A user with an authenticator app gives a code of it with current_password, in code."
+
 // docs documents the routes by their patterns.
 var docs = map[string]Doc{
 	"GET /status": {
@@ -63,7 +66,7 @@ var docs = map[string]Doc{
 	"PUT /users/me": {
 		Summary: "Change the calling user. Absent members stay as they are. A new password needs " +
 			"current_password and ends all sessions, and all tokens unless keep_tokens is true. " +
-			"A new email needs a login not older than 10 minutes, or current_password.",
+			"A new email needs a login not older than 10 minutes, or current_password. " + besideCode,
 		In:     SelfChange{},
 		Out:    jeton.User{},
 		Status: 200,
@@ -267,7 +270,7 @@ var docs = map[string]Doc{
 	"POST /users/me/tokens": {
 		Summary: "Create a personal access token. The secret is returned only here. " +
 			"Needs a login not older than 10 minutes, or current_password. " +
-			"With token authentication, needs current_password and creates a narrower child token.",
+			"With token authentication, needs current_password and creates a narrower child token. " + besideCode,
 		In:     NewToken{},
 		Out:    MadeToken{},
 		Status: 201,
@@ -297,7 +300,8 @@ var docs = map[string]Doc{
 	},
 	"POST /users/me/tokens/{accessor}/rotate": {
 		Summary: "Replace the secret of a personal access token. The new secret is returned only here. " +
-			"Needs a login not older than 10 minutes, or current_password. A token can rotate only itself.",
+			"Needs a login not older than 10 minutes, or current_password. A token can rotate only itself. " +
+			besideCode,
 		In:         Proof{},
 		InOptional: true,
 		Out:        MadeToken{},

@@ -17,6 +17,7 @@ const proofAge = 10 * time.Minute
 // Proof proves a user who logged in a while ago, or shows a token.
 type Proof struct {
 	Current *string `json:"current_password,omitempty" jsonschema:"Required if the login is older than 10 minutes"`
+	Code    string  `json:"code,omitempty" jsonschema:"Of the authenticator app, if the user has one"`
 }
 
 // readProof reads a body that may be absent.
@@ -31,7 +32,7 @@ func readProof(r *http.Request) (Proof, error) {
 // the request, also as Basic (RFC 7617), or in the session.
 func (a *API) requireProof(w *web.Reply, r *http.Request, c caller, acct account.Account, p Proof) error {
 	if p.Current != nil {
-		return a.checkPassword(w, r, acct, *p.Current, c.Session != "")
+		return a.checkPassword(w, r, c, acct, p)
 	}
 
 	// A token shows that a program has it, not that its user is there.
@@ -70,22 +71,41 @@ func (a *API) requireRecent(w *web.Reply, r *http.Request, c caller) error {
 }
 
 // checkPassword checks the current password of a user: a stolen session or token must not be enough to take the account
-// over. Guesses are throttled as logins are. Of a user with a second factor, a password counts only in a session, which
-// showed the factor.
-func (a *API) checkPassword(w *web.Reply, r *http.Request, acct account.Account, current string, inSession bool) error {
+// over. Guesses are throttled as logins are. Of a user with a second factor, a password counts only with a code, or in
+// a session whose recent proof showed the factor.
+func (a *API) checkPassword(w *web.Reply, r *http.Request, c caller, acct account.Account, p Proof) error {
+	recent := false
+	if c.Session != "" {
+		err := a.requireRecent(w, r, c)
+		if err != nil && jeton.Outcome(err) != jeton.ErrProof {
+			return err
+		}
+		recent = err == nil
+	}
+
 	_, err := a.Logins.Basic(r.Context(), signin.PasswordRequest{
 		Name:     acct.Name,
-		Password: jeton.NewSecret(current),
+		Password: jeton.NewSecret(*p.Current),
+		Code:     p.Code,
 		Service:  a.Service.Name,
 		Source:   w.Source,
 		Request:  w.ID,
-		Confirms: inSession,
+		Confirms: recent,
 	})
 
-	outcome := jeton.Outcome(err)
-	// Not a 401: the session is valid, and a client would log the user out.
-	if outcome == jeton.ErrBadCredential || outcome == jeton.ErrNoCredential {
-		return jeton.WithDetail(jeton.ErrForbidden, "current_password is wrong")
+	// None is a 401: the session is valid, and a client would log the user out.
+	switch jeton.Outcome(err) {
+	case jeton.ErrBadCredential, jeton.ErrNoCredential:
+		wrong := "current_password is wrong"
+		if p.Code != "" {
+			wrong = "current_password or code is wrong"
+		}
+		return jeton.WithDetail(jeton.ErrForbidden, wrong)
+	case jeton.ErrFactor:
+		return jeton.WithDetail(
+			jeton.ErrProof,
+			"this user has a second factor: give code beside current_password, or log in again and use the session",
+		)
 	}
 
 	return err

@@ -219,6 +219,7 @@ type SelfChange struct {
 	Email    *string `json:"email,omitempty" jsonschema:"Email address"`
 	Password *string `json:"password,omitempty" jsonschema:"New password"`
 	Current  *string `json:"current_password,omitempty" jsonschema:"Required for a new password; see the summary"`
+	Code     string  `json:"code,omitempty" jsonschema:"Of the authenticator app, if the user has one"`
 	// KeepTokens needs a new password of the caller's own.
 	KeepTokens bool `json:"keep_tokens,omitempty" jsonschema:"Keep personal tokens; else a new password ends them"`
 }
@@ -321,10 +322,10 @@ func (a *API) mayUpdateSelf(w *web.Reply, r *http.Request, c caller, acct accoun
 	case in.Password != nil && in.Current == nil:
 		return jeton.WithDetail(jeton.ErrInvalid, "current_password missing")
 	case in.Password != nil:
-		return a.checkPassword(w, r, acct, *in.Current, c.Session != "")
+		return a.checkPassword(w, r, c, acct, Proof{in.Current, in.Code})
 	// Where every caller manages every user, another account could change it anyway.
 	case in.Email != nil && *in.Email != acct.Email && !a.AllAdmins:
-		return a.requireProof(w, r, c, acct, Proof{in.Current})
+		return a.requireProof(w, r, c, acct, Proof{in.Current, in.Code})
 	}
 
 	return nil

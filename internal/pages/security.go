@@ -129,6 +129,9 @@ func (p *Pages) setPassword(w *web.Reply, r *http.Request) error {
 	}
 
 	err = p.API.Call(w, r, http.MethodPut, ownAPI, change, nil)
+	if jeton.Outcome(err) == jeton.ErrProof {
+		return p.proveFirst(w, r, securityPath, url.Values{}, err) // the passwords are not kept meanwhile
+	}
 	if err != nil {
 		return p.passwordRefused(w, r, v, err)
 	}

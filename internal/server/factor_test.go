@@ -5,6 +5,7 @@ import (
 	"crypto/sha1" //nolint:gosec // the algorithm of TOTP
 	"encoding/base32"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -312,6 +313,57 @@ func TestAPasswordAloneIsNotEnough(t *testing.T) {
 	)
 	if a.Status != http.StatusUnauthorized || a.Header.Get("Jeton-Error") != want || a.Header.Get("Set-Cookie") != "" {
 		t.Errorf("login by the API: got %d %q, want 401 %s", a.Status, a.Header.Get("Jeton-Error"), want)
+	}
+}
+
+// TestAnOldSessionAndThePasswordNeedACode changes what outlives a session, with one that showed its factor a while ago.
+func TestAnOldSessionAndThePasswordNeedACode(t *testing.T) {
+	c := newHeldClock()
+	s := jetontest.Start(t, factoring, jetontest.Clock(c.now))
+	s.AddUser("diane", right)
+	b := newBrowser(t, s)
+	b.signIn("diane")
+	key, _ := b.enrol(c.now())
+
+	call := func(method, path, proof string) jetontest.Answer {
+		path = s.Issuer() + "/api/v1/users/me" + path
+		return s.Send(b.client, method, path, "{"+proof+"}", "Content-Type", "application/json", "Origin", s.Issuer())
+	}
+	expires := c.now().Add(time.Hour).UTC().Format(time.RFC3339)
+	token := `"name":"x","services":["files"],"expires_at":"` + expires + `",`
+	var made struct{ Accessor, Token string }
+	a := call("POST", "/tokens", strings.TrimSuffix(token, ","))
+	if err := json.Unmarshal([]byte(a.Body), &made); err != nil || a.Status != http.StatusCreated {
+		t.Fatalf("a token right after the enrolment: got %d %s, want 201", a.Status, a.Body)
+	}
+
+	c.move(11 * time.Minute)
+	a = b.post("/account/security", "current", right, "new", "another right one", "repeat", "another right one")
+	if to := a.Header.Get("Location"); !strings.HasPrefix(to, "/prove?") {
+		t.Errorf("the page of the password: got %d to %q, want the page that asks for a code", a.Status, to)
+	}
+
+	for _, tc := range []struct{ name, method, path, change string }{
+		{"a new token", "POST", "/tokens", token},
+		{"a new secret of a token", "POST", "/tokens/" + made.Accessor + "/rotate", ""},
+		{"another address", "PUT", "", `"email":"other@example.org",`},
+		{"another password", "PUT", "", `"password":"another right password",`},
+	} {
+		c.move(time.Minute)
+		given := tc.change + `"current_password":"` + right + `"`
+		for _, step := range []struct {
+			name, more, want string
+			status           int
+		}{
+			{"no code", "", "recent_proof_required", http.StatusForbidden},
+			{"a wrong code", `,"code":"000000"`, "forbidden", http.StatusForbidden},
+			{"a code", `,"code":"` + otp(t, key, c.now()) + `"`, "", http.StatusOK},
+		} {
+			a := call(tc.method, tc.path, given+step.more)
+			if a.Status/100 != step.status/100 || a.Code() != step.want {
+				t.Errorf("%s, %s: got %d %s, want %d %s", tc.name, step.name, a.Status, a.Body, step.status, step.want)
+			}
+		}
 	}
 }
 

@@ -59,8 +59,8 @@ func (l *Logins) invalidate(c change.Change) {
 // Basic checks a name and a password that are sent with each request. It has the throttle
 // and the errors of Password, but judges no req.Allow: package gate does, as for every
 // credential. A password that was right a short time ago at the same network costs no slow
-// hash unless the user has changed since. Of a user with a second factor it returns jeton.ErrFactor, unless
-// req.Confirms.
+// hash unless the user has changed since. Of a user with a second factor it needs req.Code or req.Confirms, or returns
+// jeton.ErrFactor.
 func (l *Logins) Basic(ctx context.Context, req PasswordRequest) (*Verified, error) {
 	// The cache is used only while this node sees the changes of others: after a password change,
 	// no node may accept the old one from memory.
@@ -73,8 +73,8 @@ func (l *Logins) Basic(ctx context.Context, req PasswordRequest) (*Verified, err
 	trail.pass("method", "Basic (RFC 7617)")
 
 	v, err := l.verify(ctx, req, &trail)
-	if err == nil && v.Second && !req.Confirms {
-		err = trail.check("second factor", "", errNoPassword)
+	if err == nil && v.Second {
+		err = l.besidePassword(ctx, req, v.Account.ID, &trail)
 	}
 	if err != nil || !trail.remembered {
 		l.audit.Record(trail.event(l.now(), err))
@@ -84,4 +84,17 @@ func (l *Logins) Basic(ctx context.Context, req PasswordRequest) (*Verified, err
 	}
 
 	return v, nil
+}
+
+// besidePassword checks the code that a user with a second factor gives beside the password.
+func (l *Logins) besidePassword(ctx context.Context, req PasswordRequest, user int64, trail *auditTrail) error {
+	switch {
+	case req.Code != "":
+		_, err := l.factors.Prove(ctx, user, req.Code)
+		return trail.check("second factor", byCode, err)
+	case !req.Confirms:
+		return trail.check("second factor", "", errNoPassword)
+	}
+
+	return nil
 }

@@ -27,9 +27,10 @@ type PasswordRequest struct {
 	Agent    string // User-Agent of the request
 	Replaces int64  // login that ends as this one begins, or 0
 
-	// Confirms means that a session of the user sends the password, which showed what the user has to show.
+	// Confirms means that a session of the user sends the password, which showed a short time ago what the user has to
+	// show.
 	Confirms bool
-	Code     string // of an authenticator app, for Prove
+	Code     string // of an authenticator app, for Prove and Basic
 
 	remember bool // a password that was right a short time ago, at the same network, is not hashed again
 }
