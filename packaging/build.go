@@ -60,7 +60,10 @@ func (r *release) build(prog program, p platform) error {
 		"./cmd/jeton",
 	)
 	cmd.Dir = r.root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOOS="+p.os, "GOARCH="+p.arch)
+	cmd.Env = append(
+		os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0",
+		"GOOS="+p.os, "GOARCH="+p.arch,
+	)
 
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s for %s: %w\n%s", prog.name, p, err, out)

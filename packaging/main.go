@@ -131,6 +131,14 @@ func (r *release) prepare() error {
 	}
 	r.root = strings.TrimSpace(string(root))
 
+	changed, err := exec.Command("git", "status", "--porcelain").Output()
+	if err != nil {
+		return fmt.Errorf("compare the checkout with its commit: %w", err)
+	}
+	if len(changed) > 0 {
+		return fmt.Errorf("the checkout differs from its commit; commit or remove:\n%s", changed)
+	}
+
 	seconds, err := exec.Command("git", "log", "-1", "--format=%ct").Output()
 	if err != nil {
 		return fmt.Errorf("read the time of the commit: %w", err)

@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -101,7 +103,8 @@ func (r *release) dated(name, of string) (string, error) {
 	}
 
 	path := filepath.Join(r.work, of+"-"+filepath.Base(name))
-	if err := write(path, text, 0o755); err != nil {
+	err = write(path, text, 0o755)
+	if err != nil && !errors.Is(err, fs.ErrExist) { // it is for two events
 		return "", err
 	}
 
@@ -127,7 +130,13 @@ func (r *release) pack(kind string, p platform) error {
 	if err != nil {
 		return err
 	}
-	for _, script := range []*string{&info.Scripts.PostInstall, &info.Scripts.PreRemove, &info.Scripts.PostRemove} {
+	for _, script := range []*string{
+		&info.Scripts.PostInstall,
+		&info.Scripts.PreRemove,
+		&info.Scripts.PostRemove,
+		&info.APK.Scripts.PostUpgrade,
+		&info.ArchLinux.Scripts.PostUpgrade,
+	} {
 		if *script, err = r.dated(*script, kind+"-"+p.arch); err != nil {
 			return err
 		}

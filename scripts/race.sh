@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 packages="
 	./guard ./wallet
 	./internal/account ./internal/audit ./internal/balance ./internal/cache ./internal/client ./internal/count
-	./internal/gate ./internal/gateway ./internal/keys ./internal/limit
+	./internal/gate ./internal/gateway ./internal/http1 ./internal/keys ./internal/limit ./internal/outbox
 	./internal/password ./internal/server ./internal/session ./internal/store/postgres ./internal/store/sqlite
 	./internal/sweep ./internal/test/access ./internal/web
 "

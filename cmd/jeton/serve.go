@@ -177,6 +177,11 @@ func reloadOnHangup(ctx context.Context, s *server.Server, log *slog.Logger) {
 			case <-ctx.Done():
 				return
 			case <-hangup:
+				if !s.Up() {
+					log.Warn("not reloaded: the server has not started yet")
+					continue // it is not ready either
+				}
+
 				systemd.Reloading(log)
 				if err := s.Reload(ctx); err != nil {
 					log.Error("invalid configuration; the running one stays", "error", err.Error())

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"path/filepath"
 
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/forward"
@@ -126,12 +125,8 @@ func (s *Server) forwardedAt(name string, u *url.URL) *mux {
 // socketMode lets the owner and the group of the server connect: proxies run as other users.
 const socketMode = 0o660
 
-// listenSocket opens a Unix socket. path is relative to the data directory.
-func (s *Server) listenSocket(path string) (net.Listener, error) {
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(s.c.DataDir, path)
-	}
-
+// listenSocket opens a Unix socket at an absolute path.
+func listenSocket(path string) (net.Listener, error) {
 	// A server that was killed left it. One that runs keeps it: two cannot have the same socket.
 	info, err := os.Lstat(path)
 	if err == nil && info.Mode()&os.ModeSocket != 0 {

@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -194,23 +196,40 @@ func (s *Server) bind(conf *config.Config, wanted map[string]*planned) ([]*liste
 	return opened, nil
 }
 
-// listen opens an address of the configuration.
+// listen opens an address of the configuration, or takes the socket that the service manager has opened for it.
 func (s *Server) listen(address string) (net.Listener, error) {
 	path, ok := config.Socket(address)
-	network, name := "tcp", address
-	if ok {
-		network, name = "unix", path
+	if !ok {
+		passed, err := s.c.Sockets.Listen("tcp", address)
+		if passed != nil || err != nil {
+			return passed, err
+		}
+
+		return net.Listen("tcp", address)
 	}
 
-	passed, err := s.c.Sockets.Listen(network, name)
-	if passed != nil || err != nil {
-		return passed, err
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(s.c.DataDir, path)
 	}
-	if ok {
-		return s.listenSocket(path)
+	passed, err := s.c.Sockets.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if passed == nil {
+		return listenSocket(path)
 	}
 
-	return net.Listen(network, name)
+	// Every peer of a socket is trusted, and systemd opens one for all users.
+	info, err := os.Stat(path)
+	if err == nil && info.Mode().Perm()&0o007 != 0 {
+		err = fmt.Errorf("every user may connect to %s (mode %04o): set SocketMode=0660", path, info.Mode().Perm())
+	}
+	if err != nil {
+		_ = passed.Close()
+		return nil, err
+	}
+
+	return passed, nil
 }
 
 // listenFault returns the error of an address that cannot be listened on. If another process uses

@@ -220,7 +220,7 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 
-	// Not at a reload: a socket of an address that is no longer wanted does no harm until the restart.
+	// Only at the start. After a reload, a socket of an address that is gone keeps its clients waiting until a restart.
 	if err := s.c.Sockets.Unused(); err != nil {
 		return err
 	}
@@ -233,11 +233,13 @@ func (s *Server) open(ctx context.Context) error {
 	return nil
 }
 
-// Alive returns when the server has looked up a session, as decisions do. There is none: an unknown secret and a
-// database that is away both end it. A watchdog calls it to notice a server that hangs.
-func (s *Server) Alive(ctx context.Context) {
-	s.current() // takes the lock of reloads
+// Up reports whether the server has started: it may reload then.
+func (s *Server) Up() bool { return s.up.Load() }
 
+// Alive returns when the server has looked up a session, as decisions do. There is none: an unknown secret and a
+// database that is away both end it. A watchdog calls it to notice a server that hangs. It waits for no reload, which
+// may wait for the database.
+func (s *Server) Alive(ctx context.Context) {
 	unknown, err := secret.NewSession(rand.Reader)
 	if err == nil {
 		_, _ = s.core.sessions.Find(ctx, unknown.Reveal(), "", s.c.Now())

@@ -109,9 +109,9 @@ services:
 func TestTheServiceManagerLearnsTheStates(t *testing.T) {
 	t.Parallel()
 	m := newManager(t)
-	s := Start(t, m.options(m.config(t, m.port, ""), "WATCHDOG_USEC=200000"))
+	s := Start(t, m.options(m.config(t, m.port, ""), "WATCHDOG_USEC=60000000"))
 	m.await(t, "READY=1")
-	m.await(t, "WATCHDOG=1")
+	m.await(t, "WATCHDOG=1") // the first comes at once; the next would be in half a minute
 
 	s.Signal(t, syscall.SIGHUP)
 	m.await(t, "RELOADING=1")
@@ -166,6 +166,49 @@ func TestASocketThatNoListenNamesStopsTheStart(t *testing.T) {
 	want := fmt.Sprintf("systemd passes a socket for 127.0.0.1:%d, which is no listen address", m.port)
 	if !strings.Contains(s.Err.String(), want) {
 		t.Errorf("error: got %s, want %q", s.Err, want)
+	}
+}
+
+// TestAUnixSocketIsTakenIfItIsPrivate has the socket of the proxies' listener, of whom every peer is trusted.
+func TestAUnixSocketIsTakenIfItIsPrivate(t *testing.T) {
+	t.Parallel()
+
+	for _, tc := range []struct {
+		name string
+		mode os.FileMode
+		want string // in the error; "": the server starts
+	}{
+		{"as systemd opens it", 0o666, "set SocketMode=0660"},
+		{"for the group", 0o660, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			m := newManager(t)
+			path := filepath.Join(m.dir, "data", "forward.sock")
+			if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			socket, err := l.File()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer socket.Close()
+			if err := os.Chmod(path, tc.mode); err != nil {
+				t.Fatal(err)
+			}
+
+			o := m.options(m.config(t, 0, "forward: {listen: \"unix:forward.sock\"}"))
+			o.Files, o.DataDir = []*os.File{socket}, filepath.Dir(path)
+			s := Launch(t, o)
+			up := s.Up(t)
+			if up != (tc.want == "") || !strings.Contains(s.Err.String(), tc.want) {
+				t.Errorf("up: got %t and %s, want the error %q", up, s.Err, tc.want)
+			}
+		})
 	}
 }
 
