@@ -86,7 +86,10 @@ func (w *Wallet) signInAt(ctx context.Context, e *entry, in Login) (string, erro
 	if err != nil {
 		return "", err
 	}
-	if in.Issuer == "" && !m.binds() {
+	// The page at which a code is typed in has no parameter iss: a hostile issuer could send the user to that of
+	// another one, and redeem the code there itself.
+	byDevice := in.SignIn.Device != nil
+	if in.Issuer == "" && (byDevice || !m.binds()) {
 		p := Pairing{Service: e.Origin, Issuer: issuer, Audience: cmp.Or(audience, string(e.Origin))}
 		if err := w.confirm(ctx, &document{}, in, p); err != nil {
 			return "", err
@@ -109,7 +112,7 @@ func (w *Wallet) signInAt(ctx context.Context, e *entry, in Login) (string, erro
 		in:       *in.SignIn,
 		user:     in.Username,
 	}
-	if f.in.Device != nil {
+	if byDevice {
 		return f.byDevice(ctx)
 	}
 
@@ -129,6 +132,11 @@ func (w *Wallet) issuerOf(
 		}
 
 		return service.Issuer, cmp.Or(in.Audience, string(e.Origin)), nil
+	}
+
+	// Nothing is missing: a service whose metadata cannot be read does not matter.
+	if in.Issuer != "" && in.Audience != "" {
+		return in.Issuer, in.Audience, nil
 	}
 
 	found, err := w.findResource(ctx, e, in.URL)

@@ -373,16 +373,19 @@ func TestAServiceNamesOnlyAnIssuerThatBindsTokensToIt(t *testing.T) {
 	naming := func(m map[string]any) { m["authorization_response_iss_parameter_supported"] = true }
 
 	for _, tc := range []struct {
-		name  string
-		meta  []func(map[string]any)
-		named bool // by the login
-		want  error
+		name   string
+		meta   []func(map[string]any)
+		device bool
+		named  bool // by the login
+		want   error
 	}{
-		{"another provider", nil, false, ErrUnconfirmed},
-		{"another provider that the login names", nil, true, nil},
-		{"another provider with iss", []func(map[string]any){naming}, false, ErrUnconfirmed},
-		{"a server like Jeton without iss", []func(map[string]any){jetonServer}, false, ErrUnconfirmed},
-		{"Jeton", []func(map[string]any){jetonServer, naming}, false, nil},
+		{"another provider", nil, false, false, ErrUnconfirmed},
+		{"another provider that the login names", nil, false, true, nil},
+		{"another provider with iss", []func(map[string]any){naming}, false, false, ErrUnconfirmed},
+		{"a server like Jeton without iss", []func(map[string]any){jetonServer}, false, false, ErrUnconfirmed},
+		{"Jeton", []func(map[string]any){jetonServer, naming}, false, false, nil},
+		{"Jeton, with a code for a page", []func(map[string]any){jetonServer, naming}, true, false, ErrUnconfirmed},
+		{"Jeton that the login names, with a code", []func(map[string]any){jetonServer, naming}, true, true, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := newOpenID(t)
@@ -399,6 +402,12 @@ func TestAServiceNamesOnlyAnIssuerThatBindsTokensToIt(t *testing.T) {
 			defer service.Close()
 
 			in := p.login()
+			if tc.device {
+				meta := p.meta
+				in = p.byDevice(&DeviceCode{})
+				device := p.meta
+				p.meta = func(m map[string]any) { meta(m); device(m) }
+			}
 			in.URL = service.URL
 			if !tc.named {
 				in.Issuer = ""

@@ -41,7 +41,8 @@ service names it, as in RFC 9728). No password is typed into the terminal. The w
 tokens that are valid at this service alone, and refreshes them. The identity has your name at
 the issuer, or that of --as. The program in the environment variable BROWSER is the browser;
 --no-browser prints the address instead. With --device, on a machine without a browser, you type
-a code into a browser on any other one.
+a code into a browser on any other one; name the issuer with --issuer, or confirm the one that
+the service names: a hostile service could have you sign in for it.
 
 With --key, a client authenticates with a private key instead: the wallet sends the issuer of
 the service's tokens an assertion signed by the key, and gets a token, which it sends with
@@ -55,7 +56,7 @@ With --token-stdin or --token-file, the identity is a personal token, made with 
 create'. It is stored in the wallet, which cannot renew it.`,
 		Example: `  jeton login https://shop.example
   jeton login https://shop.example --as diane
-  jeton login https://shop.example --device
+  jeton login https://shop.example --device --issuer https://auth.example
   jeton login https://shop.example --as ci --key ci.key --issuer https://auth.example --audience shop
   jeton login https://shop.example --as job --token-file job.token
   jeton login https://localhost:5014 --as diane --username Diane --cacert data/pubkey.pem`,

@@ -7,8 +7,11 @@ import (
 	"strings"
 )
 
-// maxNames bounds the spellings of names that a connection remembers.
-const maxNames = 64
+// maxNames bounds the spellings of names that a connection remembers, and maxKnownName the length of one.
+const (
+	maxNames     = 64
+	maxKnownName = 64
+)
 
 // parse makes k.request the request of a header, or reports that it is not plain: net/http could read it in another
 // way, or would refuse it. All texts of the request are parts of head.
@@ -104,7 +107,7 @@ func (k *conn) canonical(name string) (string, bool) {
 	}
 
 	known = textproto.CanonicalMIMEHeaderKey(strings.Clone(name))
-	if len(k.names) < maxNames {
+	if len(k.names) < maxNames && len(name) <= maxKnownName {
 		k.names[strings.Clone(name)] = known
 	}
 
