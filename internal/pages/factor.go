@@ -156,7 +156,12 @@ func (p *Pages) factor(w *web.Reply, r *http.Request) error {
 		return p.beginAgain(w, r, err)
 	}
 
-	started, _, err := p.Logins.Factor(r.Context(), p.factorRequest(w, r, ticket, code))
+	req, err := p.factorRequest(w, r, ticket, code)
+	if err != nil {
+		return err
+	}
+
+	started, _, err := p.Logins.Factor(r.Context(), req)
 	if err != nil {
 		return p.showFactor(w, r, a, err)
 	}
@@ -183,15 +188,18 @@ func (p *Pages) sentCode(w *web.Reply, r *http.Request) (ticket string, a signin
 	return ticket, a, fields["code"], err
 }
 
-func (p *Pages) factorRequest(w *web.Reply, r *http.Request, ticket, code string) signin.FactorRequest {
+func (p *Pages) factorRequest(w *web.Reply, r *http.Request, ticket, code string) (signin.FactorRequest, error) {
+	live, err := p.live(w, r)
+
 	return signin.FactorRequest{
 		Ticket:  ticket,
 		Code:    code,
+		Live:    live,
 		Terms:   p.Terms(),
 		Source:  w.Source,
 		Request: w.ID,
 		Agent:   r.UserAgent(),
-	}
+	}, err
 }
 
 // recoveryPage answers GET /sign-in/recovery.
@@ -232,7 +240,12 @@ func (p *Pages) recovery(w *web.Reply, r *http.Request) error {
 		return p.beginAgain(w, r, err)
 	}
 
-	next, err := p.Logins.Recover(r.Context(), p.factorRequest(w, r, ticket, code))
+	req, err := p.factorRequest(w, r, ticket, code)
+	if err != nil {
+		return err
+	}
+
+	next, err := p.Logins.Recover(r.Context(), req)
 	if err != nil {
 		v := p.recoveryForm(r, a)
 		p.refusedCode(w, &v, err)

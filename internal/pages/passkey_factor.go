@@ -61,7 +61,12 @@ func (p *Pages) passkeyFactor(w *web.Reply, r *http.Request) error {
 		return p.beginAgain(w, r, err)
 	}
 
-	started, _, err := p.Logins.PasskeyFactor(r.Context(), p.factorRequest(w, r, ticket, ""), response)
+	req, err := p.factorRequest(w, r, ticket, "")
+	if err != nil {
+		return err
+	}
+
+	started, _, err := p.Logins.PasskeyFactor(r.Context(), req, response)
 	if err != nil {
 		v := p.factorForm(r, a)
 		v.Note = p.noteOf(w, err)

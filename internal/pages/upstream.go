@@ -282,16 +282,20 @@ func (p *Pages) proveAt(w *web.Reply, r *http.Request, u *Upstream, in upstream.
 		return err
 	}
 
+	query, err := url.ParseQuery(in.Query)
+	if err != nil {
+		return err // it was encoded here
+	}
+
 	renewed, err := p.Logins.ProveUpstream(r.Context(), live, p.upstreamRequest(w, r, u, in))
+	if p.awaitFactor(w, query, err) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 
 	p.keep(w, renewed)
-	query, err := url.ParseQuery(in.Query)
-	if err != nil {
-		return err // it was encoded here
-	}
 
 	return see(w, localPage(query.Get(toParam)))
 }

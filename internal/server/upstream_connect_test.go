@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jeton-auth/jeton/internal/api"
 	"github.com/jeton-auth/jeton/jetontest"
@@ -89,6 +90,57 @@ func TestAConnectionNeedsAProofThatIsRecent(t *testing.T) {
 	a = v.post(disconnect, "issuer", f.above.Issuer())
 	if a.Header.Get("Location") != "/account/security?done=disconnected" {
 		t.Errorf("disconnect = %d %s, want success", a.Status, plain(a.Body))
+	}
+}
+
+// TestAProofAtAProviderNeedsTheSecondFactor has a user with an authenticator app, whom the provider proves afresh.
+func TestAProofAtAProviderNeedsTheSecondFactor(t *testing.T) {
+	f := startFederation(t, "create", "")
+	v := f.visitor(t, "diane")
+	v.with("/sign-in/with/company")
+	prove := "/prove/with/company?to=" + url.QueryEscape("/account/security")
+	wantShown(t, "before the app", v.viaForm(prove, "diane"), 200, "<h1>Security</h1>")
+	key, _ := v.enrol(time.Now())
+
+	const page = "/sign-in/factor?to=%2Faccount%2Fsecurity"
+	byCode := func() bool {
+		return strings.Contains(v.get(f.below.Issuer()+"/api/v1/users/me/sessions").Body, `"otp"`)
+	}
+	wantShown(t, "the provider alone", v.viaForm(prove, "diane"), 200, `action="`+page+`"`)
+	if byCode() {
+		t.Error("the provider alone: the session is proved by a code")
+	}
+
+	// The session stays, and the ticket of the proof is of no use without it.
+	other := newBrowser(t, f.below)
+	at, err := url.Parse(f.below.Issuer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range v.client.Jar.Cookies(at) {
+		if strings.HasSuffix(c.Name, ".factor") {
+			c.Secure, c.Path = true, "/"
+			other.client.Jar.SetCookies(at, []*http.Cookie{c})
+		}
+	}
+
+	code := otp(t, key, time.Now().Add(30*time.Second)) // that of the enrolment is used up
+	for _, tc := range []struct {
+		name   string
+		b      *browser
+		code   string
+		status int
+	}{
+		{"a wrong code", v.browser, "000000", http.StatusUnauthorized},
+		{"a code in a browser without the session", other, code, http.StatusUnauthorized},
+		{"a code", v.browser, code, http.StatusSeeOther},
+	} {
+		if a := tc.b.post(page, "code", tc.code); a.Status != tc.status {
+			t.Errorf("%s: got %d %s, want %d", tc.name, a.Status, plain(a.Body), tc.status)
+		}
+	}
+	if !byCode() {
+		t.Error("with a code: the session is not proved by it")
 	}
 }
 

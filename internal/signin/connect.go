@@ -8,6 +8,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/session"
 )
 
@@ -61,6 +62,7 @@ func (l *Logins) connect(ctx context.Context, live *session.Live, req UpstreamRe
 
 // ProveUpstream proves the user of a session again, by a fresh proof at another provider, and returns the session with
 // its new secret. It has the errors of Upstream, and returns jeton.ErrForbidden if the identity is not one of the user.
+// Of a user with a second factor it returns *AwaitsFactor: Factor then proves the session.
 func (l *Logins) ProveUpstream(
 	ctx context.Context,
 	live *session.Live,
@@ -98,6 +100,19 @@ func (l *Logins) proveUpstream(
 		return session.Started{}, trail.check("store", "", err)
 	}
 	trail.pass("user", "")
+
+	list, err := l.factors.List(ctx, acct.ID)
+	if err != nil {
+		return session.Started{}, trail.check("store", "", err)
+	}
+	if factor.Second(list) {
+		return session.Started{}, l.awaits(ctx, acct.ID, awaiting{
+			UUID:    acct.UUID,
+			Version: acct.Version,
+			Methods: UpstreamMethod(req.Rules.Name),
+			Proves:  live.Login,
+		}, trail)
+	}
 
 	now := l.now()
 

@@ -50,6 +50,7 @@ type awaiting struct {
 	Methods  string `json:"methods"`
 	Issuer   string `json:"issuer,omitempty"` // of the identity that proved the user
 	Replaces int64  `json:"replaces,omitempty"`
+	Proves   int64  `json:"proves,omitempty"` // the login that it proves again; 0: it starts one
 	// App is the authenticator app that replaces lost factors, after a recovery code was used.
 	App string `json:"app,omitempty"`
 }
@@ -84,13 +85,18 @@ func (l *Logins) awaitFactor(ctx context.Context, owner session.Owner, service s
 		return trail.check("store", "", err)
 	}
 
-	text, err := l.issueAwaiting(ctx, owner.ID, awaiting{
+	return l.awaits(ctx, owner.ID, awaiting{
 		UUID:     acct.UUID,
 		Version:  owner.Version,
 		Methods:  owner.Methods,
 		Issuer:   owner.Issuer,
 		Replaces: owner.Replaces,
-	})
+	}, trail)
+}
+
+// awaits returns *AwaitsFactor with a new ticket.
+func (l *Logins) awaits(ctx context.Context, user int64, a awaiting, trail *auditTrail) error {
+	text, err := l.issueAwaiting(ctx, user, a)
 	if err != nil {
 		return trail.check("store", "", err)
 	}
@@ -117,7 +123,8 @@ func (l *Logins) issueAwaiting(ctx context.Context, user int64, a awaiting) (jet
 // FactorRequest is the attempt of a user whose sign-in awaits a second factor.
 type FactorRequest struct {
 	Ticket  string
-	Code    string // of an authenticator app, or a recovery code
+	Code    string        // of an authenticator app, or a recovery code
+	Live    *session.Live // that the browser shows; nil: none
 	Terms   policy.Terms
 	Source  netip.Addr
 	Request string // ID of the request
@@ -235,6 +242,12 @@ func (l *Logins) finish(
 	if acct.Name != "" {
 		trail.actor = "user:" + acct.Name
 	}
+	if err == nil && data.Proves != 0 {
+		trail.action = audit.SessionProve
+		if req.Live == nil || req.Live.Login != data.Proves {
+			err = &refused{SignInEnded}
+		}
+	}
 	if trail.check("sign-in", data.Methods, err) != nil {
 		return session.Started{}, account.Account{}, err
 	}
@@ -242,6 +255,11 @@ func (l *Logins) finish(
 	method, err := prove(acct, data)
 	if trail.check("second factor", method, err) != nil {
 		return session.Started{}, account.Account{}, err
+	}
+
+	if data.Proves != 0 {
+		renewed, err := l.finishProof(ctx, req, method, trail)
+		return renewed, acct, err
 	}
 
 	owner := session.Owner{
@@ -261,6 +279,27 @@ func (l *Logins) finish(
 	started, err := l.open(ctx, owner, "issuer", req.Terms, nil, trail)
 
 	return started, acct, err
+}
+
+// finishProof renews the session that a provider and the factor have proved.
+func (l *Logins) finishProof(
+	ctx context.Context,
+	req FactorRequest,
+	method string,
+	trail *auditTrail,
+) (session.Started, error) {
+	err := l.tickets.Revoke(ctx, ticket.Factor, req.Ticket)
+	if trail.check("store", "", err) != nil {
+		return session.Started{}, err
+	}
+
+	methods, err := l.methodsOf(ctx, req.Live)
+	if trail.check("session", "", err) != nil {
+		return session.Started{}, err
+	}
+	now := l.now()
+
+	return l.sessions.Prove(ctx, req.Live, now, withMethods(methods, method), trail.event(now, nil))
 }
 
 // withMethods adds a method of a second factor to those that were shown before.
