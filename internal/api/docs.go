@@ -66,7 +66,8 @@ var docs = map[string]Doc{
 	"PUT /users/me": {
 		Summary: "Change the calling user. Absent members stay as they are. A new password needs " +
 			"current_password and ends all sessions, and all tokens unless keep_tokens is true. " +
-			"A new email needs a login not older than 10 minutes, or current_password. " + besideCode,
+			"A new email needs current_password, or of a user without a password a login not older than 10 minutes. " +
+			besideCode,
 		In:     SelfChange{},
 		Out:    jeton.User{},
 		Status: 200,

@@ -218,7 +218,7 @@ type SelfChange struct {
 	Last     *string `json:"last_name,omitempty" jsonschema:"Last name"`
 	Email    *string `json:"email,omitempty" jsonschema:"Email address"`
 	Password *string `json:"password,omitempty" jsonschema:"New password"`
-	Current  *string `json:"current_password,omitempty" jsonschema:"Required for a new password; see the summary"`
+	Current  *string `json:"current_password,omitempty" jsonschema:"For a new password or email; see the summary"`
 	Code     string  `json:"code,omitempty" jsonschema:"Of the authenticator app, if the user has one"`
 	// KeepTokens needs a new password of the caller's own.
 	KeepTokens bool `json:"keep_tokens,omitempty" jsonschema:"Keep personal tokens; else a new password ends them"`
@@ -315,8 +315,8 @@ func (a *API) update(w *web.Reply, r *http.Request, c caller, acct account.Accou
 	return writeUser(w, changed)
 }
 
-// mayUpdateSelf checks that a user who sets a new password knows the current one, and that one who changes the e-mail
-// address has a recent proof: users log in with that address, and others reach them there.
+// mayUpdateSelf checks that a user who sets a new password or changes the e-mail address knows the current password. A
+// link to set a password goes to that address: a stolen session, however new it is, must not become the account.
 func (a *API) mayUpdateSelf(w *web.Reply, r *http.Request, c caller, acct account.Account, in SelfChange) error {
 	switch {
 	case in.Password != nil && in.Current == nil:
@@ -325,6 +325,11 @@ func (a *API) mayUpdateSelf(w *web.Reply, r *http.Request, c caller, acct accoun
 		return a.checkPassword(w, r, c, acct, Proof{in.Current, in.Code})
 	// Where every caller manages every user, another account could change it anyway.
 	case in.Email != nil && *in.Email != acct.Email && !a.AllAdmins:
+		// Who has no password, or sends it with each request, has the login itself as the proof.
+		if c.Session != "" && acct.Password != "" && in.Current == nil {
+			return jeton.WithDetail(jeton.ErrProof, "a new e-mail address needs current_password")
+		}
+
 		return a.requireProof(w, r, c, acct, Proof{in.Current, in.Code})
 	}
 

@@ -82,7 +82,43 @@ func (p *Pages) profile(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	return p.show(w, r, http.StatusOK, "account/profile", newProfile(user, typed))
+	v, err := p.profileForm(r, user, typed)
+	if err != nil {
+		return err
+	}
+
+	return p.show(w, r, http.StatusOK, "account/profile", v)
+}
+
+// profileForm returns the profile of a user with its form, which asks a user who has a password for it.
+func (p *Pages) profileForm(r *http.Request, user jeton.User, typed url.Values) (profileView, error) {
+	v := newProfile(user, typed)
+	if user.Declared {
+		return v, nil
+	}
+
+	acct, err := p.Accounts.FindID(r.Context(), user.ID)
+	if err == nil && acct.Password != "" {
+		v.Fields = append(v.Fields, Field{
+			Name:         "current",
+			Label:        text("security.current"),
+			Hint:         text("profile.current.hint"),
+			Type:         "password",
+			Autocomplete: "current-password",
+		})
+	}
+
+	return v, err
+}
+
+// current returns the field of the current password, or nil if the user has none.
+func (v *profileView) current() *Field {
+	i := slices.IndexFunc(v.Fields, func(f Field) bool { return f.Name == "current" })
+	if i < 0 {
+		return nil
+	}
+
+	return &v.Fields[i]
 }
 
 // profileFields are the fields of the form, as the API names them.
@@ -151,6 +187,10 @@ func (p *Pages) changeProfile(w *web.Reply, r *http.Request) error {
 		}
 	}
 
+	if form.Get("current") != "" {
+		change["current_password"] = form.Get("current")
+	}
+
 	err = p.API.Call(w, r, http.MethodPut, ownAPI, change, nil)
 	switch jeton.Outcome(err) {
 	case nil:
@@ -158,20 +198,40 @@ func (p *Pages) changeProfile(w *web.Reply, r *http.Request) error {
 			return err
 		}
 		return see(w, "/account?done=profile-changed")
-	case jeton.ErrProof:
-		return p.proveFirst(w, r, "/account", typed, err)
-	case jeton.ErrInvalid, jeton.ErrConflict, jeton.ErrTooMany:
+	case jeton.ErrProof, jeton.ErrForbidden, jeton.ErrInvalid, jeton.ErrConflict, jeton.ErrTooMany:
+		return p.profileRefused(w, r, typed, change["current_password"], err)
 	default:
 		return err
 	}
+}
 
+// profileRefused shows the form again. It first asks for a proof if the user has no password, or if the one that was given
+// is not enough, as there is a second factor.
+func (p *Pages) profileRefused(w *web.Reply, r *http.Request, typed url.Values, given string, cause error) error {
 	var user jeton.User
 	if err := p.API.Call(w, r, http.MethodGet, ownAPI, nil, &user); err != nil {
 		return err
 	}
 
-	v := newProfile(user, typed)
-	v.Note = p.noteOf(w, err)
+	v, err := p.profileForm(r, user, typed)
+	if err != nil {
+		return err
+	}
 
-	return p.again(w, r, "account/profile", v, err)
+	var f formReader
+	current, outcome := v.current(), jeton.Outcome(cause)
+	switch {
+	case outcome == jeton.ErrProof && (current == nil || given != ""):
+		return p.proveFirst(w, r, "/account", typed, cause)
+	case outcome == jeton.ErrProof:
+		f.refuse(current, text("security.current.missing"))
+	case outcome == jeton.ErrForbidden && current != nil:
+		f.refuse(current, text("security.current.wrong"))
+	case outcome == jeton.ErrForbidden:
+		return cause
+	default:
+		v.Note = p.noteOf(w, cause)
+	}
+
+	return p.again(w, r, "account/profile", v, cause)
 }
