@@ -205,9 +205,15 @@ func (p *Pages) changeProfile(w *web.Reply, r *http.Request) error {
 	}
 }
 
-// profileRefused shows the form again. It first asks for a proof if the user has no password, or if the one that was given
-// is not enough, as there is a second factor.
-func (p *Pages) profileRefused(w *web.Reply, r *http.Request, typed url.Values, given string, cause error) error {
+// profileRefused shows the form again. It first asks for a proof if the user has no password, or if the one that was
+// given is not enough, as there is a second factor.
+func (p *Pages) profileRefused(
+	w *web.Reply,
+	r *http.Request,
+	typed url.Values,
+	given string, // current password
+	cause error,
+) error {
 	var user jeton.User
 	if err := p.API.Call(w, r, http.MethodGet, ownAPI, nil, &user); err != nil {
 		return err

@@ -342,6 +342,10 @@ func TestAnOldSessionAndThePasswordNeedACode(t *testing.T) {
 	if to := a.Header.Get("Location"); !strings.HasPrefix(to, "/prove?") {
 		t.Errorf("the page of the password: got %d to %q, want the page that asks for a code", a.Status, to)
 	}
+	a = b.post("/account", "email", "other@example.org", "current", right)
+	if to := a.Header.Get("Location"); !strings.HasPrefix(to, "/prove?") {
+		t.Errorf("the page of the address: got %d to %q, want the page that asks for a code", a.Status, to)
+	}
 
 	for _, tc := range []struct{ name, method, path, change string }{
 		{"a new token", "POST", "/tokens", token},
