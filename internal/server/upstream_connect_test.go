@@ -315,6 +315,24 @@ func TestAnAddressOpensNoAccountThatItsUserChose(t *testing.T) {
 	}
 }
 
+// TestAnAddressOpensNoAccountWithAFactor has a user who lost the provider, and kept an app.
+func TestAnAddressOpensNoAccountWithAFactor(t *testing.T) {
+	f := startFederation(t, "create", "")
+	v := f.visitor(t, "diane")
+	v.with("/sign-in/with/company")
+	v.viaForm("/prove/with/company?to="+url.QueryEscape("/account/security"), "diane")
+	v.enrol(time.Now())
+	issuer := url.QueryEscape(f.above.Issuer())
+	f.below.MustControl("DELETE", "/api/v1/users/diane/identities?issuer="+issuer, nil, nil)
+	f.below.MustControl("PUT", "/api/v1/users/diane", map[string]any{"email": "paula@example.org"}, nil)
+
+	f.configureAbove(fmt.Sprintf(
+		"users:\n  - {name: paula, email: paula@example.org, password_hash: '%s'}\n", f.hash(),
+	))
+	paula := f.visitor(t, "paula")
+	wantShown(t, "the owner of the address", paula.with("/sign-in/with/company"), 403, "is not connected")
+}
+
 // hash returns the hash of the password right, which is cheap to check.
 func (f *federation) hash() string {
 	f.t.Helper()

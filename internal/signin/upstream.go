@@ -233,10 +233,14 @@ func (l *Logins) connectByEmail(
 	if acct.ID == 0 {
 		return account.Account{}, jeton.ErrNotFound
 	}
+	factors, err := l.factors.List(ctx, acct.ID)
+	if err != nil {
+		return account.Account{}, trail.check("store", "", err)
+	}
 
-	// A user who changes the address needs a proof: a password, or another provider.
+	// A user who changes the address needs a proof: a password, another provider or a passkey.
 	operators := func(a account.Account, others int) error {
-		unused := a.Password == "" && others == 0
+		unused := a.Password == "" && others == 0 && len(factors) == 0
 		if !sameAddress(a.Email, i.Email) || a.Disabled || !a.Declared && !unused {
 			return &denied{NotConnected}
 		}
