@@ -45,7 +45,7 @@ const IssuerName = "issuer"
 
 // SignInSession is the terms of a session at the authorization server.
 type SignInSession struct {
-	IdleTimeout Duration `yaml:"idle_timeout" default:"1h" min:"1ns" doc:"Unused sign-in sessions end after this time, or up to a 128th of it earlier."`
+	IdleTimeout Duration `yaml:"idle_timeout" default:"1h" min:"1ns" doc:"Unused sign-in sessions end after this time, or up to a 128th of it earlier, at least a second."`
 	Lifetime    Duration `yaml:"lifetime" default:"12h" min:"1ns" doc:"Sign-in sessions end this long after the sign-in, used or not."`
 	MaxSessions int      `yaml:"max_sessions" min:"1" absent:"no limit" doc:"Maximum number of sign-in sessions of one user."`
 	WhenFull    string   `yaml:"when_full" default:"evict_oldest" enum:"evict_oldest,refuse" doc:"What happens at a sign-in when max_sessions is reached."`

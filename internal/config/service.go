@@ -62,7 +62,7 @@ type Login struct {
 // Session is the terms of a session.
 type Session struct {
 	Cookie      string   `yaml:"cookie" absent:"__Host-jeton-NAME, without TLS jeton-NAME, with the name of the service" doc:"Name of the session cookie."`
-	IdleTimeout Duration `yaml:"idle_timeout" default:"1h" min:"1ns" doc:"Unused sessions end after this time, or up to a 128th of it earlier."`
+	IdleTimeout Duration `yaml:"idle_timeout" default:"1h" min:"1ns" doc:"Unused sessions end after this time, or up to a 128th of it earlier, at least a second."`
 	Lifetime    Duration `yaml:"lifetime" default:"1d" min:"1ns" doc:"Sessions end this long after login, used or not."`
 	MaxSessions int      `yaml:"max_sessions" min:"1" absent:"no limit" doc:"Maximum number of sessions one user may have here."`
 	WhenFull    string   `yaml:"when_full" default:"evict_oldest" enum:"evict_oldest,refuse" doc:"What happens at a login when max_sessions is reached."`

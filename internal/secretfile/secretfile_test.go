@@ -96,6 +96,11 @@ func TestAsRootTheDirectoryDecides(t *testing.T) {
 	}
 	check(t, f.Name(), 0o640, "can be read by group 54323")
 	check(t, f.Name(), 0o600, "")
+
+	// For what systemd passes, the permissions of the group are the mask of an access list.
+	t.Setenv("CREDENTIALS_DIRECTORY", dir)
+	check(t, f.Name(), 0o440, "")
+	check(t, f.Name(), 0o444, "can be read by other users")
 }
 
 // check sets a mode and checks the file. want is a part of the error, or "" for none.

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// flushEvery is how often last uses are written. A crash loses at most that much, which
-	// makes a session idle earlier, never later.
+	// flushEvery is how often last uses are written. A crash loses at most that much and a step,
+	// which makes a session idle earlier, never later.
 	flushEvery = 10 * time.Second
 	// sweepGrace is how long an expired session is kept, so that its secret is answered with
 	// "expired" rather than "bad credential".

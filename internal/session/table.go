@@ -409,7 +409,7 @@ const (
 )
 
 // stepOf returns by how many milliseconds the last use of a session moves at least. Each step is a row to write,
-// within ten seconds. So a session idles out by a 128th of its idle timeout early, at most, and never late.
+// within ten seconds. So a session idles out early by one step at most, and never late.
 func stepOf(idle time.Duration) int64 {
 	return max(minStep, idle/idleSteps).Milliseconds()
 }
@@ -431,7 +431,7 @@ func (t *table) touch(l *Live, now time.Time) {
 	if e == nil || outgrown {
 		s.wait(l.Login, w)
 	} else if e.touch(ms, step) && !s.wait(l.Login, w) {
-		e.settle() // too many pending last uses: the next use tries again
+		e.settle() // too many pending last uses: the use after the next step tries again
 	}
 
 	s.mu.RUnlock()
