@@ -27,6 +27,15 @@ type Update struct {
 	KeepAdmin bool
 	// Check sees the account as it is in the step that changes it, as in Change.
 	Check func(Account) error
+	// Origin is where the change comes from, for its audit event.
+	Origin Origin
+}
+
+// Origin is where a change comes from.
+type Origin struct {
+	Request string // ID of the request
+	Source  string // its address
+	Checks  []jeton.Check
 }
 
 // Update changes an account in one step and returns it as it is afterwards. It returns
@@ -60,6 +69,8 @@ func (a *Accounts) Update(ctx context.Context, actor string, acct Account, u Upd
 	}
 
 	ev := a.event(actor, action, acct.Name, strings.Join(changed, ", "))
+	ev.Request, ev.Source = u.Origin.Request, u.Origin.Source
+	ev.Checks = u.Origin.Checks
 	if err := a.change(ctx, acct.Name, c, ev); err != nil {
 		return Account{}, err
 	}

@@ -132,7 +132,12 @@ func (p *Pages) recover(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	name, err := p.Logins.ResetPassword(r.Context(), r.PathValue("ticket"), jeton.NewSecret(fields["password"]))
+	name, err := p.Logins.ResetPassword(r.Context(), signin.ResetRequest{
+		Secret:   r.PathValue("ticket"),
+		Password: jeton.NewSecret(fields["password"]),
+		Source:   w.Source,
+		Request:  w.ID,
+	})
 	switch jeton.Outcome(err) {
 	case nil:
 	case jeton.ErrBadCredential, jeton.ErrSpent:

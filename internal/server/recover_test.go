@@ -1,14 +1,17 @@
 package server_test
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/test/smtptest"
 	"github.com/jeton-auth/jeton/jetontest"
 )
@@ -102,6 +105,32 @@ func TestALinkSetsAPasswordOnce(t *testing.T) {
 	}
 	if status := setByLink(s, path, right+" 3"); status != http.StatusGone {
 		t.Errorf("the link again: %d, want 410", status)
+	}
+	checkResets(t, s)
+}
+
+// checkResets checks that the audit log says of each use of a link where it came from.
+func checkResets(t *testing.T, s *jetontest.Server) {
+	t.Helper()
+
+	got := map[string]int{}
+	for _, e := range s.Events() {
+		if slices.ContainsFunc(e.Checks, func(c jeton.Check) bool { return c.Name == "link" }) {
+			got[e.Action+" "+e.Outcome]++
+			// A dead link belongs to no user any more.
+			if (e.Actor == "") != (e.Outcome == "bad_credential") || e.Source == "" || e.Request == "" {
+				t.Errorf("got event %+v, want the user, the address and the request", e)
+			}
+		}
+	}
+
+	want := map[string]int{
+		"user.password ok":             1,
+		"user.recover invalid_request": 1,
+		"user.recover bad_credential":  1,
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got events %v, want %v", got, want)
 	}
 }
 

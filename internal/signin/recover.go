@@ -214,18 +214,45 @@ func (r recovery) check(acct account.Account) error {
 	return nil
 }
 
+// ResetRequest is a user's attempt to set a password by a link.
+type ResetRequest struct {
+	Secret   string // of the link
+	Password jeton.Secret
+	Source   netip.Addr
+	Request  string // ID of the request
+}
+
 // ResetPassword sets the password of a link's user, and ends all sessions, tokens and links of the user. It starts no
 // session: the user signs in with the new password, and with a second factor where there is one. Of concurrent calls
-// with one link, one succeeds. A password that is refused does not use the link up.
-func (l *Logins) ResetPassword(ctx context.Context, text string, pw jeton.Secret) (string, error) {
-	acct, of, err := l.recoverable(ctx, text)
-	if err != nil {
-		return "", err
+// with one link, one succeeds. A password that is refused does not use the link up. It returns the name of the user.
+func (l *Logins) ResetPassword(ctx context.Context, req ResetRequest) (string, error) {
+	trail := auditTrail{
+		action:  audit.UserRecover,
+		source:  req.Source,
+		request: req.Request,
 	}
 
-	// The new password is another version of the credential. The step that sets it compares the version, so that it is
-	// the one that uses the link up.
-	_, err = l.accounts.Update(ctx, "user:"+acct.Name, acct, account.Update{Password: &pw, Check: of.check})
+	acct, of, err := l.recoverable(ctx, req.Secret)
+	if acct.Name != "" {
+		trail.actor = "user:" + acct.Name
+	}
+	err = trail.check("link", "", err)
+	if err == nil {
+		// The new password is another version of the credential. The step that sets it compares the version, so that
+		// it is the one that uses the link up.
+		_, err = l.accounts.Update(ctx, trail.actor, acct, account.Update{
+			Password: &req.Password,
+			Check:    of.check,
+			Origin: account.Origin{
+				Request: req.Request,
+				Source:  web.AddressText(req.Source),
+				Checks:  trail.checks,
+			},
+		})
+	}
+	if err != nil {
+		l.audit.Record(trail.event(l.now(), err))
+	}
 
 	return acct.Name, err
 }
