@@ -151,7 +151,7 @@ func (a *API) confirmOwnFactor(w *web.Reply, r *http.Request, c caller) error {
 	id := r.PathValue("factor")
 	ev := a.event(w, c, audit.FactorAdd, "user:"+acct.Name)
 	ev.Reason = "authenticator app " + id
-	err = a.Factors.ConfirmTOTP(r.Context(), acct.ID, id, in.Code, ev)
+	err = a.Factors.ConfirmTOTP(r.Context(), acct.ID, id, in.Code, c.Session, ev)
 	if jeton.Outcome(err) == jeton.ErrBadCredential {
 		// Not a 401: the session is valid, and a client would log the user out.
 		err = jeton.WithDetail(jeton.ErrForbidden, "the code is wrong")
@@ -160,12 +160,6 @@ func (a *API) confirmOwnFactor(w *web.Reply, r *http.Request, c caller) error {
 		ev.Outcome, ev.Reason = jeton.Code(err), err.Error()
 		a.Audit.Record(ev)
 
-		return err
-	}
-
-	ended := a.event(w, c, audit.SessionEnd, "user:"+acct.Name)
-	ended.Reason = "a second factor was added"
-	if _, err := a.Sessions.End(r.Context(), session.Which{User: acct.Name, Not: c.Session}, ended); err != nil {
 		return err
 	}
 

@@ -79,6 +79,8 @@ type Use struct {
 	At      time.Time
 	// Once refuses a counter that is not greater than the last one.
 	Once bool
+	// Keep is the id of the session that stays when a factor is confirmed; "": none.
+	Keep string
 }
 
 // Which selects factors of a user. The zero value selects none.
@@ -96,9 +98,10 @@ type Store interface {
 	AddFactor(ctx context.Context, f Factor, ev *jeton.Event) error
 	// ReplaceFactors replaces all factors of a kind by others. The errors are those of AddFactor.
 	ReplaceFactors(ctx context.Context, user int64, k Kind, list []Factor, ev *jeton.Event) error
-	// ConfirmFactor lets a factor prove its user from then on, and stores the counter. As AddFactor does, it publishes
-	// that the user has changed. It returns jeton.ErrNotFound
-	// for one that was confirmed before, was added before a time, or does not exist.
+	// ConfirmFactor lets a factor prove its user from then on, stores the counter, and ends the sessions of the user
+	// but Keep, which were started without it; an end is an event of its own. As AddFactor does, it publishes that the
+	// user has changed. It returns jeton.ErrNotFound for one that was confirmed before, was added before a time, or
+	// does not exist.
 	ConfirmFactor(ctx context.Context, u Use, addedAfter time.Time, ev *jeton.Event) error
 	// ListFactors returns the factors of a user, oldest first, also those that were not confirmed.
 	ListFactors(ctx context.Context, user int64) ([]Factor, error)

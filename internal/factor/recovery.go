@@ -89,9 +89,10 @@ func (f *Factors) UseRecoveryCode(ctx context.Context, user int64, text string, 
 }
 
 // ReplaceBy confirms an authenticator app, as ConfirmTOTP does, and removes every other one of the user: a recovery
-// code was used because they are lost. The recovery codes that are left stay, and so do passkeys.
-func (f *Factors) ReplaceBy(ctx context.Context, user int64, id, text string, ev jeton.Event) error {
-	if err := f.ConfirmTOTP(ctx, user, id, text, ev); err != nil {
+// code was used because they are lost. The recovery codes that are left stay, and so do passkeys. Who has the lost app
+// has no session any more.
+func (f *Factors) ReplaceBy(ctx context.Context, user int64, id, text, keep string, ev jeton.Event) error {
+	if err := f.ConfirmTOTP(ctx, user, id, text, keep, ev); err != nil {
 		return err
 	}
 

@@ -186,9 +186,10 @@ func (f *Factors) waiting(ctx context.Context, user int64, id string) (Factor, [
 	return Factor{}, nil, jeton.ErrNotFound
 }
 
-// ConfirmTOTP lets an authenticator app prove its user from then on. It returns jeton.ErrNotFound if it was confirmed
-// before, or waited longer than EnrolFor, jeton.ErrBadCredential for a wrong code, and jeton.ErrTooMany.
-func (f *Factors) ConfirmTOTP(ctx context.Context, user int64, id, text string, ev jeton.Event) error {
+// ConfirmTOTP lets an authenticator app prove its user from then on, and ends the sessions of the user in the same
+// step: all but keep, the id of one. It returns jeton.ErrNotFound if it was confirmed before, or waited longer than
+// EnrolFor, jeton.ErrBadCredential for a wrong code, and jeton.ErrTooMany.
+func (f *Factors) ConfirmTOTP(ctx context.Context, user int64, id, text, keep string, ev jeton.Event) error {
 	_, key, err := f.waiting(ctx, user, id)
 	if err != nil {
 		return fmt.Errorf("confirm authenticator app: %w", err)
@@ -212,6 +213,7 @@ func (f *Factors) ConfirmTOTP(ctx context.Context, user int64, id, text string, 
 		ID:      id,
 		Counter: step,
 		At:      now,
+		Keep:    keep,
 	}, now.Add(-EnrolFor), &ev)
 	if err != nil {
 		return fmt.Errorf("confirm authenticator app: %w", err)
@@ -226,7 +228,7 @@ func (f *Factors) ConfirmTOTP(ctx context.Context, user int64, id, text string, 
 
 // Prove accepts a code of an authenticator app of a user, once, and returns which one. It takes an attempt before it
 // looks at the code. It returns jeton.ErrBadCredential for a code that is wrong or was used, jeton.ErrTooMany, and
-// jeton.ErrUnavailable if no secret opens.
+// jeton.ErrUnavailable if it is of no app whose secret opens, and a secret does not.
 func (f *Factors) Prove(ctx context.Context, user int64, text string) (Factor, error) {
 	list, err := f.List(ctx, user)
 	if err != nil {
@@ -242,6 +244,7 @@ func (f *Factors) Prove(ctx context.Context, user int64, text string) (Factor, e
 	}
 
 	now := f.now()
+	wrong := jeton.ErrBadCredential
 	for _, one := range list {
 		if one.Kind != TOTP {
 			continue
@@ -249,7 +252,8 @@ func (f *Factors) Prove(ctx context.Context, user int64, text string) (Factor, e
 
 		key, err := f.seal.open(one)
 		if err != nil {
-			return Factor{}, err
+			wrong = err // another app of the user may still be right
+			continue
 		}
 
 		step, ok := matching(key, text, now)
@@ -261,7 +265,7 @@ func (f *Factors) Prove(ctx context.Context, user int64, text string) (Factor, e
 		return one, f.use(ctx, one, step, nil)
 	}
 
-	return Factor{}, fmt.Errorf("code: %w", jeton.ErrBadCredential)
+	return Factor{}, fmt.Errorf("code: %w", wrong)
 }
 
 // use stores the only use of a code. It returns jeton.ErrBadCredential if it was used.

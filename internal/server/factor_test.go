@@ -229,6 +229,7 @@ func TestARecoveryCodeOnlyReplacesTheFactor(t *testing.T) {
 	b := newBrowser(t, s)
 	b.signIn("diane")
 	lost, codes := b.enrol(c.now())
+	thief := b
 	c.move(time.Minute)
 
 	b = newBrowser(t, s)
@@ -256,6 +257,9 @@ func TestARecoveryCodeOnlyReplacesTheFactor(t *testing.T) {
 	if a.Status != http.StatusSeeOther || !b.signedIn() {
 		t.Errorf("the new app: got %d, want 303 and a session", a.Status)
 	}
+	if thief.signedIn() {
+		t.Error("a session of the lost app is open, want it ended")
+	}
 
 	c.move(time.Minute)
 	again := newBrowser(t, s)
@@ -270,6 +274,31 @@ func TestARecoveryCodeOnlyReplacesTheFactor(t *testing.T) {
 	shown := b.get(s.Issuer() + "/account/security").Body
 	if !strings.Contains(shown, "Recovery codes left: 9") {
 		t.Errorf("the page shows %s, want 9 codes left", shown)
+	}
+}
+
+// TestARecoveryCodeThatReplacesNothingStays uses a code of a user who has as many apps as there can be.
+func TestARecoveryCodeThatReplacesNothingStays(t *testing.T) {
+	c := newHeldClock()
+	s := startRelying(t, jetontest.Clock(c.now))
+	b := newBrowser(t, s)
+	b.signIn("diane")
+	_, codes := b.enrol(c.now())
+	for range 19 {
+		a := b.post("/account/security/app")
+		key, form := appKey.FindStringSubmatch(a.Body), appForm.FindStringSubmatch(a.Body)
+		if a := b.post(form[1], "code", otp(t, key[1], c.now())); a.Status != http.StatusSeeOther {
+			t.Fatalf("another app: got %d %s, want 303", a.Status, a.Body)
+		}
+	}
+
+	other := newBrowser(t, s)
+	other.await("diane")
+	if a := other.post("/sign-in/recovery", "code", codes[0]); a.Status != http.StatusConflict {
+		t.Errorf("a recovery code: got %d, want 409", a.Status)
+	}
+	if shown := b.get(s.Issuer() + "/account/security").Body; !strings.Contains(shown, "Recovery codes left: 10") {
+		t.Errorf("the page shows %s, want 10 codes left", shown)
 	}
 }
 

@@ -220,7 +220,11 @@ func (l *Logins) Factor(ctx context.Context, req FactorRequest) (session.Started
 			if data.App != "" {
 				ev := trail.event(l.now(), nil)
 				ev.Action, ev.Target = audit.FactorAdd, "user:"+acct.Name
-				return byCode, l.factors.ReplaceBy(ctx, acct.ID, data.App, req.Code, ev)
+				keep := ""
+				if data.Proves != 0 {
+					keep = req.Live.ID
+				}
+				return byCode, l.factors.ReplaceBy(ctx, acct.ID, data.App, req.Code, keep, ev)
 			}
 
 			_, err := l.factors.Prove(ctx, acct.ID, req.Code)
@@ -338,6 +342,12 @@ func (l *Logins) recover(ctx context.Context, req FactorRequest, trail *auditTra
 		return jeton.Secret{}, err
 	}
 
+	// First, as it may fail: a code that was used replaces nothing else.
+	app, err := l.factors.EnrolTOTP(ctx, factor.Owner{ID: acct.ID, Name: acct.Name}, "")
+	if trail.check("new app", "", err) != nil {
+		return jeton.Secret{}, err
+	}
+
 	ev := trail.event(l.now(), nil)
 	ev.Target, ev.Reason = "user:"+acct.Name, "recovery code"
 	err = l.factors.UseRecoveryCode(ctx, acct.ID, req.Code, ev)
@@ -345,10 +355,6 @@ func (l *Logins) recover(ctx context.Context, req FactorRequest, trail *auditTra
 		return jeton.Secret{}, err
 	}
 
-	app, err := l.factors.EnrolTOTP(ctx, factor.Owner{ID: acct.ID, Name: acct.Name}, "")
-	if err != nil {
-		return jeton.Secret{}, err
-	}
 	if err := l.tickets.Revoke(ctx, ticket.Factor, req.Ticket); err != nil {
 		return jeton.Secret{}, err
 	}

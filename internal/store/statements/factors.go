@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
@@ -122,17 +123,45 @@ func (db *Store) ConfirmFactor(ctx context.Context, u factor.Use, addedAfter tim
 	const confirm = "UPDATE factors SET confirmed = $3, counter = $4" +
 		" WHERE id = $1 AND account = $2 AND confirmed < 0 AND created > $5"
 
-	return db.proving(ctx, u.User, func(ctx context.Context, tx Conn) error {
+	return db.engine.Do(ctx, Step{Long: true, Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {
+		if err := holdFactors(ctx, tx, u.User); err != nil {
+			return nil, err
+		}
+
 		n, err := tx.Exec(ctx, confirm, u.ID, u.User, milli(u.At), u.Counter, milli(addedAfter))
 		if err == nil && n == 0 {
 			err = jeton.ErrNotFound
 		}
 		if err != nil {
-			return err
+			return nil, err
+		}
+		if err := db.appendFactorEvent(ctx, tx, u.User, ev); err != nil {
+			return nil, err
 		}
 
-		return db.appendFactorEvent(ctx, tx, u.User, ev)
-	})
+		ended, err := endWithoutFactor(ctx, tx, u, ev)
+
+		return append(usersChanged(u.User), ended.changes()...), err
+	}})
+}
+
+// endWithoutFactor ends the sessions that were started without a factor that is confirmed now.
+func endWithoutFactor(ctx context.Context, tx Conn, u factor.Use, ev *jeton.Event) (endedFamilies, error) {
+	where, args := "account = $1", []any{u.User}
+	if u.Keep != "" {
+		stays := rootOf("id = $2")
+		where, args = where+" AND login <> "+stays+" AND parent <> "+stays, append(args, u.Keep)
+	}
+
+	ended, err := endSessions(ctx, tx, where, args...)
+	if err != nil || len(ended.sessions) == 0 || ev == nil {
+		return ended, err
+	}
+
+	end := *ev
+	end.Action, end.Reason = audit.SessionEnd, "a second factor was added"
+
+	return ended, appendEvents(ctx, tx, end)
 }
 
 const selectFactors = "SELECT " + factorColumns + " FROM factors "

@@ -11,6 +11,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/factor"
+	"github.com/jeton-auth/jeton/internal/session"
 )
 
 // Factors is the contract of factor.Store.
@@ -142,12 +143,14 @@ func factorIsConfirmed(t *testing.T, s Store) {
 	addFactor(t, s, f)
 
 	confirm := func(u account.Account, id string, after time.Time) error {
+		ev := event(audit.FactorAdd, "user:"+u.Name)
 		return s.ConfirmFactor(t.Context(), factor.Use{
 			User:    u.ID,
 			ID:      id,
 			Counter: 5,
 			At:      noon.Add(time.Minute),
-		}, after, nil)
+			Keep:    "s_kept",
+		}, after, &ev)
 	}
 
 	early := noon.Add(-time.Second)
@@ -160,8 +163,24 @@ func factorIsConfirmed(t *testing.T, s Store) {
 	f.ID = "f_2"
 	addFactor(t, s, f)
 	wants(t, "one that was replaced", confirm(diane, "f_1", early), jeton.ErrNotFound)
+
+	for id, u := range map[string]account.Account{"kept": diane, "ended": diane, "of ben": ben} {
+		must(t, s.StartSession(t.Context(), newLogin(u, "shop", id, noon), acceptLogin))
+	}
 	must(t, confirm(diane, "f_2", early))
 	wants(t, "a second time", confirm(diane, "f_2", early), jeton.ErrNotFound)
+
+	for u, want := range map[string][]string{"diane": {"s_kept"}, "ben": {"s_of ben"}} {
+		left, err := s.ListSessions(t.Context(), session.Which{User: u}, 9)
+		must(t, err)
+		ids := []string{}
+		for _, one := range left {
+			ids = append(ids, one.ID)
+		}
+		same(t, "sessions of "+u, ids, want)
+	}
+	log := auditLog(t, s)
+	same(t, "the end of the audit log", log[len(log)-2:], []string{"factor.add user:diane", "session.end user:diane"})
 
 	f.ID = "f_3"
 	addFactor(t, s, f)
