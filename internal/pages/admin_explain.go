@@ -77,6 +77,7 @@ var checkNames = map[string]Text{
 	"single use":        text("admin.check.single-use"),
 	"service":           text("admin.check.service"),
 	"scopes":            text("admin.check.scopes"),
+	"session":           text("admin.check.session"),
 	"sign-in session":   text("admin.check.sign-in-session"),
 	"sign-in":           text("admin.check.sign-in"),
 	"second factor":     text("admin.check.second-factor"),
