@@ -347,6 +347,7 @@ func TestTheHostOfPasskeysStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	keyOf(t, s, "diane")
+	server.Next(t) // the notice of the passkey
 
 	withoutMail, _, _ := strings.Cut(moved, "mail:")
 	err := s.Reload(withoutMail)
