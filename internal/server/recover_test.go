@@ -176,6 +176,24 @@ func TestALinkThatSetsAPasswordDies(t *testing.T) {
 	}
 }
 
+// TestStrangersEndNoLinkOfAnAdministrator asks for a link by mail, as anybody can, after one was passed on.
+func TestStrangersEndNoLinkOfAnAdministrator(t *testing.T) {
+	server := smtptest.Start(t, smtptest.Options{})
+	s := startMailing(t, mailOptions(t, server)...)
+
+	var link struct{ URL string }
+	s.MustControl(http.MethodPost, "/api/v1/users/diane/recovery-link", nil, &link)
+	askLink(t, s, "diane")
+	mailed := nextLink(t, s, server)
+
+	if status := setByLink(s, strings.TrimPrefix(link.URL, s.Issuer()), right+" 2"); status != http.StatusSeeOther {
+		t.Errorf("the link of the administrator: got %d, want 303", status)
+	}
+	if status := setByLink(s, mailed, right+" 3"); status != http.StatusGone {
+		t.Errorf("the link by mail, after the password was set: got %d, want 410", status)
+	}
+}
+
 func TestOfManyUsesOfALinkOneSetsThePassword(t *testing.T) {
 	s := startMailing(t, mailOptions(t, smtptest.Start(t, smtptest.Options{}))...)
 	var link struct{ URL string }

@@ -122,7 +122,7 @@ func (l *Logins) recoveryLetter(ctx context.Context, m mail.Mail) (mail.Letter, 
 	if err != nil {
 		return mail.Letter{}, err
 	}
-	t, err := recoveryTicket(acct, m.Expires)
+	t, err := recoveryTicket(ticket.RecoverMail, acct, m.Expires)
 	if err != nil {
 		return mail.Letter{}, err
 	}
@@ -146,12 +146,13 @@ func (l *Logins) recoveryLetter(ctx context.Context, m mail.Mail) (mail.Letter, 
 	return letter, nil
 }
 
-// recoveryTicket returns the ticket that sets the password of an account.
-func recoveryTicket(acct account.Account, expires time.Time) (ticket.Ticket, error) {
+// recoveryTicket returns the ticket that sets the password of an account. A link by mail has a purpose of its own, so
+// that strangers, who can have a new one sent at any time, end no link of an administrator.
+func recoveryTicket(p ticket.Purpose, acct account.Account, expires time.Time) (ticket.Ticket, error) {
 	data, err := json.Marshal(recovery{acct.UUID, acct.Version})
 
 	return ticket.Ticket{
-		Purpose: ticket.Recover,
+		Purpose: p,
 		Subject: acct.ID,
 		Data:    data,
 		Expires: expires,
@@ -160,11 +161,13 @@ func recoveryTicket(acct account.Account, expires time.Time) (ticket.Ticket, err
 
 // GrantRecovery issues the secret of a link that sets the password of a user. Earlier ones of the user end.
 func (l *Logins) GrantRecovery(ctx context.Context, acct account.Account, expires time.Time) (jeton.Secret, error) {
-	if err := l.tickets.End(ctx, ticket.Recover, acct.ID); err != nil {
-		return jeton.Secret{}, err
+	for _, p := range []ticket.Purpose{ticket.Recover, ticket.RecoverMail} {
+		if err := l.tickets.End(ctx, p, acct.ID); err != nil {
+			return jeton.Secret{}, err
+		}
 	}
 
-	t, err := recoveryTicket(acct, expires)
+	t, err := recoveryTicket(ticket.Recover, acct, expires)
 	if err != nil {
 		return jeton.Secret{}, err
 	}
@@ -184,6 +187,9 @@ func (l *Logins) recoverable(ctx context.Context, text string) (account.Account,
 	var of recovery
 
 	t, err := l.tickets.Look(ctx, ticket.Recover, text)
+	if errors.Is(err, jeton.ErrBadCredential) {
+		t, err = l.tickets.Look(ctx, ticket.RecoverMail, text)
+	}
 	if err != nil {
 		return account.Account{}, of, err
 	}

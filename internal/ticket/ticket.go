@@ -56,7 +56,8 @@ const (
 	PasskeyFactor Purpose = "passkey-factor" // challenge for a passkey after the password
 	PasskeyProof  Purpose = "passkey-proof"  // challenge for a new proof of the user of a session
 	PasskeyAdd    Purpose = "passkey-add"    // challenge for a new passkey
-	Recover       Purpose = "recover"        // link that sets a password
+	Recover       Purpose = "recover"        // link that sets a password, passed on by an administrator
+	RecoverMail   Purpose = "recover-mail"   // the same by mail, which strangers can have sent
 )
 
 const (
