@@ -105,6 +105,27 @@ func TestUnchangedAddressNeedsNoProof(t *testing.T) {
 	want(t, "the same address", b.as(p, "PUT", "/users/me", `{"email":"`+p.Email+`","first_name":"X"}`), 200)
 }
 
+// TestNewAddressesAreLimited takes the addresses of strangers, each of whom would get a notice of the next change.
+func TestNewAddressesAreLimited(t *testing.T) {
+	b, ahead := startClock(t)
+	p := b.newUser()
+	set := func(i int) int {
+		body := fmt.Sprintf(`{"email":"stranger-%d@example.org","current_password":%q}`, i, right)
+		return b.as(p, "PUT", "/users/me", body).Status
+	}
+
+	for i, want := range []int{200, 200, 200, 429} {
+		if got := set(i); got != want {
+			t.Errorf("change %d: got %d, want %d", i+1, got, want)
+		}
+	}
+
+	ahead.Store(int64(11 * time.Minute))
+	if got := set(4); got != 200 {
+		t.Errorf("after eleven minutes: got %d, want 200", got)
+	}
+}
+
 func TestNewPasswordEndsTokens(t *testing.T) {
 	b := start(t)
 	admin := b.newUser("admin")

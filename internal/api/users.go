@@ -330,7 +330,11 @@ func (a *API) mayUpdateSelf(w *web.Reply, r *http.Request, c caller, acct accoun
 			return jeton.WithDetail(jeton.ErrProof, "a new e-mail address needs current_password")
 		}
 
-		return a.requireProof(w, r, c, acct, Proof{in.Current, in.Code})
+		if err := a.requireProof(w, r, c, acct, Proof{in.Current, in.Code}); err != nil {
+			return err
+		}
+
+		return a.Logins.LimitAddress(acct, w.Source)
 	}
 
 	return nil

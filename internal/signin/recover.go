@@ -37,17 +37,28 @@ type Mails struct {
 	Store   MailStore
 	Links   mail.Links
 	Path    func(secret jeton.Secret) string // of the page that sets a password
-	Limiter *limit.Limiter                   // of requests for a link
+	Limiter *limit.Limiter                   // of requests for a link, and of new addresses
 	Wake    func()                           // has mails sent that were added
 }
 
-// NewRecoveryLimiter limits requests for links: each may send a mail.
+// NewRecoveryLimiter limits requests for links, and new addresses: each may send a mail.
 func NewRecoveryLimiter() (*limit.Limiter, error) {
 	return limit.New(limit.Config{
 		Pair:    limit.Rate{Burst: 3, Every: 10 * time.Minute},
 		Account: limit.Rate{Burst: 5, Every: 10 * time.Minute},
 		Source:  limit.Rate{Burst: 20, Every: time.Minute},
 	})
+}
+
+// LimitAddress counts a change of a user's own e-mail address. It returns jeton.ErrTooMany for one too many: each sends
+// a notice to the address before, which may be that of a stranger. The limits are those of requests for a link.
+func (l *Logins) LimitAddress(acct account.Account, source netip.Addr) error {
+	if acct.Email == "" {
+		return nil // no notice is sent
+	}
+	_, err := l.mails.Limiter.Begin(l.now(), "address of "+acct.UUID, source, false)
+
+	return err
 }
 
 // recovery is the data of a ticket that sets a password.
