@@ -67,6 +67,7 @@ func (a *API) login(w *web.Reply, r *http.Request, _ caller) error {
 		Source:   w.Source,
 		Request:  w.ID,
 		Agent:    r.UserAgent(),
+		NoPage:   true,
 	}
 	if in.Email != "" {
 		attempt.Name, attempt.ByEmail = in.Email, true

@@ -343,6 +343,9 @@ func TestAPasswordAloneIsNotEnough(t *testing.T) {
 	if a.Status != http.StatusUnauthorized || a.Header.Get("Jeton-Error") != want || a.Header.Get("Set-Cookie") != "" {
 		t.Errorf("login by the API: got %d %q, want 401 %s", a.Status, a.Header.Get("Jeton-Error"), want)
 	}
+	if !strings.Contains(a.Body, "or use a token") {
+		t.Errorf("login by the API: got %s, want what to do", a.Body)
+	}
 }
 
 // TestAnOldSessionAndThePasswordNeedACode changes what outlives a session, with one that showed its factor a while ago.

@@ -224,9 +224,13 @@ func TestARequestForALinkShowsNoUser(t *testing.T) {
 	server := smtptest.Start(t, smtptest.Options{})
 	s := startMailing(t, mailOptions(t, server)...)
 	s.AddUser("eric", right) // has no address
+	s.AddUser("fay", right)
+	s.MustControl(http.MethodPut, "/api/v1/users/fay", map[string]string{"email": "fay@example.org"}, nil)
+	keyOf(t, s, "fay")
+	server.Next(t) // the notice of the passkey
 
 	answers := map[string]bool{}
-	for _, name := range []string{"unknown@example.org", "eric", "no such user", "diane@example.org"} {
+	for _, name := range []string{"unknown@example.org", "eric", "no such user", "fay", "diane@example.org"} {
 		a := submit(s, "/recover", url.Values{"username": {name}})
 		a.Header.Del("Date")
 		a.Header.Del("X-Request-Id")

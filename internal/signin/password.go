@@ -26,6 +26,7 @@ type PasswordRequest struct {
 	Request  string // ID of the request
 	Agent    string // User-Agent of the request
 	Replaces int64  // login that ends as this one begins, or 0
+	NoPage   bool   // nothing can ask the caller for a second factor
 
 	// Confirms means that a session of the user sends the password, which showed a short time ago what the user has to
 	// show.
@@ -51,13 +52,16 @@ func (r PasswordRequest) auditTrail() auditTrail {
 // Password starts a session for a name and a password. It returns jeton.ErrNoCredential
 // when either is missing, jeton.ErrBadCredential, jeton.ErrTooMany, jeton.ErrBusy,
 // jeton.ErrForbidden, jeton.ErrRelogin or jeton.ErrSessionsFull. Of a user with a second factor it returns
-// *AwaitsFactor at the issuer, and jeton.ErrFactor elsewhere.
+// *AwaitsFactor at the pages of the issuer, and jeton.ErrFactor elsewhere.
 func (l *Logins) Password(
 	ctx context.Context,
 	req PasswordRequest,
 ) (started session.Started, user jeton.Principal, err error) {
 	trail := req.auditTrail()
 	v, err := l.verify(ctx, req, &trail)
+	if err == nil && v.Second && req.NoPage {
+		err = trail.check("second factor", "", errNoPassword)
+	}
 	if err == nil {
 		started, err = l.start(ctx, req, v.Account, &trail)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/limit"
 	"github.com/jeton-auth/jeton/internal/mail"
 	"github.com/jeton-auth/jeton/internal/secret"
@@ -126,6 +128,16 @@ func (l *Logins) recoveryLetter(ctx context.Context, m mail.Mail) (mail.Letter, 
 
 	// An account without a password is one of another provider. A mail must not add a weaker way in.
 	if acct.ID == 0 || acct.Disabled || acct.Declared || acct.Email == "" || acct.Password == "" {
+		return mail.Letter{}, mail.ErrDrop
+	}
+
+	// The new password alone would open the account of a user who signs in with passkeys.
+	list, err := l.factors.List(ctx, acct.ID)
+	if err != nil {
+		return mail.Letter{}, err
+	}
+	isPasskey := func(one factor.Factor) bool { return one.Kind == factor.Passkey }
+	if !factor.Second(list) && slices.ContainsFunc(list, isPasskey) {
 		return mail.Letter{}, mail.ErrDrop
 	}
 
