@@ -97,6 +97,7 @@ var checkNames = map[string]Text{
 	"provider":          text("admin.check.provider"),
 	"identity":          text("admin.check.identity"),
 	"groups":            text("admin.check.groups"),
+	"new app":           text("admin.check.new-app"),
 	"new user":          text("admin.check.new-user"),
 	"user by e-mail":    text("admin.check.user-by-email"),
 }
