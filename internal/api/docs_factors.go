@@ -21,7 +21,7 @@ var factorDocs = map[string]Doc{
 	"DELETE /users/me/factors/{factor}": {
 		Summary: "Remove a second factor. Needs a proof.",
 		Status:  204,
-		Fails:   []int{403, 404},
+		Fails:   []int{403, 404, 409},
 	},
 	"POST /users/me/recovery-codes": {
 		Summary: "Make new recovery codes; the earlier ones end. Needs a proof.",

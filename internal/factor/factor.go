@@ -114,7 +114,8 @@ type Store interface {
 	// RenameFactor returns jeton.ErrNotFound if the user has no such factor.
 	RenameFactor(ctx context.Context, user int64, id, name string, ev *jeton.Event) error
 	// RemoveFactors removes the selected factors of a user and returns how many. Recovery codes end with the last
-	// factor that they replace. The event is added if one was removed.
+	// factor that they replace. The event is added if one was removed. It returns jeton.ErrConflict for the ID of a
+	// passkey that is the only way in which the user can sign in.
 	RemoveFactors(ctx context.Context, user int64, w Which, ev *jeton.Event) (int, error)
 	// TakeAttempt changes the failed attempts of a user in one step. The error of take prevents the change.
 	TakeAttempt(ctx context.Context, user int64, take func(Attempts) (Attempts, error)) error

@@ -155,25 +155,12 @@ func (l *Logins) RenamePasskey(ctx context.Context, live *session.Live, id, name
 // RemovePasskey removes a passkey of the user of a session. It returns jeton.ErrNotFound, and jeton.ErrConflict for the
 // only way in which the user can sign in.
 func (l *Logins) RemovePasskey(ctx context.Context, live *session.Live, id string, req PasskeyRequest) error {
-	acct, err := l.accounts.Find(ctx, live.Name)
-	if err != nil {
-		return err
-	}
-
 	list, err := l.Passkeys(ctx, live)
 	if err != nil {
 		return err
 	}
 	if !slices.ContainsFunc(list, func(one Passkey) bool { return one.ID == id }) {
 		return jeton.ErrNotFound
-	}
-
-	identities, err := l.accounts.Identities(ctx, acct)
-	if err != nil {
-		return err
-	}
-	if acct.Password == "" && len(identities) == 0 && len(list) == 1 {
-		return jeton.WithDetail(jeton.ErrConflict, "this is the only way in which you can sign in")
 	}
 
 	trail := req.trail(audit.FactorRemove)

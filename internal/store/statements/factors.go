@@ -285,9 +285,21 @@ func (db *Store) RemoveFactors(ctx context.Context, user int64, w factor.Which, 
 			return err
 		}
 
+		before, err := waysIn(ctx, tx, user)
+		if err != nil {
+			return err
+		}
 		n, err = tx.Exec(ctx, "DELETE FROM factors WHERE "+where, args...)
 		if err != nil || n == 0 {
 			return err
+		}
+		left, err := waysIn(ctx, tx, user)
+		if err != nil {
+			return err
+		}
+		// In the step that removes it: of two that are removed at once, the second is the only way.
+		if w.ID != "" && before > 0 && left == 0 {
+			return jeton.WithDetail(jeton.ErrConflict, "this is the only way in which you can sign in")
 		}
 
 		// They replace a factor that is not there any more.
@@ -309,6 +321,16 @@ func (db *Store) RemoveFactors(ctx context.Context, user int64, w factor.Which, 
 	}
 
 	return int(n), nil
+}
+
+// waysIn returns in how many ways a user can sign in.
+func waysIn(ctx context.Context, tx Conn, user int64) (n int, err error) {
+	const count = "SELECT (SELECT count(*) FROM users WHERE id = $1 AND password <> '')" +
+		" + (SELECT count(*) FROM identities WHERE account = $1)" +
+		" + (SELECT count(*) FROM factors WHERE account = $1 AND kind = 'passkey')"
+	err = tx.QueryRow(ctx, count, user).Scan(&n)
+
+	return n, err
 }
 
 // TakeAttempt implements factor.Store.
