@@ -191,7 +191,7 @@ func TestAUnixSocketIsTakenIfItIsPrivate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer l.Close()
+			defer func() { _ = l.Close() }()
 			socket, err := l.File()
 			if err != nil {
 				t.Fatal(err)
