@@ -31,9 +31,13 @@ func (r *release) sums() error {
 		return nil
 	}
 
-	key, err := minisign.PrivateKeyFromFile("", r.key)
+	text, err := os.ReadFile(r.key)
 	if err != nil {
 		return fmt.Errorf("--key: %w", err)
+	}
+	var key minisign.PrivateKey
+	if err := key.UnmarshalText(text); err != nil {
+		return fmt.Errorf("--key: %s: %w; want a key without a password (minisign -G -W)", r.key, err)
 	}
 
 	// The comment is signed, too. Minisign puts the time there; that of the commit gives the same bytes on another day.
