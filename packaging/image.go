@@ -41,8 +41,7 @@ func (r *release) image() error {
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
 			Add: img,
 			Descriptor: v1.Descriptor{
-				Platform:    &v1.Platform{OS: p.os, Architecture: p.arch},
-				Annotations: map[string]string{"org.opencontainers.image.ref.name": r.version},
+				Platform: &v1.Platform{OS: p.os, Architecture: p.arch},
 			},
 		})
 	}
@@ -50,8 +49,16 @@ func (r *release) image() error {
 		return nil
 	}
 
+	// The layout has one image, which is an index: programs that read it refuse to choose among several.
+	named := mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex), mutate.IndexAddendum{
+		Add: index,
+		Descriptor: v1.Descriptor{
+			Annotations: map[string]string{"org.opencontainers.image.ref.name": r.version},
+		},
+	})
+
 	folder := filepath.Join(r.work, "oci")
-	if _, err := layout.Write(folder, index); err != nil {
+	if _, err := layout.Write(folder, named); err != nil {
 		return err
 	}
 
