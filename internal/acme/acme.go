@@ -101,7 +101,7 @@ func (c *Client) certificates(set Settings, roots *x509.CertPool) *Certificates 
 	}
 
 	config := certmagic.New(c.cache, certmagic.Config{
-		Storage: &certmagic.FileStorage{Path: set.Storage},
+		Storage: storage{&certmagic.FileStorage{Path: set.Storage}},
 		Logger:  log,
 		OnEvent: c.note,
 		// Let's Encrypt has ended OCSP, and a request to a responder would delay a start.

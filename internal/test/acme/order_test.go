@@ -23,6 +23,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/certmagic"
+
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
@@ -53,14 +55,17 @@ func (l logLines) Write(b []byte) (int, error) {
 // await returns the next line with a message.
 func (l logLines) await(t *testing.T, msg string) map[string]any {
 	t.Helper()
+	late := time.After(patience)
+	var before []any
 	for {
 		select {
 		case line := <-l:
 			if line["msg"] == msg {
 				return line
 			}
-		case <-time.After(patience):
-			t.Fatalf("no line of the log says %q", msg)
+			before = append(before, line)
+		case <-late:
+			t.Fatalf("got log %v, want a line that says %q", before, msg)
 		}
 	}
 }
@@ -215,10 +220,12 @@ func checkModes(t *testing.T, dir string) {
 	}
 }
 
-// TestCertificatesAreRenewed puts a certificate that has expired in the place of the stored one.
+// TestCertificatesAreRenewed puts a certificate that has expired in the place of the stored one. The server before had
+// ended while it wrote its account.
 func TestCertificatesAreRenewed(t *testing.T) {
 	a := newAuthority(t)
 	dir := t.TempDir()
+	beginAccount(t, filepath.Join(dir, "acme"), a.directory)
 	s, lines := a.start(t, configuration, dir)
 	a.validate(t, 1, portOf(t, s.Addr("app")))
 	lines.await(t, "the certificate authority issued a certificate")
@@ -266,6 +273,19 @@ func TestAnotherAuthorityIsAsked(t *testing.T) {
 	lines.await(t, "the certificate authority issued a certificate")
 	lines.await(t, "the certificate authority issued a certificate")
 	second.mustLeaf(t, s)
+}
+
+// beginAccount leaves what a crash leaves while an account without an address is written.
+func beginAccount(t *testing.T, storage, directory string) {
+	t.Helper()
+	issuer := &certmagic.ACMEIssuer{CA: directory}
+	account := filepath.Join(storage, "acme", certmagic.StorageKeys.Safe(issuer.IssuerKey()), "users", "default")
+	if err := os.MkdirAll(account, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(account, "default.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // expire replaces a certificate and its key by one that has expired, with the same name, number and issuer: that is
