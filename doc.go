@@ -61,7 +61,7 @@
 //	internal/store/change      what a transaction invalidated
 //	internal/store/move        copy, backup and restore
 //
-//	internal/test/e2e, storetest, pgtest, measure, need, authenticator   helpers of tests
+//	internal/test/e2e, storetest, pgtest, measure, need, authenticator, testkey   helpers of tests
 //	internal/test/access   tests of what a credential opens, at a whole server
 //
 // Package jeton imports only the standard library, because every other package imports it.

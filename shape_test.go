@@ -56,6 +56,7 @@ var layers = map[string]int{
 
 	"internal/factor/passkey":     1,
 	"internal/test/authenticator": 2,
+	"internal/test/testkey":       2,
 
 	"internal/openid":   4,
 	"internal/upstream": 4,
@@ -101,6 +102,7 @@ var only = map[string][]string{
 	"internal/store/move":       {"internal/server"},
 	"internal/test/storetest":   {},
 	"internal/test/pgtest":      {},
+	"internal/test/testkey":     {"jetontest"}, // no server makes its keys
 }
 
 // source is a Go file of the project.

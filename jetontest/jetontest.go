@@ -29,6 +29,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/password"
 	"github.com/jeton-auth/jeton/internal/server"
+	"github.com/jeton-auth/jeton/internal/test/testkey"
 )
 
 // patience is how long a server may take to start, to stop and to commit.
@@ -150,6 +151,7 @@ func start(t testing.TB, yaml string, options []Option) (*Server, error) {
 		Started: func(st server.Started) { up <- st },
 
 		HashParams:     s.hash,
+		GenerateKey:    testkey.Generate,
 		CommitPatience: patience,
 	})
 	if err != nil {

@@ -22,15 +22,18 @@ type Config struct {
 	Log    *slog.Logger
 	// The three times are as in Needs, and used until Configure is called.
 	RotateEvery, PublishFor, Keep time.Duration
+	// Generate makes a key pair; nil: jose.Generate. It is there for tests of many servers.
+	Generate func(jose.Alg) (*jose.Signer, error)
 }
 
 // Ring is the signing keys of one server. It is safe for concurrent use.
 type Ring struct {
-	store  Store
-	secret Secret
-	now    func() time.Time
-	log    *slog.Logger
-	needs  atomic.Pointer[needs]
+	store    Store
+	secret   Secret
+	now      func() time.Time
+	log      *slog.Logger
+	generate func(jose.Alg) (*jose.Signer, error)
+	needs    atomic.Pointer[needs]
 
 	changes atomic.Int64             // number of invalidations
 	seen    atomic.Int64             // number of invalidations that cached reflects
@@ -59,11 +62,15 @@ func New(c Config) (*Ring, error) {
 	}
 
 	r := &Ring{
-		store:   c.Store,
-		secret:  c.Secret,
-		now:     c.Now,
-		log:     c.Log,
-		reading: make(chan struct{}, 1),
+		store:    c.Store,
+		secret:   c.Secret,
+		now:      c.Now,
+		log:      c.Log,
+		generate: c.Generate,
+		reading:  make(chan struct{}, 1),
+	}
+	if r.generate == nil {
+		r.generate = jose.Generate
 	}
 
 	// The lock is free. It is a channel and not a mutex, so that waiting for it ends with ctx.
@@ -366,7 +373,7 @@ func (r *Ring) step(ctx context.Context, n needs, actor string, decide func(*dra
 
 // make makes a key, which takes up to a second for RSA.
 func (r *Ring) make(p Pair) (Record, error) {
-	s, err := jose.Generate(p.Alg)
+	s, err := r.generate(p.Alg)
 	if err != nil {
 		return Record{}, err
 	}

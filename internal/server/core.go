@@ -199,6 +199,7 @@ func (k *core) openTokens(ctx context.Context, c Config, conf *config.Config) (e
 		RotateEvery: n.RotateEvery,
 		PublishFor:  n.PublishFor,
 		Keep:        n.Keep,
+		Generate:    c.GenerateKey,
 	})
 	if err != nil {
 		return err

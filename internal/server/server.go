@@ -41,6 +41,7 @@ import (
 
 	"github.com/jeton-auth/jeton/internal/acme"
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/password"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/systemd"
@@ -60,6 +61,9 @@ type Config struct {
 	// HashParams is the cost of a new password hash; zero: password.Default. No
 	// configuration key sets it: it is there for tests that log in many users.
 	HashParams password.Params
+	// GenerateKey makes the signing keys; nil: jose.Generate. No configuration key sets it: it is there for
+	// tests of many servers, as an RSA key takes long.
+	GenerateKey func(jose.Alg) (*jose.Signer, error)
 	// CommitPatience is how long a request waits for a commit on SQLite; 0: two seconds. No configuration
 	// key sets it: it is there for tests on busy machines.
 	CommitPatience time.Duration
