@@ -72,7 +72,7 @@ admin:
 				t.Errorf("GET %s = %d %s, want %d %s", tc.path, resp.StatusCode, code, tc.want, tc.code)
 			}
 			if challenge := resp.Header.Get("WWW-Authenticate"); (challenge != "") != (tc.want == 401) {
-				t.Errorf("GET %s = WWW-Authenticate %q with status %d", tc.path, challenge, resp.StatusCode)
+				t.Errorf("%s = %d, WWW-Authenticate %q; want one only with 401", tc.path, resp.StatusCode, challenge)
 			}
 		})
 	}

@@ -94,7 +94,7 @@ func TestNoSecretIsShown(t *testing.T) {
 
 	canaries = append(canaries, secrets...)
 	if len(secrets) != 2 {
-		t.Fatalf("%d session secrets", len(secrets))
+		t.Fatalf("%d session secrets, want 2", len(secrets))
 	}
 
 	secret := secrets[0]
@@ -196,7 +196,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	places["the log"] = log.bytes()
 
 	if len(places["the log"]) < 500 || !strings.Contains(metrics.Body, "jeton_requests_total") {
-		t.Fatalf("the log has %d bytes, metrics %d: the test tests nothing", len(places["the log"]), len(metrics.Body))
+		t.Fatalf("log of %d bytes, metrics %q; want 500, and requests", len(places["the log"]), metrics.Body)
 	}
 
 	for where, content := range places {
@@ -209,7 +209,8 @@ func TestNoSecretIsShown(t *testing.T) {
 			} {
 				at := bytes.Index(content, []byte(text))
 				if at >= 0 {
-					t.Errorf("%s%s is in %s: …%s…", c, form, where, content[max(0, at-100):min(len(content), at+100)])
+					around := content[max(0, at-100):min(len(content), at+100)]
+					t.Errorf("%s has …%s…, want no %s%s", where, around, c, form)
 				}
 			}
 		}
@@ -238,6 +239,6 @@ func readFiles(t *testing.T, dir, when string, into map[string][]byte) {
 	})
 
 	if found < 4096 {
-		t.Errorf("the files of %s have %d bytes", dir, found)
+		t.Errorf("the files of %s have %d bytes, want at least 4096", dir, found)
 	}
 }

@@ -68,7 +68,7 @@ func TestCertificateExchange(t *testing.T) {
 	makePair(t, cert, key, 4711)
 
 	if got := serial(); got == 4711 {
-		t.Error("the certificate changed before the reload")
+		t.Errorf("certificate before the reload = %d, want the one of the start", got)
 	}
 	if err := s.Reload(easy + shop()); err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func TestCertificateExchange(t *testing.T) {
 
 	a := s.Send(old, "GET", s.URL("shop")+"/open", "")
 	if a.Body != "open" {
-		t.Errorf("an open connection after the reload = %d %q", a.Status, a.Body)
+		t.Errorf("response on a connection from before the reload = %d %q, want open", a.Status, a.Body)
 	}
 
 	for name, spoil := range map[string]func(){

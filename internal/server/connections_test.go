@@ -60,7 +60,7 @@ func TestListenersForOperatorsHaveLimitsOfTheirOwn(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			s := jetontest.Start(t, conf)
 			if _, ok := greet(t, s); !ok {
-				t.Fatal("the one connection that the service may have is closed")
+				t.Fatal("the first connection is closed, want a response: the service may have one")
 			}
 
 			for i := range tc.most + 2 {
@@ -117,7 +117,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 			for range 2 {
 				conn, ok := greet(t, s)
 				if !ok {
-					t.Fatal("a connection within the limit is closed")
+					t.Fatal("a connection within the limit is closed, want a response")
 				}
 				open = append(open, conn)
 			}
@@ -141,7 +141,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 			deadline := time.Now().Add(time.Minute)
 			for ok := false; !ok; {
 				if time.Now().After(deadline) {
-					t.Fatal("a connection is refused after another one was closed")
+					t.Fatal("a connection after another one was closed is refused, want a response")
 				}
 				_, ok = greet(t, s)
 			}

@@ -36,7 +36,7 @@ func TestACopyOfAServerThatIsUp(t *testing.T) {
 	sqlite, postgres := server.End{DataDir: p.dir}, server.End{Database: conf.Database}
 	first, err := run(sqlite, postgres)
 	if err != nil || !first.Served || first.Written == 0 {
-		t.Fatalf("the first run: %+v, %v", first, err)
+		t.Fatalf("first run = %+v, %v; want rows that were written by a run that served", first, err)
 	}
 
 	s.AddUser("eshana", password)
@@ -44,7 +44,7 @@ func TestACopyOfAServerThatIsUp(t *testing.T) {
 	s.Stop()
 	second, err := run(sqlite, postgres)
 	if err != nil || second.Served || second.Written == 0 || second.Written >= first.Written {
-		t.Errorf("the second run: %+v, %v", second, err)
+		t.Errorf("second run = %+v, %v; want fewer rows than %d, and no run that served", second, err, first.Written)
 	}
 
 	// The reverse copy is refused, and no row is there twice.
@@ -74,7 +74,7 @@ func TestACopyOfAServerThatIsUp(t *testing.T) {
 	s = p.start()
 	a := s.Ask("GET", "shop", "/me", "Cookie", cookie)
 	if a.Body != "eshana" {
-		t.Errorf("the session = %d %s", a.Status, a.Code())
+		t.Errorf("GET /me with the session = %d %q %s, want eshana", a.Status, a.Body, a.Code())
 	}
 
 	p.spend(s, "0", "spent")

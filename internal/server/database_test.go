@@ -42,7 +42,7 @@ func until(t *testing.T, what string, ok func() bool) {
 
 	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("timeout: waited for %s", what)
+			t.Fatalf("timeout; want %s", what)
 		}
 	}
 }
@@ -91,18 +91,18 @@ func TestAnOperatorSeesTheSharedDatabase(t *testing.T) {
 			`"option":"allow_weak_tls: sslmode=disable sends everything in clear text"`,
 	} {
 		if !log.has(line) {
-			t.Errorf("log has no line %s", line)
+			t.Errorf("no such line in the log, want %s", line)
 		}
 	}
 
 	if log.has(pgtest.Password) {
-		t.Error("the log shows the password of the database")
+		t.Error("the log has the password of the database, want it nowhere")
 	}
 
 	one.AddUser("diane", right)
 	cookie := one.Enter("shop", "diane", right)
 	if a := two.Ask("GET", "shop", "/me", "Cookie", cookie); a.Status != 200 {
-		t.Fatalf("a session at the other node: %d", a.Status)
+		t.Fatalf("GET /me at the other node = %d, want 200", a.Status)
 	}
 
 	one.MustControl("DELETE", "/api/v1/sessions?user=diane", nil, nil)
@@ -119,12 +119,12 @@ func TestAnOperatorSeesTheSharedDatabase(t *testing.T) {
 		"jeton_database_connection_waits_total ",
 	} {
 		if !metrics(has) {
-			t.Errorf("no metric %q", has)
+			t.Errorf("no such metric, want %q", has)
 		}
 	}
 
 	if metrics("jeton_database_end_seconds_count 0\n") {
-		t.Error("ends are not counted")
+		t.Error("jeton_database_end_seconds_count = 0 after a revocation, want more")
 	}
 
 	proxy.Cut()
@@ -167,7 +167,7 @@ func TestAStoppingServerClosesConnectionsAfterAResponse(t *testing.T) {
 		return resp.Close
 	}
 	if closes() {
-		t.Error("a server that is up closes the connection after an answer")
+		t.Error("connection closed after an answer of a server that is up, want it kept")
 	}
 
 	s.Interrupt()

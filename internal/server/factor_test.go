@@ -136,7 +136,7 @@ func TestASecondFactorIsAskedForAtEverySignIn(t *testing.T) {
 			t.Errorf("code %q: got %d, want 401", wrong, a.Status)
 		}
 		if b.signedIn() {
-			t.Fatalf("code %q signed in", wrong)
+			t.Fatalf("code %q signed in, want a refusal", wrong)
 		}
 	}
 
@@ -242,7 +242,7 @@ func TestARecoveryCodeOnlyReplacesTheFactor(t *testing.T) {
 		t.Fatalf("a recovery code: got %d to %q, want the page that replaces the app", a.Status, to)
 	}
 	if b.signedIn() {
-		t.Error("a recovery code alone signed in")
+		t.Error("a recovery code alone signed in, want a refusal")
 	}
 
 	page := b.get(s.Issuer() + "/sign-in/factor")
@@ -457,7 +457,7 @@ func TestASignInThatAwaitsItsFactorOpensNothing(t *testing.T) {
 		}
 	}
 	if tried < 200 {
-		t.Errorf("only %d requests were sent: the table is not read as it is", tried)
+		t.Errorf("%d requests were sent, want at least 200: the table is not read as it is", tried)
 	}
 }
 

@@ -161,7 +161,7 @@ func TestASharedDatabaseIsMigratedByItsCommands(t *testing.T) {
 
 	conf, err := config.Default(func(env string) (string, bool) { return cluster.TCP(name), env == "JETON_DATABASE" })
 	if err != nil || conf.Database == nil {
-		t.Fatalf("no database is configured: %v", err)
+		t.Fatalf("Default = %+v, %v; want a database", conf, err)
 	}
 
 	c := server.Config{File: conf, DataDir: filepath.Join(t.TempDir(), "unused")}
@@ -169,7 +169,7 @@ func TestASharedDatabaseIsMigratedByItsCommands(t *testing.T) {
 		t.Helper()
 		list, err := server.Migrations(ctx, c)
 		if err != nil || len(list) == 0 {
-			t.Fatalf("Migrations: %v, %v", list, err)
+			t.Fatalf("Migrations = %v, %v; want a list", list, err)
 		}
 
 		for _, m := range list {
@@ -208,6 +208,6 @@ func TestASharedDatabaseIsMigratedByItsCommands(t *testing.T) {
 		t.Errorf("a newer schema: %v, want a fault that asks for a newer version, without the password", err)
 	}
 	if _, err := os.Stat(c.DataDir); err == nil {
-		t.Error("the data directory was created")
+		t.Error("the data directory was created, want none")
 	}
 }

@@ -72,7 +72,7 @@ func TestSigningKeysOverTheAPI(t *testing.T) {
 
 	first := list()
 	if len(first) != 2 || first["ES256 current"].Kind != "access" || first["EdDSA current"].ID == "" {
-		t.Fatalf("keys = %v", first)
+		t.Fatalf("keys = %v, want one of ES256 for access tokens and one of EdDSA, both current", first)
 	}
 
 	var next []jeton.SigningKey

@@ -165,7 +165,7 @@ func TestUnknownErrorsAreNotSent(t *testing.T) {
 
 	body, _ := io.ReadAll(resp.Body)
 	if resp.StatusCode != 500 || strings.Contains(string(body), "select") {
-		t.Errorf("%d %s", resp.StatusCode, body)
+		t.Errorf("response = %d %s, want 500 without the text of the error", resp.StatusCode, body)
 	}
 
 	log := out.String()
@@ -173,7 +173,7 @@ func TestUnknownErrorsAreNotSent(t *testing.T) {
 		log,
 		resp.Header.Get(jeton.HeaderRequestID),
 	) || strings.Contains(log, "jtn_s_secret") || strings.Contains(log, "canary") {
-		t.Errorf("logged %q", log)
+		t.Errorf("log = %q, want the text of the error and the request ID, and no secret", log)
 	}
 }
 
@@ -220,9 +220,9 @@ func TestOperatorRoutesOnANetworkListener(t *testing.T) {
 
 func TestListenKey(t *testing.T) {
 	if listenKey("localhost:0", "a") == listenKey("localhost:0", "b") {
-		t.Error("two listeners share port 0")
+		t.Error("two listeners share port 0, want two")
 	}
 	if listenKey("localhost:80", "a") != listenKey("localhost:80", "b") {
-		t.Error("two services do not share an address")
+		t.Error("two services have two listeners at one address, want one")
 	}
 }

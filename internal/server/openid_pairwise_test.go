@@ -68,7 +68,7 @@ func TestPairwiseClientsCannotCompareTheirUsers(t *testing.T) {
 	for user, in := range map[string]*browser{"diane": b, "max": other} {
 		back := in.redirected(wikiAsks(s, append(asks, "id_token_hint", got.ID)...))
 		if back.Has("code") != (user == "diane") {
-			t.Errorf("hint of diane, session of %s: got %v", user, back)
+			t.Errorf("hint of diane, session of %s: got %v, want a code only for diane", user, back)
 		}
 	}
 

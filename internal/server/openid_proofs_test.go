@@ -45,12 +45,12 @@ func checkIDToken(t *testing.T, s *jetontest.Server, text, alg string) {
 	keys, _, err := jose.ParseSet([]byte(a.Body))
 	signed, invalid := jose.Parse(text)
 	if err != nil || invalid != nil {
-		t.Fatalf("JWKS %q: %v; ID token %q: %v", a.Body, err, text, invalid)
+		t.Fatalf("parse JWKS %q: %v; parse ID token %q: %v; want nil", a.Body, err, text, invalid)
 	}
 
 	i := slices.IndexFunc(keys, func(k jose.Key) bool { return k.ID == signed.Header.KeyID })
 	if i < 0 {
-		t.Fatalf("key %q of the ID token is not among those that are published: %v", signed.Header.KeyID, keys)
+		t.Fatalf("kid of the ID token = %q, want one that is published: %v", signed.Header.KeyID, keys)
 	}
 	if string(keys[i].Alg) != alg || string(signed.Header.Alg) != alg {
 		t.Errorf("alg = %s by a key for %s, want %s", signed.Header.Alg, keys[i].Alg, alg)

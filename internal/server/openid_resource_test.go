@@ -221,7 +221,7 @@ func TestAClientFindsTheIssuerFromARefusal(t *testing.T) {
 			}
 
 			if b.codeFor(desktopAsks(s, "resource", found.Resource)) == "" {
-				t.Error("the resource of the metadata gets no code")
+				t.Errorf("no code for resource %s of the metadata, want one", found.Resource)
 			}
 		})
 	}

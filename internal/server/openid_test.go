@@ -549,7 +549,7 @@ func TestARefreshTokenIsReplaced(t *testing.T) {
 		t.Fatalf("refresh: got %d %q, want other tokens", second.Status, second.Error)
 	}
 	if claimsOf(t, second.ID)["auth_time"] != claimsOf(t, first.ID)["auth_time"] {
-		t.Error("auth_time changed with a refresh")
+		t.Error("auth_time changed with a refresh, want that of the sign-in")
 	}
 
 	// The answer was lost: the same successor.

@@ -73,10 +73,10 @@ func wantMetric(t *testing.T, s *jetontest.Server, line string) {
 	}
 
 	if !regexp.MustCompile("(?m)^" + regexp.QuoteMeta(line) + "$").Match(text) {
-		t.Errorf("/metrics has no line %s", line)
+		t.Errorf("no such line in /metrics, want %s", line)
 	}
 	if strings.Contains(string(text), "jeton_certificate_expiry_timestamp_seconds{") {
-		t.Error("/metrics has the expiry of a certificate that clients refuse")
+		t.Error("/metrics has the expiry of a certificate that clients refuse, want none")
 	}
 }
 

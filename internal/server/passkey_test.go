@@ -134,7 +134,7 @@ func TestAPasskeySignsInWithoutAName(t *testing.T) {
 		}
 
 		if page := b.get(s.Issuer() + "/account"); !strings.Contains(page.Body, tc.name) {
-			t.Errorf("after the sign-in the account page does not name %s", tc.name)
+			t.Errorf("account page after the sign-in = %s, want the name %s", page.Body, tc.name)
 		}
 		if e := newest(t, s, "login"); e.Actor != "user:"+tc.name || e.Outcome != "ok" {
 			t.Errorf("event = %s %s, want a login of user:%s", e.Actor, e.Outcome, tc.name)
@@ -289,7 +289,7 @@ func TestAPasskeyNeedsARecentProof(t *testing.T) {
 	}
 	page := b.get(s.Issuer() + keysPage)
 	if !strings.Contains(page.Body, "/prove?to=%2Faccount%2Fsecurity%2Fpasskeys") {
-		t.Errorf("the page with an old proof does not lead to a new one: %s", page.Body)
+		t.Errorf("page with an old proof = %s, want a link to a new one", page.Body)
 	}
 
 	a := b.answer(keyProof+"?to=%2Faccount%2Fsecurity%2Fpasskeys", key.Get(t, b.options(keyProof), s.Issuer(), nil))
@@ -418,7 +418,7 @@ func TestAPasskeyIsTheSecondFactor(t *testing.T) {
 		t.Fatalf("the password leads to %s, want /sign-in/factor", to)
 	}
 	if a := b.get(s.Issuer() + "/sign-in/factor"); !strings.Contains(a.Body, `action="`+page+`"`) {
-		t.Errorf("the page of the second factor has no form for a passkey: %s", a.Body)
+		t.Errorf("page of the second factor = %s, want a form for a passkey", a.Body)
 	}
 
 	a := b.answer(page, other.Get(t, b.options(page), s.Issuer(), nil))

@@ -91,7 +91,7 @@ func newPast(t *testing.T, database string) *past {
 			"urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
 		)
 		if a.Status != http.StatusOK {
-			t.Fatalf("revoke: %d %s", a.Status, a.Body)
+			t.Fatalf("revoke = %d %s, want 200", a.Status, a.Body)
 		}
 	}
 
@@ -99,11 +99,11 @@ func newPast(t *testing.T, database string) *past {
 	p.at.Add(1000)
 	p.claims = p.key.Claims(p.issuer, p.now().Add(8*time.Second)) // by a clock that is ahead
 	if a := s.TryToken(p.key.Assertion("", p.claims), "audience", "counted"); a.Status != http.StatusOK {
-		t.Fatalf("token: %d %s", a.Status, a.Body)
+		t.Fatalf("token = %d %s, want 200", a.Status, a.Body)
 	}
 
 	if a := s.TryToken(p.key.Assertion("", p.claims), "audience", "counted"); a.Status == http.StatusOK {
-		t.Fatal("an assertion was accepted twice")
+		t.Fatal("an assertion was accepted a second time, want a refusal")
 	}
 
 	p.checkEnded(s)

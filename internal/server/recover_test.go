@@ -91,7 +91,7 @@ func TestALinkSetsAPasswordOnce(t *testing.T) {
 		t.Errorf("a short password: %d, want 400", status)
 	}
 	if !entered(s, "diane", right) {
-		t.Error("looking at the link changed the password")
+		t.Error("the password is another one after a look at the link, want it unchanged")
 	}
 
 	if status := setByLink(s, path, right+" 2"); status != http.StatusSeeOther {

@@ -132,7 +132,7 @@ func TestReload(t *testing.T) {
 		err = s.Reload(easy + shop(newRoute) + "  - {name: second, listen: '" + l.Addr().String() +
 			"', plain_http: true, routes: [{match: GET /, open: true, respond: {text: x}}]}\n")
 		if err == nil || !strings.Contains(err.Error(), l.Addr().String()) || ask("/new") != 404 {
-			t.Errorf("Reload: %v; /new %d", err, ask("/new"))
+			t.Errorf("Reload = %v, want one that names %s; GET /new = %d, want 404", err, l.Addr(), ask("/new"))
 		}
 	})
 
@@ -141,7 +141,7 @@ func TestReload(t *testing.T) {
 			t.Errorf("Reload: %v; /new %d, /me %d; want nil, 200, 200", err, ask("/new"), ask("/me"))
 		}
 		if err := s.Reload(easy + shop()); err != nil || ask("/new") != 404 {
-			t.Errorf("Reload: %v; /new %d", err, ask("/new"))
+			t.Errorf("Reload = %v, want nil; GET /new = %d, want 404", err, ask("/new"))
 		}
 	})
 
@@ -216,13 +216,13 @@ func TestReload(t *testing.T) {
 		if err := s.Reload(easy + fmt.Sprintf(
 			users, "b", true,
 		) + shop()); err != nil || s.Ask("GET", "shop", "/me", "Cookie", alice).Code() != "bad_credential" {
-			t.Errorf("disabled: %v", err)
+			t.Errorf("disabled: Reload = %v, want nil, and the session refused with bad_credential", err)
 		}
 
 		if err := s.Reload(easy + shop()); err != nil || s.TryEnter(
 			"shop", "Alice", "alice_pw",
 		).Status != 401 || ask("/me") != 200 {
-			t.Errorf("removed: %v", err)
+			t.Errorf("removed: Reload = %v, want nil; GET /me of another user = %d, want 200", err, ask("/me"))
 		}
 	})
 }
@@ -274,7 +274,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 
 	if stop.Store(true); asked.Load() == 0 {
-		t.Error("no request was made during the reloads")
+		t.Error("no request during the reloads, want at least one")
 	}
 
 	wg.Wait()
@@ -410,7 +410,7 @@ func TestStop(t *testing.T) {
 	}
 
 	if !saidNo {
-		t.Error("the server was ready while it was stopping")
+		t.Error("no 503 of /readyz while the server stops, want one")
 	}
 	if err := s.Reload(easy + shop()); err == nil {
 		t.Error("Reload during the stop = nil, want an error")

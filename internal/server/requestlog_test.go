@@ -53,7 +53,7 @@ func failregex(t *testing.T) *regexp.Regexp {
 
 	line := regexp.MustCompile(`(?m)^failregex = (.+)$`).FindSubmatch(page)
 	if line == nil {
-		t.Fatal("docs/guide/logs.md has no failregex")
+		t.Fatal("docs/guide/logs.md has no failregex, want one")
 	}
 
 	return regexp.MustCompile(strings.Replace(string(line[1]), "<ADDR>", "([0-9A-Fa-f:.]+)", 1))
@@ -111,7 +111,7 @@ func TestTheFilterOfTheGuideFindsRefusedLogins(t *testing.T) {
 			for _, line := range lines {
 				source = found(t, filter, line)
 				if strings.Contains(line, tc.password) && tc.password != "" || strings.Contains(line, "192.0.2.1") {
-					t.Errorf("the line contains what the caller sent: %s", line)
+					t.Errorf("line = %s, want nothing that the caller sent", line)
 				}
 			}
 
@@ -171,7 +171,7 @@ func summary(t *testing.T, line string) string {
 	t.Helper()
 
 	if strings.ContainsFunc(line, unicode.IsControl) || strings.Contains(line, "in_the_query") {
-		t.Errorf("the line has a control character or a query: %q", line)
+		t.Errorf("line = %q, want no control character and no query", line)
 	}
 
 	var f struct {

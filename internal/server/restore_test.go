@@ -46,7 +46,7 @@ func TestCredentialsOfABackupAreRefusedByDefault(t *testing.T) {
 		out := p.mustRestore(server.Restoring{Replace: true})
 		if out.Epoch != 1 || out.Sessions != 1 || out.Tokens != 1 || out.Keys != 1 || out.Trusted ||
 			out.Backup.Rows() == 0 {
-			t.Errorf("result = %+v", out)
+			t.Errorf("result = %+v, want epoch 1, rows, and one session, token and key refused", out)
 		}
 
 		s := p.start()
@@ -80,7 +80,7 @@ func TestTrustedCredentialsAreAcceptedAgain(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *past) {
 		out := p.mustRestore(server.Restoring{Replace: true, Trust: true})
 		if out.Epoch != 1 || out.Sessions+out.Tokens+out.Keys != 0 || !out.Trusted {
-			t.Errorf("result = %+v", out)
+			t.Errorf("result = %+v, want epoch 1, a trusted backup, and nothing refused", out)
 		}
 
 		s := p.start()
@@ -110,7 +110,7 @@ func TestANewEpochRefusesCredentialsOfAnOldDisk(t *testing.T) {
 		}
 
 		if out.Epoch != 2 || out.Sessions != 1 || out.Tokens != 1 || out.Keys != 1 {
-			t.Errorf("result = %+v", out)
+			t.Errorf("result = %+v, want epoch 2, and one session, token and key refused", out)
 		}
 
 		s := p.start()
@@ -133,12 +133,12 @@ func TestAReaderOfRevocationsMissesNothing(t *testing.T) {
 	p.mustRestore(server.Restoring{})
 	s = p.start()
 	if got := p.lastVoid(s, before); got != before {
-		t.Fatalf("line %d follows %d before a revocation", got, before)
+		t.Fatalf("last line before a revocation = %d, want %d", got, before)
 	}
 
 	s.MustControl("DELETE", "/api/v1/tokens/"+accessor(t), nil, nil)
 	if got := p.lastVoid(s, before); got <= before {
-		t.Errorf("a reader at line %d does not get a revocation after the restore", before)
+		t.Errorf("last line after a revocation = %d, want one after %d", got, before)
 	}
 }
 
@@ -227,7 +227,7 @@ func TestARestoreKeepsTheOldDatabase(t *testing.T) {
 	out := p.mustRestore(server.Restoring{})
 	was, err := os.ReadFile(out.Kept)
 	if err != nil || !bytes.Equal(was, before) || filepath.Dir(out.Kept) != p.dir {
-		t.Errorf("the old database is not in %s: %v", out.Kept, err)
+		t.Errorf("old database in %s: %d bytes, %v; want %d in %s", out.Kept, len(was), err, len(before), p.dir)
 	}
 
 	for _, name := range []string{db, out.Kept} {
@@ -249,12 +249,12 @@ func TestARestoreKeepsTheOldDatabase(t *testing.T) {
 	p.at.Add(1000)
 	out = p.mustRestore(server.Restoring{})
 	if log, err := os.ReadFile(out.Kept + "-wal"); err != nil || string(log) != "its log" {
-		t.Errorf("log of the old database = %q, %v", log, err)
+		t.Errorf("log of the old database = %q, %v; want its log", log, err)
 	}
 
 	names := files(t, p.dir)
 	if names[db+"-wal"] != "" || names[db+".restoring"] != "" {
-		t.Error("a temporary file is left beside the database")
+		t.Errorf("%s-wal or %s.restoring is left, want neither", db, db)
 	}
 	// Again, without an old database.
 	if err := os.Remove(db); err != nil {

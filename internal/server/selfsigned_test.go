@@ -190,7 +190,7 @@ func TestTheSelfSignedCertificateRenewsItself(t *testing.T) {
 
 	second := served(t, s, "shop")
 	if !file.Leaf.Equal(second) {
-		t.Error("the file is another certificate than the one that is served")
+		t.Error("the file has another certificate, want the one that is served")
 	}
 
 	if got, want := certificateEnd(t, s, "shop"), second.NotAfter.Unix(); got != want {

@@ -22,7 +22,7 @@ func BenchmarkSignInAtAService(b *testing.B) {
 	c.Jar = &leakyJar{c.Jar.(*cookiejar.Jar), "__Host-jeton-shop.rounds"}
 	resp, err := c.PostForm(s.Issuer()+"/sign-in", map[string][]string{"username": {"diane"}, "password": {right}})
 	if err != nil || resp.StatusCode != http.StatusSeeOther {
-		b.Fatalf("sign in: %v, %v", resp, err)
+		b.Fatalf("sign in = %v, %v; want 303", resp, err)
 	}
 	_ = resp.Body.Close()
 
@@ -35,7 +35,7 @@ func BenchmarkSignInAtAService(b *testing.B) {
 
 		resp, err := c.Do(r)
 		if err != nil || resp.StatusCode != http.StatusSeeOther {
-			b.Fatalf("%s: %v, %v", address, resp, err)
+			b.Fatalf("GET %s = %v, %v; want 303", address, resp, err)
 		}
 		_, _ = io.Copy(io.Discard, resp.Body)
 		_ = resp.Body.Close()

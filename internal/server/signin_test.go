@@ -631,7 +631,7 @@ func kindOf(t *testing.T, a jetontest.Answer) string {
 
 	link := linkForm.FindStringSubmatch(a.Body)
 	if link == nil {
-		t.Fatalf("the page has no link out of a frame: %s", a.Body)
+		t.Fatalf("page = %s, want a link out of the frame", a.Body)
 	}
 
 	return "401 page " + link[1]

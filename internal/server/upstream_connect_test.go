@@ -48,7 +48,10 @@ func TestAUserConnectsAnAccountAfterAProof(t *testing.T) {
 	// The session that began with it ends, the other stays.
 	a = v.post("/account/security/disconnect", "issuer", f.above.Issuer())
 	if a.Header.Get("Location") != "/account/security?done=disconnected" {
-		t.Fatalf("disconnect = %d %s to %q", a.Status, plain(a.Body), a.Header.Get("Location"))
+		t.Fatalf(
+			"disconnect = %d %s to %q, want the page Security with a notice",
+			a.Status, plain(a.Body), a.Header.Get("Location"),
+		)
 	}
 	if got := stranger.get(f.below.Issuer() + "/account").Status; got != http.StatusSeeOther {
 		t.Errorf("the session that began with the account: %d, want 303 to sign in", got)
@@ -108,7 +111,7 @@ func TestAProofAtAProviderNeedsTheSecondFactor(t *testing.T) {
 	}
 	wantShown(t, "the provider alone", v.viaForm(prove, "diane"), 200, `action="`+page+`"`)
 	if byCode() {
-		t.Error("the provider alone: the session is proved by a code")
+		t.Error("with the provider alone, the session is proved by a code, want it not to be")
 	}
 
 	// The session stays, and the ticket of the proof is of no use without it.
@@ -140,7 +143,7 @@ func TestAProofAtAProviderNeedsTheSecondFactor(t *testing.T) {
 		}
 	}
 	if !byCode() {
-		t.Error("with a code: the session is not proved by it")
+		t.Error("with a code, the session is not proved by it, want it to be")
 	}
 }
 
@@ -235,7 +238,7 @@ func TestAnAnswerOfAProviderIsForOneSignIn(t *testing.T) {
 		a := v.open(tc.address)
 		wantShown(t, tc.name, a, tc.status, tc.text)
 		if strings.Contains(a.Body, "<b>x") {
-			t.Errorf("%s: the page shows what the address says", tc.name)
+			t.Errorf("%s: page = %s, want nothing that the address says", tc.name, a.Body)
 		}
 	}
 

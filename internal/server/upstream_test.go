@@ -357,7 +357,7 @@ func TestASignInAtAProviderLeadsBackToARelyingParty(t *testing.T) {
 			}
 			next := strings.Replace(a.Header.Get("Location"), "/sign-in/continue?", "/oauth2/authorize?", 1)
 			if code := v.codeFor(f.below.Issuer() + next); code == "" {
-				t.Error("the relying party gets no code")
+				t.Error("no code for the relying party, want one")
 			}
 		})
 	}

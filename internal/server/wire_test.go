@@ -201,7 +201,7 @@ func TestOddRequests(t *testing.T) {
 		text := "POST /login HTTP/1.1\r\n" + host + "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" +
 			inner
 		if got := say(t, s, "shop", text, false); strings.Contains(got, "open") {
-			t.Errorf("response = %q", got)
+			t.Errorf("response = %q, want none of GET /open", got)
 		}
 	})
 
@@ -209,13 +209,13 @@ func TestOddRequests(t *testing.T) {
 		if got := say(
 			t, s, "shop", "GET /open HTTP/1.1\r\n"+host+"\r\n", true,
 		); !strings.HasPrefix(got, "400 Bad Request") || strings.HasSuffix(got, "open") {
-			t.Errorf("response = %q", got)
+			t.Errorf("response = %q, want 400 and none of GET /open", got)
 		}
 	})
 
 	t.Run("HTTP/2 in the clear", func(t *testing.T) {
 		if got := say(t, s, "clear", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", true); !strings.HasPrefix(got, "400") {
-			t.Errorf("response = %q", got)
+			t.Errorf("response = %q, want 400", got)
 		}
 	})
 
@@ -286,7 +286,7 @@ func TestHeadOnEverything(t *testing.T) {
 			if head.Status != get.Status || head.Body != "" || head.Code() != get.Code() || head.Request() == "" ||
 				head.Header.Get("Content-Type") != get.Header.Get("Content-Type") {
 				t.Errorf(
-					"%s, logged in %t: HEAD %d %s %q, GET %d %s",
+					"%s, logged in %t: HEAD = %d %s %q, want what GET has: %d %s, without its body",
 					path, cookie != "", head.Status, head.Code(), head.Body, get.Status, get.Code(),
 				)
 			}
