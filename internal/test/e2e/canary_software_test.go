@@ -67,7 +67,7 @@ func TestNoSecretOfSoftwareIsShown(t *testing.T) {
 	} {
 		a := must(t, "/oauth2/token")(r.post(c, "/oauth2/token", form))
 		if a.token() == "" {
-			t.Fatalf("no token: %v", a)
+			t.Fatalf("response = %v, want a token", a)
 		}
 		tokens = append(tokens, secrets.signed("an access token", a.token()))
 	}
@@ -75,7 +75,7 @@ func TestNoSecretOfSoftwareIsShown(t *testing.T) {
 	short := ask(t, s, c, http.MethodGet, "/token", "", "", http.Header{"Authorization": {basic("diane", pw)}})
 	var out struct{ Token string }
 	if err := json.Unmarshal([]byte(short.Body), &out); err != nil || out.Token == "" {
-		t.Fatalf("no short token: %v", short)
+		t.Fatalf("response = %v, want a short token", short)
 	}
 
 	tokens = append(tokens, secrets.signed("a short token", out.Token))
@@ -185,7 +185,7 @@ func TestNoSecretOfSoftwareIsShown(t *testing.T) {
 	} {
 		refusal := s.Jeton(t, "", args...)
 		if refusal.Code == 0 {
-			t.Errorf("jeton %v takes a private key", args)
+			t.Errorf("jeton %v with a private key: code 0, want a refusal", args)
 		}
 		printed += refusal.Out + refusal.Err
 	}
@@ -285,7 +285,7 @@ func must(t *testing.T, what string) func(Answer, error) Answer {
 	return func(a Answer, err error) Answer {
 		t.Helper()
 		if err != nil || a.Status >= 500 {
-			t.Errorf("%s: %v %v", what, a, err)
+			t.Errorf("%s = %v, %v; want no fault of the server", what, a, err)
 		}
 		return a
 	}
@@ -324,12 +324,12 @@ func noSigningKey(t *testing.T, dir, jwks string) {
 	}
 
 	if len(public) < 2 {
-		t.Fatalf("%d signing keys are published: %s", len(public), jwks)
+		t.Fatalf("%d signing keys are published, want at least 2: %s", len(public), jwks)
 	}
 
 	files, err := filepath.Glob(filepath.Join(dir, "jeton.db*"))
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no database in %s: %v", dir, err)
+		t.Fatalf("files of the database in %s = %v, %v; want some", dir, files, err)
 	}
 
 	for _, path := range files {
@@ -345,12 +345,12 @@ func noSigningKey(t *testing.T, dir, jwks string) {
 			"MC4CAQAwBQYDK2Vw",
 		} {
 			if i := bytes.Index(b, []byte(mark)); i >= 0 {
-				t.Errorf("%s holds a private key that is not encrypted, at %d: %q", filepath.Base(path), i, mark)
+				t.Errorf("%s has %q at %d, want no private key that is not encrypted", filepath.Base(path), mark, i)
 			}
 		}
 
 		if i := seedOf(b, public); i >= 0 {
-			t.Errorf("%s holds the private half of a signing key, at %d", filepath.Base(path), i)
+			t.Errorf("%s has the private half of a signing key at %d, want none", filepath.Base(path), i)
 		}
 	}
 }

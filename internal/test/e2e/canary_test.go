@@ -114,17 +114,17 @@ func TestNoSecretIsShown(t *testing.T) {
 	}
 
 	if !strings.Contains(printed, `"bad_credential"`) || !strings.Contains(printed, "diane") {
-		t.Error("the audit log has no event of the logins, so it proves nothing")
+		t.Errorf("audit log = %s, want the logins: without them it proves nothing", printed)
 	}
 
 	metrics := body(t, s.Admin+"/metrics")
 	if !strings.Contains(metrics, "jeton_requests_total") {
-		t.Errorf("no metrics in %s", metrics)
+		t.Errorf("metrics = %s, want jeton_requests_total", metrics)
 	}
 
 	processes := arguments(t, s.PID)
 	if !strings.Contains(processes, "hasher") {
-		t.Errorf("the hasher is not among the processes:\n%s", processes)
+		t.Errorf("processes, want the hasher among them:\n%s", processes)
 	}
 
 	// A hash is not a password, but it must not leave the data directory either.
@@ -137,7 +137,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	} {
 		hash := phc.FindString(text)
 		if hash != "" {
-			t.Errorf("%s show a password's hash: %s", where, hash)
+			t.Errorf("%s have %s, want no hash of a password", where, hash)
 		}
 	}
 
@@ -196,7 +196,8 @@ func (c canaries) search(t *testing.T, where, text string) {
 		} {
 			i := strings.Index(text, s)
 			if i >= 0 {
-				t.Errorf("%s (%s) is in %s: …%q…", what, form, where, text[max(0, i-80):min(len(text), i+len(s)+20)])
+				around := text[max(0, i-80):min(len(text), i+len(s)+20)]
+				t.Errorf("%s has …%q…, want no %s (%s)", where, around, what, form)
 			}
 		}
 	}
@@ -222,7 +223,7 @@ func (c canaries) searchFolder(t *testing.T, dir string) {
 		return err
 	})
 	if err != nil || seen < 3 {
-		t.Errorf("%d files seen in %s: %v", seen, dir, err)
+		t.Errorf("%d files seen in %s, %v; want at least 3", seen, dir, err)
 	}
 }
 
@@ -253,7 +254,7 @@ func ask(t *testing.T, s *Server, c *Client, method, path, cookies, form string,
 
 	b, err := io.ReadAll(answer.Body)
 	if err != nil || answer.StatusCode >= 500 {
-		t.Errorf("%s %s: %d %s %v", method, path, answer.StatusCode, b, err)
+		t.Errorf("%s %s = %d %s, %v; want no fault of the server", method, path, answer.StatusCode, b, err)
 	}
 
 	return Answer{answer.StatusCode, answer.Header, string(b)}

@@ -30,7 +30,7 @@ func (s *Server) Client(tb testing.TB) *Client {
 
 	trust := x509.NewCertPool()
 	if !trust.AppendCertsFromPEM(pem) {
-		tb.Fatalf("no certificate in %s", s.Cert)
+		tb.Fatalf("%s has no certificate, want one", s.Cert)
 	}
 
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trust}, MaxIdleConnsPerHost: 128}
@@ -128,7 +128,7 @@ func (c *Client) MustLogin(tb testing.TB, name, password string) string {
 	tb.Helper()
 	cookies, a, err := c.Login(name, password)
 	if err != nil || a.Status != http.StatusOK {
-		tb.Fatalf("log in as %s: %v %v", name, a, err)
+		tb.Fatalf("log in as %s = %v, %v; want 200", name, a, err)
 	}
 
 	return cookies

@@ -85,7 +85,7 @@ func converse(t *testing.T, s *Server, script string, env ...string) {
 
 	code := p.Code(t)
 	if code != 0 || !strings.HasSuffix(p.Out.String(), "done\n") {
-		t.Errorf("%s ended with code %d:\n%s%s", script, code, p.Out, p.Err)
+		t.Errorf("%s exited with %d, want 0 and done:\n%s%s", script, code, p.Out, p.Err)
 	}
 }
 
@@ -99,7 +99,7 @@ func curl(t *testing.T, s *Server, args ...string) (head, body string) {
 	})
 	code := p.Code(t)
 	if code != 0 {
-		t.Fatalf("curl %v: code %d\n%s", args, code, p.Err)
+		t.Fatalf("curl %v exited with %d, want 0:\n%s", args, code, p.Err)
 	}
 
 	head, body, _ = strings.Cut(p.Out.String(), "\r\n\r\n")
@@ -236,7 +236,7 @@ func TestMissingFilesOfTheConfigurationAreCreated(t *testing.T) {
 	}
 
 	if string(before) != string(after) {
-		t.Error("the certificate that clients trust was replaced by a restart")
+		t.Error("another certificate after a restart, want the one that clients trust")
 	}
 }
 

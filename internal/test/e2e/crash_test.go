@@ -39,7 +39,7 @@ func TestKillUnderLoad(t *testing.T) {
 		users.check(t, c)
 		if len(l.faults) > 0 {
 			t.Fatalf(
-				"round %d: %d promises broken:\n%s",
+				"round %d: %d promises broken, want none:\n%s",
 				round, len(l.faults), strings.Join(l.faults[:min(20, len(l.faults))], "\n"),
 			)
 		}
@@ -199,7 +199,7 @@ func (w *changedUser) check(t *testing.T, c *Client) {
 	}[w.change]
 	if w.fate == done && !after || w.fate == unknown && !before && !after || w.fate == never && !before {
 		t.Errorf(
-			"%s: change %q with fate %d left this: first password %t, second %t, old login %t",
+			"%s: change %q with fate %d left first password %t, second %t, old login %t; want what fits the fate",
 			w.name, w.change, w.fate, old, second, open,
 		)
 	}

@@ -51,7 +51,7 @@ func newHelping(t *testing.T) *helping {
 		token := h.Must(t, "", "token", "create", name, "--user", "diane", "--service", service, "--expires", "1h")
 		code, _, text := h.run(t, token, "jeton", "login", h.URL, "--as", name, "--token-stdin", "--cacert", h.Cert)
 		if code != 0 {
-			t.Fatalf("add a token: code %d\n%s", code, text)
+			t.Fatalf("add a token: code %d, want 0:\n%s", code, text)
 		}
 	}
 
@@ -173,17 +173,17 @@ func gitAsks(t *testing.T, h *helping) {
 
 			refs := strings.Contains(out, commit+"\trefs/heads/main")
 			if refs != (tc.code == 0) {
-				t.Errorf("git printed %q", out)
+				t.Errorf("git printed %q, want refs: %t", out, tc.code == 0)
 			}
 			if strings.Contains(out+err, secret) {
-				t.Error("git printed the token")
+				t.Error("git printed the token, want it nowhere")
 			}
 		})
 	}
 
 	// The wallet keeps a token that was refused and erased.
 	if code, _, err := h.run(t, "", "jeton", "token", "print", "--as", "spent", h.URL); code != 0 {
-		t.Errorf("git erased an identity: %s", err)
+		t.Errorf("identity spent: code %d, %s; want it there: git erases none", code, err)
 	}
 }
 
@@ -194,7 +194,7 @@ func (h *helping) secret(t *testing.T) string {
 	t.Helper()
 	code, out, err := h.run(t, "", "jeton", "token", "print", "--as", "job", h.URL)
 	if code != 0 || !strings.HasPrefix(out, "jtn_p_") {
-		t.Fatalf("jeton token print: code %d\n%s", code, err)
+		t.Fatalf("jeton token print: code %d, %q; want a token:\n%s", code, out, err)
 	}
 
 	return strings.TrimSpace(out)
@@ -253,7 +253,7 @@ func dockerAsks(t *testing.T, h *helping) {
 				out,
 				`"schemaVersion": 2`,
 			) || !tc.valid && !strings.Contains(err, "no such manifest") {
-				t.Errorf("code %d\n%s%s", code, out, err)
+				t.Errorf("code %d, want the manifest: %t\n%s%s", code, tc.valid, out, err)
 			}
 		})
 	}

@@ -73,7 +73,7 @@ func TestAsRootAFullDisk(t *testing.T) {
 
 	for range 5 {
 		if !full() {
-			t.Error("a use was granted after the disk was full")
+			t.Error("a use was granted after the disk was full, want a refusal")
 		}
 	}
 
@@ -84,7 +84,7 @@ func TestAsRootAFullDisk(t *testing.T) {
 		t.Errorf("request without a write = %v, want 200", a)
 	}
 	if !strings.Contains(s.Err.String(), "full") {
-		t.Errorf("the log does not report a full disk:\n%s", tail(s.Err.String()))
+		t.Errorf("log, want a report of the full disk:\n%s", tail(s.Err.String()))
 	}
 
 	// While the disk is full it cannot start again, and reports why.
@@ -93,7 +93,7 @@ func TestAsRootAFullDisk(t *testing.T) {
 	if again.Up(t) {
 		again.Stop(t)
 	} else if code := again.Code(t); code == 0 || !strings.Contains(again.Err.String(), "jeton: ") {
-		t.Errorf("on a full disk the server exited with code %d:\n%s", code, again.Err)
+		t.Errorf("on a full disk the server exited with %d, want a failure with a reason:\n%s", code, again.Err)
 	}
 
 	if err := os.Remove(ballast); err != nil {
@@ -152,7 +152,7 @@ func TestAsRootADataFolderThatIsReadOnly(t *testing.T) {
 
 	s := Launch(t, o)
 	if s.Up(t) {
-		t.Fatal("the server started")
+		t.Fatal("the server started, want a refusal")
 	}
 
 	code := s.Code(t)

@@ -79,14 +79,14 @@ func TestKillWhileAssertionsAreExchanged(t *testing.T) {
 
 		if len(x.faults) > 0 {
 			t.Fatalf(
-				"round %d: %d promises broken:\n%s",
+				"round %d: %d promises broken, want none:\n%s",
 				round, len(x.faults), strings.Join(x.faults[:min(20, len(x.faults))], "\n"),
 			)
 		}
 	}
 
 	if x.lost == 0 {
-		t.Error("every request got an answer, so the kills proved little")
+		t.Error("every request got an answer, want some without: else the kills prove little")
 	}
 
 	t.Logf(

@@ -94,7 +94,7 @@ func TestGrantsAreDurable(t *testing.T) {
 		unsure,
 	)
 	if injected == 0 || refused == 0 || grants == 0 {
-		t.Error("too few faults took effect")
+		t.Errorf("%d faults injected, %d refusals and %d grants; want some of each", injected, refused, grants)
 	}
 }
 
@@ -157,7 +157,7 @@ func (l *ledger) work(t *testing.T, c *Client, cut bool, failed func() bool) {
 		wg.Go(func() {
 			for n, rest := 0, after; n < most && rest > 0; n++ {
 				if err := act(c, l, 0); err != nil && !cut {
-					t.Errorf("the server does not answer: %v", err)
+					t.Errorf("request: %v, want an answer", err)
 					return
 				}
 
@@ -272,7 +272,7 @@ func TestNothingIsGrantedWhileTheDiskDoesNotSync(t *testing.T) {
 	}
 
 	if l.grants != before {
-		t.Errorf("%d of 40 uses were granted while no sync succeeded", l.grants-before)
+		t.Errorf("%d of 40 uses were granted while no sync succeeded, want none", l.grants-before)
 	}
 	if a := c.MustDo(
 		t, http.MethodPost, "/three", l.logins[0].cookies,
@@ -311,7 +311,7 @@ func TestNothingIsGrantedWhileTheDiskDoesNotSync(t *testing.T) {
 	}
 
 	if !strings.Contains(s.Err.String(), "writes were not committed") {
-		t.Errorf("the log does not report the failed commit:\n%s", s.Err)
+		t.Errorf("log, want a report of the failed commit:\n%s", s.Err)
 	}
 
 	l.checkAll(s.Restart(t).Client(t), 0)
@@ -333,7 +333,7 @@ func TestARepeatedChangeHolds(t *testing.T) {
 		s.Must(t, "the first of "+name, "user", "add", name, "--password-stdin")
 		cookies[name] = c.MustLogin(t, name, "the first of "+name)
 		if a := c.MustDo(t, http.MethodGet, "/free", cookies[name]); a.Status != http.StatusOK {
-			t.Fatal(a)
+			t.Fatalf("GET /free = %v, want 200", a)
 		}
 	}
 
@@ -349,7 +349,7 @@ func TestARepeatedChangeHolds(t *testing.T) {
 		// change of a user may touch many rows, so the server waits longer for it.
 		detach := attach(t, s, "fsync,fdatasync:delay_enter="+map[string]string{"logout": "3s", "disable": "12s"}[name])
 		if ask(name) {
-			t.Errorf("%s was answered before it was durable", name)
+			t.Errorf("%s was answered before it was durable, want no answer", name)
 		}
 
 		detach()

@@ -69,7 +69,7 @@ func TestStopLetsRequestsInFlightEnd(t *testing.T) {
 
 	close(release)
 	if a := <-answers; a.Status != http.StatusOK || a.Body != "at last" {
-		t.Errorf("request in flight = %v", a)
+		t.Errorf("request in flight = %v, want 200 at last", a)
 	}
 
 	code := s.Code(t)
@@ -77,7 +77,7 @@ func TestStopLetsRequestsInFlightEnd(t *testing.T) {
 		t.Errorf("the server exited with code %d, want 0", code)
 	}
 	if _, err := os.Stat(filepath.Join(s.DataDir, "jeton.pid")); !os.IsNotExist(err) {
-		t.Errorf("the file with the process id is still there: %v", err)
+		t.Errorf("file with the process id: %v, want none", err)
 	}
 }
 
@@ -121,10 +121,10 @@ func TestReload(t *testing.T) {
 	Wait(t, "the log to name "+want, func() bool { return strings.Contains(s.Err.String(), want) })
 
 	if !strings.Contains(s.Err.String(), "max_uses") {
-		t.Errorf("the log does not name the nearest known key:\n%s", s.Err)
+		t.Errorf("log, want the nearest known key max_uses:\n%s", s.Err)
 	}
 	if a := c.MustDo(t, http.MethodPost, "/three", cookies); a.Status != http.StatusOK || a.Left() != 2 {
-		t.Errorf("after a refused reload: %v with %d left", a, a.Left())
+		t.Errorf("after a refused reload: got %v with %d left, want 200 with 2", a, a.Left())
 	}
 
 	write(t, path, strings.Replace(good, "max_uses: 3", "max_uses: 2", 1))
@@ -132,10 +132,10 @@ func TestReload(t *testing.T) {
 	Wait(t, "the new configuration", func() bool { return strings.Contains(s.Err.String(), "configuration reloaded") })
 
 	if a := c.MustDo(t, http.MethodPost, "/three", cookies); a.Status != http.StatusOK || a.Left() != 0 {
-		t.Errorf("with one of two uses left: %v with %d left", a, a.Left())
+		t.Errorf("with one of two uses left: got %v with %d left, want 200 with 0", a, a.Left())
 	}
 	if a := c.MustDo(t, http.MethodPost, "/three", cookies); a.Status != http.StatusForbidden {
-		t.Errorf("third of two uses = %v", a)
+		t.Errorf("third of two uses = %v, want 403", a)
 	}
 
 	// A user that is no longer declared is removed, with their logins.
@@ -185,7 +185,7 @@ func TestReloadTakesANewCertificate(t *testing.T) {
 	})
 
 	if serial() != second {
-		t.Error("the certificate changed although the reload was refused")
+		t.Error("another certificate after a reload that was refused, want the one from before")
 	}
 
 	s.Client(t).MustLogin(t, crashName, crashPW)
@@ -346,7 +346,7 @@ func contains(t *testing.T, text string, parts ...string) {
 
 	for _, p := range parts {
 		if !strings.Contains(text, p) {
-			t.Errorf("%q does not contain %q", text, p)
+			t.Errorf("text = %q, want %q in it", text, p)
 		}
 	}
 }

@@ -67,7 +67,7 @@ func TestTheReaderOfTheLogHangs(t *testing.T) {
 		_, err = syscall.Write(fd, full)
 	}
 	if !errors.Is(err, syscall.EAGAIN) {
-		t.Fatalf("fill the pipe: %v", err)
+		t.Fatalf("fill the pipe: %v, want EAGAIN", err)
 	}
 
 	s := Start(t, Options{

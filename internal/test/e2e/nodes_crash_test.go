@@ -41,7 +41,7 @@ func TestKillNodesUnderLoad(t *testing.T) {
 
 		if len(l.faults) > 0 {
 			t.Fatalf(
-				"round %d: %d promises broken:\n%s",
+				"round %d: %d promises broken, want none:\n%s",
 				round, len(l.faults), strings.Join(l.faults[:min(20, len(l.faults))], "\n"),
 			)
 		}

@@ -59,14 +59,14 @@ func TestHistoriesOfNodesAreLinearizable(t *testing.T) {
 
 		if len(breaches) > 0 {
 			t.Fatalf(
-				"JETON_SEED=%d: %d promises broken:\n%s",
+				"JETON_SEED=%d: %d promises broken, want none:\n%s",
 				seed, len(breaches), strings.Join(breaches[:min(5, len(breaches))], "\n"),
 			)
 		}
 
 		why := one.vacuous()
 		if why != "" {
-			t.Fatalf("JETON_SEED=%d: the history is %s: %s", seed, nothingHappens, why)
+			t.Fatalf("JETON_SEED=%d: the history is %s: %s; want one with events", seed, nothingHappens, why)
 		}
 	}
 

@@ -52,7 +52,7 @@ func TestPlantedBugsAreFlagged(t *testing.T) {
 				}
 			}
 
-			t.Errorf("%s was not flagged by %v in %d histories from seed %d on", tc.tag, tc.by, most, first)
+			t.Errorf("%s is in %d histories from seed %d on, want one flagged by %v", tc.tag, most, first, tc.by)
 		})
 	}
 }

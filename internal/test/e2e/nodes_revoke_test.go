@@ -68,8 +68,8 @@ func TestCredentialsEndedOnOneNodeAreRefusedOnTheOthers(t *testing.T) {
 	}
 	if r.refused.Load() < int64(sequences) || r.fault.Load() < disturbed {
 		t.Errorf(
-			"%s: only %d refusals, and %d sequences during a fault",
-			nothingHappens, r.refused.Load(), r.fault.Load(),
+			"%s: %d refusals, %d sequences during a fault; want at least %d and %d",
+			nothingHappens, r.refused.Load(), r.fault.Load(), sequences, disturbed,
 		)
 	}
 
@@ -208,7 +208,7 @@ func (r *revoking) finish(t *testing.T, kind string, at int, end func(*Client) (
 			a, err := end(n.talk())
 			if err == nil && a.Status/100 != 2 && a.Status != http.StatusServiceUnavailable &&
 				a.Status != http.StatusNotFound {
-				t.Errorf("%s = %v", kind, a)
+				t.Errorf("%s = %v, want 2xx, 404 or 503", kind, a)
 			}
 			return err == nil && a.Status != http.StatusServiceUnavailable
 		})

@@ -129,7 +129,7 @@ func (n *node) revive(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("node %d does not start again:\n%s%s", n.number, n.server.Out, n.server.Err)
+			t.Fatalf("node %d does not start, want it up again:\n%s%s", n.number, n.server.Out, n.server.Err)
 		}
 	}
 
@@ -273,7 +273,7 @@ func (all *nodes) token(t *testing.T, cookies string, own int, owner *account) *
 
 	var made struct{ Accessor, Token string }
 	if err := json.Unmarshal([]byte(a.Body), &made); err != nil || !strings.HasPrefix(made.Token, "jtn_p_") {
-		t.Fatalf("new token: got %v", a)
+		t.Fatalf("new token: got %v, want one that begins with jtn_p_", a)
 	}
 
 	return &credential{
@@ -294,7 +294,7 @@ func (all *nodes) signed(t *testing.T, acct *account) *credential {
 
 	var made struct{ Token string }
 	if err := json.Unmarshal([]byte(a.Body), &made); err != nil || strings.Count(made.Token, ".") != 2 {
-		t.Fatalf("signed token: got %v", a)
+		t.Fatalf("signed token: got %v, want a JWT", a)
 	}
 
 	return &credential{kind: aToken, secret: made.Token, owner: acct}
@@ -314,7 +314,7 @@ func (all *nodes) newAccount(t *testing.T, name string) *account {
 
 	var made struct{ ID string }
 	if err := json.Unmarshal([]byte(a.Body), &made); err != nil || made.ID == "" {
-		t.Fatalf("new user: got %v", a)
+		t.Fatalf("new user: got %v, want one with an id", a)
 	}
 
 	acct.id = made.ID

@@ -61,7 +61,7 @@ func TestImportedHashesAndThrottledNamesAreAlike(t *testing.T) {
 						}
 
 						if i > 0 && (texts["unknown"] != texts[other] || !strings.HasPrefix(texts[other], tc.status)) {
-							t.Fatalf("an unknown user gets\n%s\nand %s\n%s", texts["unknown"], other, texts[other])
+							t.Fatalf("%s gets\n%s\nwant as unknown ones\n%s", other, texts[other], texts["unknown"])
 						}
 					}
 
@@ -73,7 +73,7 @@ func TestImportedHashesAndThrottledNamesAreAlike(t *testing.T) {
 					t.Logf("%d pairs: Welch's t %.2f, means %.2f %% apart", pairs, tt, 100*apart)
 
 					if math.Abs(tt) >= 4.5 {
-						t.Error("the time depends on the user")
+						t.Errorf("t of the times = %.1f, want less than 4.5: the time depends on the user", tt)
 					}
 				})
 			}

@@ -226,7 +226,7 @@ func (p *Process) Code(tb testing.TB) int {
 	case <-p.ended:
 		return p.cmd.ProcessState.ExitCode()
 	case <-time.After(Patience):
-		tb.Fatalf("%s does not exit; it wrote\n%s%s", p.cmd.Args, p.Out, p.Err)
+		tb.Fatalf("%s runs, want it to exit; it wrote\n%s%s", p.cmd.Args, p.Out, p.Err)
 		return 0
 	}
 }
@@ -257,7 +257,7 @@ func Wait(tb testing.TB, what string, ok func() bool) {
 
 	for deadline := time.Now().Add(Patience); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			tb.Fatalf("timeout: waited for %s", what)
+			tb.Fatalf("timeout; want %s", what)
 		}
 	}
 }

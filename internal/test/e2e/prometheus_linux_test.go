@@ -147,7 +147,7 @@ func guideBlock(t *testing.T, begin string) string {
 	_, after, found := strings.Cut(read(t, "../../../docs/guide/operate.md"), "```"+begin)
 	block, _, closed := strings.Cut(after, "```")
 	if !found || !closed {
-		t.Fatalf("operate.md has no block that begins with %q", begin)
+		t.Fatalf("operate.md has no such block, want one that begins with %q", begin)
 	}
 
 	_, key, _ := strings.Cut(begin, "\n")

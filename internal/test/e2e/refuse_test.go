@@ -86,7 +86,7 @@ func TestInvalidSetupsAreRefused(t *testing.T) {
 			tc.prepare(t, &o)
 			s := Launch(t, o)
 			if s.Up(t) {
-				t.Fatal("the server started")
+				t.Fatal("the server started, want a refusal")
 			}
 
 			code := s.Code(t)
@@ -96,7 +96,7 @@ func TestInvalidSetupsAreRefused(t *testing.T) {
 
 			contains(t, s.Err.String(), append(tc.says, "jeton: ")...)
 			if strings.Contains(s.Err.String(), "goroutine ") {
-				t.Errorf("the server crashed:\n%s", s.Err)
+				t.Errorf("the server crashed, want a reason:\n%s", s.Err)
 			}
 		})
 	}
@@ -166,7 +166,7 @@ func TestWithoutAConfiguration(t *testing.T) {
 		if strings.Contains(s.Err.String(), "address already in use") {
 			need.Optional(t, "the default port, 8443, is in use")
 		}
-		t.Fatalf("the server ended:\n%s", s.Err)
+		t.Fatalf("the server exited, want it to run:\n%s", s.Err)
 	}
 
 	contains(t, s.Out.String(), "There are no users yet", "jeton user add admin --group admin --data-dir "+s.DataDir)

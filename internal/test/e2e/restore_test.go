@@ -80,7 +80,7 @@ func drill(t *testing.T, o Options, shared bool) {
 	before := l.spent.Load()
 
 	if r := o.Jeton(t, "", "backup", file); r.Code != 0 {
-		t.Fatalf("backup: %d %s%s", r.Code, r.Out, r.Err)
+		t.Fatalf("backup exited with %d, want 0: %s%s", r.Code, r.Out, r.Err)
 	}
 
 	Wait(t, "the load to go on", func() bool { return l.spent.Load() > before })
@@ -88,12 +88,12 @@ func drill(t *testing.T, o Options, shared bool) {
 	// What happens after the backup.
 	for range 3 {
 		if a := c.MustDo(t, http.MethodPost, "/three", spent); a.Status != http.StatusOK {
-			t.Fatalf("a use after the backup: %s", a)
+			t.Fatalf("use after the backup = %s, want 200", a)
 		}
 	}
 
 	if a := c.MustDo(t, http.MethodPost, "/logout", ended); a.Status != http.StatusOK {
-		t.Fatalf("a logout after the backup: %s", a)
+		t.Fatalf("logout after the backup = %s, want 200", a)
 	}
 
 	late := c.MustLogin(t, crashName, crashPW)
@@ -108,7 +108,7 @@ func drill(t *testing.T, o Options, shared bool) {
 	}
 
 	if r := o.Jeton(t, "", args...); r.Code != 0 {
-		t.Fatalf("restore: %d %s%s", r.Code, r.Out, r.Err)
+		t.Fatalf("restore exited with %d, want 0: %s%s", r.Code, r.Out, r.Err)
 	}
 
 	s = Start(t, o)
@@ -135,7 +135,7 @@ func drill(t *testing.T, o Options, shared bool) {
 	}
 
 	if r := o.Jeton(t, "", "audit", "--last", "1000"); !strings.Contains(r.Out, "restore") {
-		t.Errorf("no audit event of the restore:\n%s", r.Out)
+		t.Errorf("audit log, want an event of the restore:\n%s", r.Out)
 	}
 
 	s.Stop(t)

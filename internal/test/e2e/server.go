@@ -43,7 +43,7 @@ func Start(tb testing.TB, o Options) *Server {
 	tb.Helper()
 	s := Launch(tb, o)
 	if !s.Up(tb) {
-		tb.Fatalf("the server exited instead of answering:\n%s%s", s.Out, s.Err)
+		tb.Fatalf("the server exited, want it to answer:\n%s%s", s.Out, s.Err)
 	}
 
 	return s
@@ -135,7 +135,7 @@ func (s *Server) Up(tb testing.TB) bool {
 	at := serviceLine.FindStringSubmatch(out)
 	admin := adminLine.FindStringSubmatch(out)
 	if at == nil || admin == nil {
-		tb.Fatalf("no address in the output of the server:\n%s", out)
+		tb.Fatalf("output of the server, want its addresses:\n%s", out)
 	}
 
 	s.URL = at[1]
@@ -165,7 +165,7 @@ func (s *Server) Stop(tb testing.TB) {
 	s.Signal(tb, os.Interrupt)
 	code := s.Code(tb)
 	if code != 0 {
-		tb.Errorf("the server exited with code %d:\n%s", code, s.Err)
+		tb.Errorf("the server exited with %d, want 0:\n%s", code, s.Err)
 	}
 }
 
@@ -201,7 +201,7 @@ func (o Options) Must(tb testing.TB, stdin string, args ...string) string {
 	tb.Helper()
 	r := o.Jeton(tb, stdin, args...)
 	if r.Code != 0 {
-		tb.Fatalf("jeton %s: code %d\n%s%s", strings.Join(args, " "), r.Code, r.Out, r.Err)
+		tb.Fatalf("jeton %s exited with %d, want 0:\n%s%s", strings.Join(args, " "), r.Code, r.Out, r.Err)
 	}
 
 	return r.Out

@@ -77,7 +77,7 @@ func openssl(t *testing.T, args ...string) {
 	p := Run(t, Command{Args: append([]string{"openssl"}, args...)})
 	code := p.Code(t)
 	if code != 0 {
-		t.Fatalf("openssl %v: code %d\n%s", args, code, p.Err)
+		t.Fatalf("openssl %v exited with %d, want 0:\n%s", args, code, p.Err)
 	}
 }
 
@@ -139,7 +139,7 @@ func TestLibrariesOfNode(t *testing.T) {
 	p := Run(t, Command{Args: append(node, "conversation.mjs"), Dir: dir, Env: env})
 	code := p.Code(t)
 	if code != 0 || !strings.HasSuffix(p.Out.String(), "done\n") {
-		t.Errorf("node ended with code %d:\n%s%s", code, p.Out, p.Err)
+		t.Errorf("node exited with %d, want 0 and done:\n%s%s", code, p.Out, p.Err)
 	}
 }
 
@@ -223,10 +223,10 @@ func TestTenRotationsUnderLoad(t *testing.T) {
 
 	code := follower.Code(t)
 	if code != 0 || !strings.HasSuffix(follower.Out.String(), "by 11 keys: done\n") {
-		t.Errorf("the verifier ended with code %d:\n%s%s", code, follower.Out, follower.Err)
+		t.Errorf("the verifier exited with %d, want 0 and 11 keys:\n%s%s", code, follower.Out, follower.Err)
 	}
 	if failed.count() > 0 {
-		t.Errorf("%d of %d tokens were not issued or not valid: %v", failed.count(), got.count(), failed.first())
+		t.Errorf("%d of %d tokens not issued or not valid, want none: %v", failed.count(), got.count(), failed.first())
 	}
 
 	t.Logf(

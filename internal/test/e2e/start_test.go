@@ -34,7 +34,7 @@ func TestACrashAtAnyPointOfTheFirstStart(t *testing.T) {
 				if !s.Up(t) {
 					killed.Add(1)
 				} else if p.file != "" {
-					t.Error("the server was not killed")
+					t.Error("the server exited by itself, want it killed")
 				}
 
 				s = s.Restart(t)
@@ -46,7 +46,7 @@ func TestACrashAtAnyPointOfTheFirstStart(t *testing.T) {
 
 	t.Logf("%d of %d starts were killed", killed.Load(), len(points()))
 	if killed.Load() < 3 {
-		t.Error("too few starts were killed")
+		t.Errorf("%d starts were killed, want at least 3", killed.Load())
 	}
 }
 
@@ -99,7 +99,7 @@ func TestAFullDiskWhileTheCertificateIsMade(t *testing.T) {
 				if !s.Up(t) {
 					contains(t, s.Err.String(), "jeton: ", "certificate", name, "no space left on device")
 				} else if k == 1 {
-					t.Error("the server started without a certificate")
+					t.Error("the server started without a certificate, want a refusal")
 				}
 
 				s = s.Restart(t)
