@@ -24,8 +24,14 @@ type Renewed = statements.Renewed
 // Renew begins a new epoch of a database that was restored by other means than Restore: all
 // its numbers jump ahead, and its credentials end unless they are trusted.
 func Renew(ctx context.Context, s Side, a Ask) (out statements.Renewed, err error) {
+	return RenewOlder(ctx, s, a, Level, 0)
+}
+
+// RenewOlder is Renew for a database with the schema of a level, which may be an older one. The new
+// epoch is greater than after.
+func RenewOlder(ctx context.Context, s Side, a Ask, level int, after int64) (out statements.Renewed, err error) {
 	err = s.Step(ctx, func(ctx context.Context, tx statements.Conn) error {
-		out, err = renew(ctx, s, tx, a, 0)
+		out, err = renew(ctx, s, tx, a, level, after)
 		return err
 	})
 	return out, err
@@ -43,9 +49,16 @@ func clockJump(now time.Time) int64 {
 	return max(0, now.Unix()-since) * perSecond
 }
 
-// renew begins a new epoch, greater than after, inside a step.
-func renew(ctx context.Context, s Side, tx statements.Conn, a Ask, after int64) (statements.Renewed, error) {
-	for _, t := range tables() {
+// renew begins a new epoch, greater than after, inside a step. The schema is that of a level.
+func renew(
+	ctx context.Context,
+	s Side,
+	tx statements.Conn,
+	a Ask,
+	level int,
+	after int64,
+) (statements.Renewed, error) {
+	for _, t := range tablesOf(level) {
 		if !t.gives || t.Name == "budgets" { // counts refer to the number of their holder, which jumps
 			continue
 		}
@@ -62,9 +75,10 @@ func renew(ctx context.Context, s Side, tx statements.Conn, a Ask, after int64) 
 	}
 
 	return statements.Renew(ctx, tx, statements.Renewal{
-		Now:   a.Now,
-		After: after,
-		Trust: a.Trust,
-		Event: a.Event,
+		Now:     a.Now,
+		After:   after,
+		Trust:   a.Trust,
+		Missing: missing(level),
+		Event:   a.Event,
 	})
 }

@@ -35,7 +35,7 @@ func (f *File) Restore(
 		}
 
 		// In the same step: no server can see the old credentials in between.
-		out, err = renew(ctx, to, tx, a, max(had, after))
+		out, err = renew(ctx, to, tx, a, Level, max(had, after))
 		return err
 	})
 

@@ -147,6 +147,23 @@ func tablesOf(level int) []table {
 	return list
 }
 
+// missing returns the tables that a schema of a level does not have.
+func missing(level int) (names []string) {
+	for name, since := range later {
+		if since > level && !strings.Contains(name, ".") {
+			names = append(names, name)
+		}
+	}
+	if level < ticketsSince {
+		names = append(names, "tickets")
+	}
+
+	return names
+}
+
+// ticketsSince is the level with which the table of tickets came, which is not moved.
+const ticketsSince = 4
+
 // key returns the columns of the key: "(a, b)".
 func (t table) key() string { return "(" + names(t.Columns[:t.keys]) + ")" }
 

@@ -24,7 +24,7 @@ func migrate(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
 			return statements.OldSchema(has, len(list))
 		}
 
-		applied, err := applyMissing(list, func(s Step) error { return applyStep(ctx, c.Log, conn, s) })
+		applied, err := c.upgrade(ctx, conn, list)
 		for _, name := range applied {
 			c.Log.Info("database migrated", "step", name)
 		}
@@ -52,13 +52,25 @@ func Migrate(ctx context.Context, c Config, try bool) (applied []string, err err
 		if try {
 			applied, err = tryMissing(ctx, conn, list)
 		} else {
-			applied, err = applyMissing(list, func(s Step) error { return applyStep(ctx, c.Log, conn, s) })
+			applied, err = c.upgrade(ctx, conn, list)
 		}
 
 		return err
 	})
 
 	return applied, err
+}
+
+// upgrade applies the missing steps, after BeforeUpgrade if the schema is an older one.
+func (c Config) upgrade(ctx context.Context, conn *pgx.Conn, list []Step) (applied []string, err error) {
+	has := appliedSteps(list)
+	if has > 0 && has < len(list) {
+		if err := c.BeforeUpgrade(ctx, has+1); err != nil {
+			return nil, err
+		}
+	}
+
+	return applyMissing(list, func(s Step) error { return applyStep(ctx, c.Log, conn, s) })
 }
 
 // appliedSteps returns how many steps have been applied.

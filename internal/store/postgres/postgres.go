@@ -72,6 +72,10 @@ type Config struct {
 	// Upgrade applies the steps that are missing in an older schema. Without it such a database is
 	// refused with statements.ErrOldSchema. An empty database gets the schema either way.
 	Upgrade bool
+	// BeforeUpgrade is called before a step is applied to an older schema, with the number of that
+	// step. Its error keeps the schema as it is. No other node changes the schema meanwhile; nodes of
+	// the previous version may write. nil: nothing is called.
+	BeforeUpgrade func(ctx context.Context, step int) error
 	// Schema holds the steps of the schema, in a folder of that name; nil for those of this
 	// program.
 	Schema fs.FS
@@ -92,6 +96,9 @@ const Version = 140000
 func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.BeforeUpgrade == nil {
+		c.BeforeUpgrade = func(context.Context, int) error { return nil }
 	}
 	if c.OnInvalidated == nil {
 		c.OnInvalidated = func(time.Duration) {}

@@ -2,8 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 )
@@ -16,7 +16,7 @@ func (db *DB) keepBefore(ctx context.Context, n int) (err error) {
 		return nil
 	}
 
-	kept := fmt.Sprintf("%s.before-%d", db.path, n)
+	kept := CopyBefore(db.path, n)
 	part := kept + ".part"
 	if err := Remove(part); err != nil { // of an interrupted upgrade
 		return err
@@ -33,7 +33,7 @@ func (db *DB) keepBefore(ctx context.Context, n int) (err error) {
 		return err
 	}
 
-	err = db.copyInto(ctx, f)
+	err = vacuumInto(ctx, db.conn, db.path, f)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
@@ -47,17 +47,17 @@ func (db *DB) keepBefore(ctx context.Context, n int) (err error) {
 
 	db.log.Info("the database before the upgrade is kept; delete it when the upgrade has proved good", "file", kept)
 
-	return nil
+	return db.dropOldCopies()
 }
 
-// copyInto writes one state of the database to an empty file, which gets its mode and owner.
-func (db *DB) copyInto(ctx context.Context, f *os.File) error {
+// vacuumInto writes one state of the database at path to an empty file, which gets its mode and owner.
+func vacuumInto(ctx context.Context, conn *sql.Conn, path string, f *os.File) error {
 	// One consistent state, with what is still in the log beside the file.
-	if _, err := db.conn.ExecContext(ctx, "VACUUM INTO $1", f.Name()); err != nil {
+	if _, err := conn.ExecContext(ctx, "VACUUM INTO $1", f.Name()); err != nil {
 		return err
 	}
 
-	info, err := os.Stat(db.path)
+	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}

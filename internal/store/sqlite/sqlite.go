@@ -17,7 +17,7 @@
 //	probe.go      whether the file can be written
 //	engine.go     the statements of internal/store/statements, on this engine
 //	migrate.go    the schema, step by step; steps.go shows and tries it
-//	beforestep.go the copy that is kept before a step
+//	beforestep.go the copy that is kept before a step; undo.go finds and compares it
 //	sweep.go      deleting what has expired, and keeping the log small
 //	move.go, replace.go   copies, backups, and replacing the file
 package sqlite

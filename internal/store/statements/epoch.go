@@ -3,6 +3,7 @@ package statements
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,7 +20,9 @@ type Renewal struct {
 	// Trust keeps every credential: what was spent or revoked in the lost time is valid
 	// again.
 	Trust bool
-	Event jeton.Event // added in the same step
+	// Missing are tables that the schema of the database does not have, since it is an older one.
+	Missing []string
+	Event   jeton.Event // added in the same step
 }
 
 // Renewed is the result of a renewal.
@@ -47,19 +50,19 @@ func Renew(ctx context.Context, tx Conn, r Renewal) (Renewed, error) {
 
 	// Also when the credentials are trusted: one that was taken in the lost time would be valid again,
 	// and of no ticket is that known.
-	if _, err := tx.Exec(ctx, "DELETE FROM tickets"); err != nil {
+	if _, err := r.exec(ctx, tx, "tickets", "DELETE FROM tickets"); err != nil {
 		return out, fmt.Errorf("end tickets: %w", err)
 	}
 
 	// The same for a code of an authenticator app: one that an attacker saw in the lost time would be good for a minute
 	// and a half.
 	const past = "UPDATE factors SET counter = $1 WHERE kind = 'totp' AND counter < $1"
-	if _, err := tx.Exec(ctx, past, factor.StepAt(r.Now)+1); err != nil {
+	if _, err := r.exec(ctx, tx, "factors", past, factor.StepAt(r.Now)+1); err != nil {
 		return out, fmt.Errorf("end codes of authenticator apps: %w", err)
 	}
 
 	if !r.Trust {
-		if err := distrust(ctx, tx, r.Now, &out); err != nil {
+		if err := r.distrust(ctx, tx, &out); err != nil {
 			return out, fmt.Errorf("end credentials: %w", err)
 		}
 	}
@@ -67,34 +70,44 @@ func Renew(ctx context.Context, tx Conn, r Renewal) (Renewed, error) {
 	return out, appendEvents(ctx, tx, r.Event)
 }
 
+// exec runs a statement that changes a table, if there is that table.
+func (r Renewal) exec(ctx context.Context, tx Conn, table, text string, args ...any) (int64, error) {
+	if slices.Contains(r.Missing, table) {
+		return 0, nil
+	}
+	return tx.Exec(ctx, text, args...)
+}
+
 // distrust ends every credential of a restored database. Sessions and tokens are deleted;
 // keys stay, revoked, until nothing that they signed can be valid.
-func distrust(ctx context.Context, tx Conn, now time.Time, out *Renewed) error {
-	at, until := milli(now), milli(now.Add(policy.KeepRevocations))
+func (r Renewal) distrust(ctx context.Context, tx Conn, out *Renewed) error {
+	at, until := milli(r.Now), milli(r.Now.Add(policy.KeepRevocations))
 	for _, s := range []struct {
-		text string
-		args []any
-		n    *int64
+		table, text string
+		args        []any
+		n           *int64
 	}{
-		{"DELETE FROM uses", nil, new(int64)},
-		{"DELETE FROM sessions", nil, &out.Sessions},
-		{"DELETE FROM tokens", nil, &out.Tokens},
-		{"DELETE FROM grants", nil, new(int64)},
-		{"UPDATE relying_sessions SET due = 0 WHERE due < 0", nil, new(int64)}, // they learn of the end
+		{"uses", "DELETE FROM uses", nil, new(int64)},
+		{"sessions", "DELETE FROM sessions", nil, &out.Sessions},
+		{"tokens", "DELETE FROM tokens", nil, &out.Tokens},
+		{"grants", "DELETE FROM grants", nil, new(int64)},
+		// They learn of the end.
+		{"relying_sessions", "UPDATE relying_sessions SET due = 0 WHERE due < 0", nil, new(int64)},
 		// What a user has agreed to may have ended in the lost time: users are asked again.
-		{"DELETE FROM connections", nil, new(int64)},
+		{"connections", "DELETE FROM connections", nil, new(int64)},
 		// A recovery code may have been used. Other factors stay, as passwords do: users would have none.
-		{"DELETE FROM factors WHERE kind = 'recovery'", nil, new(int64)},
+		{"factors", "DELETE FROM factors WHERE kind = 'recovery'", nil, new(int64)},
 		// As internal/keys revokes a key: it does not sign from now on, and is deleted when
 		// nothing that it signed can be valid.
 		{
+			"keys",
 			"UPDATE keys SET retires = $1, closes = $2 WHERE NOT revoked AND (retires < 0 OR retires > $1)",
 			[]any{at, until},
 			new(int64),
 		},
-		{"UPDATE keys SET revoked = TRUE WHERE NOT revoked", nil, &out.Keys},
+		{"keys", "UPDATE keys SET revoked = TRUE WHERE NOT revoked", nil, &out.Keys},
 	} {
-		n, err := tx.Exec(ctx, s.text, s.args...)
+		n, err := r.exec(ctx, tx, s.table, s.text, s.args...)
 		if err != nil {
 			return err
 		}
