@@ -92,6 +92,9 @@ func sharedDatabase(c Config, conf *config.Config) postgres.Config {
 		Staleness:   d.Staleness.Std(),
 		Log:         c.Log,
 		Upgrade:     c.upgrade,
+		BeforeUpgrade: func(ctx context.Context, step int) error {
+			return c.backUpBefore(ctx, conf, step)
+		},
 	}
 }
 

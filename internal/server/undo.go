@@ -1,0 +1,206 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/store/move"
+	"github.com/jeton-auth/jeton/internal/store/sqlite"
+)
+
+// Undoing is how UndoMigration undoes an upgrade.
+type Undoing struct {
+	Force bool // give up what was written since
+	Trust bool // with Force: keep credentials that may have been spent or revoked since
+}
+
+// Undone is an upgrade that was undone.
+type Undone struct {
+	Schema int                 `json:"schema"` // of the database now
+	Copy   string              `json:"copy"`   // the file that was put in its place
+	Kept   string              `json:"old_database"`
+	Lost   []sqlite.Difference `json:"lost"`            // what was written since the upgrade
+	Epoch  *Renewed            `json:"epoch,omitempty"` // if anything was
+}
+
+// fileUndoing is where an undo makes the file that becomes the database.
+const fileUndoing = fileDB + ".undoing"
+
+// UndoMigration puts the copy that was kept before the last upgrade of the schema in the place of the
+// database, whose file is set aside. If anything was written since the upgrade it returns
+// jeton.ErrConflict with the tables, unless u.Force gives it up; then a new epoch begins, as after a
+// restore. It returns ErrInUse while a server is running, and jeton.ErrNotFound without a copy.
+func UndoMigration(ctx context.Context, c Config, u Undoing) (Undone, error) {
+	c = c.withDefaults()
+	if err := c.mustExist(); err != nil {
+		return Undone{}, err
+	}
+	if c.File.Database != nil {
+		return Undone{}, c.cannotUndo(ctx)
+	}
+
+	f, err := lockDataDir(c.DataDir)
+	if err != nil {
+		return Undone{}, err
+	}
+	defer f.release()
+
+	kept, err := c.keptCopy(ctx)
+	if err != nil {
+		return Undone{}, err
+	}
+
+	// What is still in the log beside the file would stay there without its file.
+	path := f.file(fileDB)
+	epoch := sqlite.Settle(ctx, path)
+	out := Undone{Schema: kept.Schema, Copy: kept.Path}
+	lost, err := sqlite.Since(ctx, c.sqliteFile(), kept)
+	out.Lost = append([]sqlite.Difference{}, lost...) // a list for programs, also without an element
+	if err != nil {
+		return out, err
+	}
+	if len(out.Lost) > 0 && !u.Force {
+		return out, jeton.WithDetail(
+			jeton.ErrConflict,
+			"since the upgrade the server has written what an undo would lose: "+differences(out.Lost)+
+				"; --force gives it up, and ends all sessions and tokens",
+		)
+	}
+
+	return out, c.undo(ctx, f, kept, u, epoch, &out)
+}
+
+// keptCopy returns the copy that was made before the last upgrade.
+func (c Config) keptCopy(ctx context.Context) (sqlite.Copy, error) {
+	steps, err := sqlite.Migrations(ctx, c.sqliteFile())
+	if err != nil {
+		return sqlite.Copy{}, err
+	}
+
+	missing := 0
+	for _, s := range steps {
+		if !s.Applied {
+			missing++
+		}
+	}
+	// Since can only compare with the schema of this program.
+	if missing > 0 {
+		return sqlite.Copy{}, jeton.WithDetail(jeton.ErrConflict, fmt.Sprintf(
+			"the database has schema %d, this program %d: there is no upgrade of this program to undo; "+
+				"undo an earlier one with the version that made it",
+			len(steps)-missing,
+			len(steps),
+		))
+	}
+
+	path := DataFile(c.DataDir)
+	copies, err := sqlite.Copies(path)
+	if err != nil {
+		return sqlite.Copy{}, err
+	}
+
+	for _, kept := range copies {
+		if kept.Schema >= len(steps) {
+			continue // of a newer version, which was undone by hand
+		}
+		if move.LevelOf("sqlite", kept.Schema) == 0 {
+			return kept, jeton.WithDetail(jeton.ErrConflict, kept.Path+" is older than backups and cannot be put back")
+		}
+
+		return kept, checkCopy(ctx, kept)
+	}
+
+	return sqlite.Copy{}, jeton.WithDetail(
+		jeton.ErrNotFound,
+		"no copy from before an upgrade is beside "+path+"; restore a backup with the earlier version",
+	)
+}
+
+// checkCopy refuses a copy that is not what its name says.
+func checkCopy(ctx context.Context, kept sqlite.Copy) error {
+	side, schema, err := sqlite.ReadOlder(ctx, kept.Path)
+	if err != nil {
+		return err
+	}
+
+	if schema != kept.Schema {
+		err = fmt.Errorf("%s has schema %d, want %d: its name is wrong", kept.Path, schema, kept.Schema)
+	}
+
+	return errors.Join(err, side.Close())
+}
+
+// undo makes the file that becomes the database, and puts it in its place.
+func (c Config) undo(
+	ctx context.Context,
+	f *dataDir,
+	kept sqlite.Copy,
+	u Undoing,
+	epoch int64,
+	out *Undone,
+) (err error) {
+	path, fresh := f.file(fileDB), f.file(fileUndoing)
+	if err := sqlite.Remove(fresh); err != nil { // of one that was interrupted
+		return fmt.Errorf("undo: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, sqlite.Remove(fresh))
+		}
+	}()
+
+	if err := sqlite.Duplicate(ctx, kept.Path, fresh); err != nil {
+		return fmt.Errorf("undo: %w", err)
+	}
+
+	ask := c.ask(audit.Restore, "database", u.Trust, fmt.Sprintf("undid the upgrade from schema %d", kept.Schema))
+	// Nothing was spent or revoked since the copy if nothing was written: every credential is as it was.
+	if len(out.Lost) > 0 {
+		renewed, err := c.renewUndone(ctx, fresh, kept.Schema, ask, epoch)
+		if err != nil {
+			return err
+		}
+		out.Epoch = &renewed
+	}
+
+	out.Kept = f.file(fmt.Sprintf("%s.before-undo-%s", fileDB, ask.Now.UTC().Format("20060102T150405.000Z")))
+
+	return sqlite.Replace(path, fresh, out.Kept)
+}
+
+// renewUndone begins a new epoch in a file with an older schema.
+func (c Config) renewUndone(
+	ctx context.Context,
+	path string,
+	schema int,
+	ask move.Ask,
+	after int64,
+) (move.Renewed, error) {
+	side, err := sqlite.OpenSide(ctx, sqlite.Config{Path: path, Log: c.Log, Schema: sqlite.FirstSteps(schema)})
+	if err != nil {
+		return move.Renewed{}, err
+	}
+
+	renewed, err := move.RenewOlder(ctx, side, ask, move.LevelOf("sqlite", schema), after)
+
+	// Closing merges the log into the file, which takes its place as one file.
+	return renewed, errors.Join(err, side.Close())
+}
+
+// differences lists tables with their rows.
+func differences(list []sqlite.Difference) string {
+	var parts []string
+	for _, d := range list {
+		name := d.Table
+		if name == "sqlite_sequence" {
+			name = "numbers given"
+		}
+		parts = append(parts, fmt.Sprintf("%s %d", name, d.Rows))
+	}
+
+	return strings.Join(parts, ", ")
+}
