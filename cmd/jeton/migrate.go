@@ -3,7 +3,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"strconv"
 
 	"github.com/jeton-auth/jeton/internal/server"
@@ -21,18 +23,20 @@ when it starts; these commands do it earlier, or check beforehand that it succee
 command does: it refuses an older schema, or leaves it as it is, as 'jeton backup' does. Each
 step is one transaction, and one program at a time runs them.
 
-Before the steps, SQLite keeps a copy of the database beside it: jeton.db.before-N, where N
-is the first missing step. It needs the same space again. Delete it when the new version has
-proved good.
+Before the steps the database is kept as it was, in the data directory: jeton.db.before-N, a
+copy of a SQLite database, or jeton.backup-before-N, a backup of PostgreSQL; N is the first
+missing step. It needs the same space again. The newest two are kept; delete them when the
+new version has proved good. 'jeton migrate undo' puts a copy back.
 
 On PostgreSQL, nodes of the previous version continue beside a step that only adds tables or
 columns. After any other step they refuse to start.`,
 		Example: `  jeton migrate status
   jeton migrate preflight
-  jeton migrate up`,
+  jeton migrate up
+  jeton migrate undo`,
 	}
 
-	c.AddCommand(migrateStatus(), migrateUp(), migratePreflight())
+	c.AddCommand(migrateStatus(), migrateUp(), migratePreflight(), migrateUndo())
 
 	return c
 }
@@ -80,31 +84,39 @@ server is running.`,
 // migrateUp implements 'jeton migrate up'. It is for an operator who upgrades the schema at a
 // chosen time: 'jeton serve' does the same when it starts.
 func migrateUp() *cobra.Command {
-	return migrating(&cobra.Command{
+	var p place
+	var out output
+
+	c := &cobra.Command{
 		Use:   "up",
 		Short: "Apply the missing steps",
 		Args:  noArgs,
-		Long: `Apply the missing steps. With SQLite no server may be running, and the database before the
-upgrade is kept as jeton.db.before-N. With PostgreSQL make a backup first: the previous
-version may not be able to open the upgraded database.`,
+		Long: `Apply the missing steps, after the database was kept as it was: see 'jeton migrate --help'.
+With SQLite no server may be running.`,
 		Example: `  jeton migrate up
   jeton migrate up --config /etc/jeton/jeton.yaml --output json`,
-	}, false, "applied")
-}
+		RunE: func(c *cobra.Command, _ []string) error {
+			conf, err := p.server()
+			if err != nil {
+				return err
+			}
 
-// migratePreflight implements 'jeton migrate preflight'.
-func migratePreflight() *cobra.Command {
-	return migrating(&cobra.Command{
-		Use:   "preflight",
-		Short: "Check whether the missing steps would succeed",
-		Args:  noArgs,
-		Long: `Apply the missing steps and roll all of them back: it reports whether they would succeed,
-and changes nothing. On PostgreSQL it uses one transaction, which blocks the nodes for as
-long as the steps take; if it would have to wait for a lock, it gives up. With SQLite it
-works on a copy beside the file, which needs the same space again; a server may be running.`,
-		Example: `  jeton migrate preflight
-  jeton migrate preflight --output json`,
-	}, true, "would be applied")
+			names, err := server.Migrate(c.Context(), conf, false)
+			if err != nil {
+				return notMigrated(c.Context(), err)
+			}
+
+			if out.json {
+				// Without a step the list is empty and not null, for programs.
+				return printJSON(c.OutOrStdout(), migrated{append([]string{}, names...), false})
+			}
+			printSteps(c.OutOrStdout(), names, "applied", conf.Where())
+
+			return nil
+		},
+	}
+
+	return withFlags(c, &p, &out)
 }
 
 // migrated is the JSON output of a migration.
@@ -113,39 +125,18 @@ type migrated struct {
 	Trial bool     `json:"trial"`
 }
 
-// migrating makes the command up or preflight: try rolls the steps back, and done is what is
-// printed after the name of each step.
-func migrating(c *cobra.Command, try bool, done string) *cobra.Command {
-	var p place
-	var out output
-
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		conf, err := p.server()
-		if err != nil {
-			return err
-		}
-
-		names, err := server.Migrate(c.Context(), conf, try)
-		if err != nil {
-			err = withServers(c.Context(), err)
-			return interrupted(c.Context(), err, "interrupted; the unfinished step was rolled back")
-		}
-
-		if out.json {
-			// Without a step the list is empty and not null, for programs.
-			return printJSON(c.OutOrStdout(), migrated{append([]string{}, names...), try})
-		}
-
-		for _, name := range names {
-			fmt.Fprintf(c.OutOrStdout(), "%s %s in %s\n", oneLine(name), done, conf.Where())
-		}
-
-		if len(names) == 0 {
-			fmt.Fprintln(c.OutOrStdout(), "the schema is up to date")
-		}
-
-		return nil
+// printSteps prints the steps, and what was done with them.
+func printSteps(w io.Writer, names []string, done, where string) {
+	for _, name := range names {
+		fmt.Fprintf(w, "%s %s in %s\n", oneLine(name), done, where)
 	}
+	if len(names) == 0 {
+		fmt.Fprintln(w, "the schema is up to date")
+	}
+}
 
-	return withFlags(c, &p, &out)
+// notMigrated completes the error of a migration.
+func notMigrated(ctx context.Context, err error) error {
+	err = withServers(ctx, err)
+	return interrupted(ctx, err, "interrupted; the unfinished step was rolled back")
 }
