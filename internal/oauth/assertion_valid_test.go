@@ -66,7 +66,7 @@ func TestValidAssertions(t *testing.T) {
 				opens(t, "the answer", a)
 
 				if name, value := f.failed(a.Request()); name != "" {
-					t.Errorf("check %s failed: %s", name, value)
+					t.Errorf("failed check = %s: %s, want none", name, value)
 				}
 			})
 		}

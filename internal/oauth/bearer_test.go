@@ -95,7 +95,7 @@ func TestBearerHeaders(t *testing.T) {
 					t.Errorf("challenge %q, want Bearer, and invalid_token only for a bad one", challenge)
 				}
 				if strings.Contains(a.Body, token) || strings.Contains(challenge, token) {
-					t.Errorf("the answer contains the token: %q %q", a.Body, challenge)
+					t.Errorf("body %q, challenge %q; want the token in neither", a.Body, challenge)
 				}
 			})
 		}

@@ -250,7 +250,7 @@ func TestOneKindIsNotAnother(t *testing.T) {
 		}
 
 		if !endpoints["proof of a new key"](possession()) {
-			t.Error("it does not prove the new key")
+			t.Error("proof of a new key refused, want it accepted")
 		}
 	})
 

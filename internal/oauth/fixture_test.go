@@ -226,7 +226,7 @@ func bare(t testing.TB, a jetontest.Answer, status int, code string) {
 			"Www-Authenticate",
 			"Connection",
 		}, name) {
-			t.Errorf("a refusal has the header %s: %v", name, a.Header[name])
+			t.Errorf("a refusal has the header %s: %v, want none but those of the list", name, a.Header[name])
 		}
 	}
 }

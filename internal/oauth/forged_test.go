@@ -33,7 +33,7 @@ func parts(t *testing.T, text string, key jose.Key) target {
 	t.Helper()
 	p := strings.Split(text, ".")
 	if len(p) != 3 {
-		t.Fatalf("%q is not a JWT", text)
+		t.Fatalf("%d parts of %q, want the 3 of a JWT", len(p), text)
 	}
 
 	return target{p[0], p[1], p[2], key}
@@ -339,7 +339,7 @@ func TestForgedTokens(t *testing.T) {
 	if a := f.Send(
 		f.plain, "GET", f.Issuer()+"/.well-known/jwks.json", "",
 	); json.Unmarshal([]byte(a.Body), &set) != nil || len(set.Keys) != 1 {
-		t.Fatalf("keys: %d %s", a.Status, a.Body)
+		t.Fatalf("keys = %d %s, want one", a.Status, a.Body)
 	}
 
 	ours, err := jose.ParseJWK(set.Keys[0])
@@ -378,7 +378,7 @@ func TestForgedTokens(t *testing.T) {
 		if a := f.Send(
 			f.plain, "POST", f.URL("lesson")+"/who", ofLesson.text,
 		); a.Status != 403 && a.Status != http.StatusRequestEntityTooLarge {
-			t.Errorf("%s, as a body: %d %s", ofLesson.name, a.Status, a.Body)
+			t.Errorf("%s, as a body: got %d %s, want 403 or 413", ofLesson.name, a.Status, a.Body)
 		}
 	}
 
@@ -389,7 +389,7 @@ func TestForgedTokens(t *testing.T) {
 		t.Errorf("the genuine one as a body: got %d %s, want 200", a.Status, a.Body)
 	}
 	if !f.active(ci, genuine) {
-		t.Error("the genuine one is not active")
+		t.Error("the genuine token is not active, want it active")
 	}
 
 	n := asked.Load()
@@ -414,7 +414,7 @@ func TestMegabytes(t *testing.T) {
 		if a := f.Send(
 			f.plain, "POST", f.Issuer()+path, body, form...,
 		); a.Status != 413 || !strings.HasPrefix(a.Body, `{"error":"invalid_request"`) {
-			t.Errorf("%s: %d %s", path, a.Status, a.Body)
+			t.Errorf("%s: got %d %s, want 413 invalid_request", path, a.Status, a.Body)
 		}
 	}
 
@@ -447,7 +447,7 @@ func TestKeysOfOneName(t *testing.T) {
 			bare(t, a, w.status, w.code)
 
 			if name, value := f.failed(a.Request()); name != "signature" || !strings.Contains(value, "1 keys tried") {
-				t.Errorf("failed check = %q: %q", name, value)
+				t.Errorf("failed check = %q: %q, want signature with 1 keys tried", name, value)
 			}
 		}
 	}

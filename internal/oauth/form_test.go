@@ -313,18 +313,18 @@ func TestForms(t *testing.T) {
 				t.Errorf("%d %s, want %d %s", a.Status, a.Body, tc.status, want)
 			}
 			if a.Header.Get("Cache-Control") != "no-store" || strings.Contains(fmt.Sprint(a.Header), secret) {
-				t.Errorf("header %v", a.Header)
+				t.Errorf("header = %v, want no-store and no secret", a.Header)
 			}
 
 			if code == "invalid_client" || code == "invalid_grant" {
 				if name, value := f.failed(a.Request()); name == "" || strings.Contains(value, secret) {
-					t.Errorf("failed check = %q: %q", name, value)
+					t.Errorf("failed check = %q: %q, want one without the secret", name, value)
 				}
 			}
 
 			challenge := a.Header.Get("Www-Authenticate")
 			if (challenge != "") != (a.Status == 401 && len(tc.header) > 0) {
-				t.Errorf("challenge %q", challenge)
+				t.Errorf("challenge = %q with %d, want one only with 401 and a header", challenge, a.Status)
 			}
 		})
 	}
@@ -358,7 +358,7 @@ func TestForms(t *testing.T) {
 				if a := f.Send(
 					f.plain, method, f.Issuer()+path+"?"+bySecret, bySecret, "Content-Type", formType,
 				); a.Status != 405 || a.Header.Get("Allow") != "POST" {
-					t.Errorf("%s %s: %d, Allow %q", method, path, a.Status, a.Header.Get("Allow"))
+					t.Errorf("%s %s: got %d, Allow %q; want 405, POST", method, path, a.Status, a.Header.Get("Allow"))
 				}
 			}
 		}

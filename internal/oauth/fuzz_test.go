@@ -110,7 +110,7 @@ func FuzzToken(f *testing.F) {
 			[]byte(a.body),
 			&out,
 		) != nil || out.Error == "" {
-			t.Errorf("%d %s", a.status, a.body)
+			t.Errorf("got %d %s, want 400, 401 or 413 with an error", a.status, a.body)
 		}
 	})
 }
@@ -137,10 +137,10 @@ func FuzzBearer(f *testing.F) {
 		if a := send(
 			t, c, http.MethodGet, reports, "", "Authorization", "Bearer "+text,
 		); a != nil && a.status != 401 && a.status != 431 && a.status != 400 {
-			t.Errorf("as bearer: %d %s", a.status, a.body)
+			t.Errorf("as bearer: got %d %s, want 400, 401 or 431", a.status, a.body)
 		}
 		if a := send(t, c, http.MethodPost, lesson, text); a != nil && a.status != 403 && a.status != 413 {
-			t.Errorf("as a body: %d %s", a.status, a.body)
+			t.Errorf("as a body: got %d %s, want 403 or 413", a.status, a.body)
 		}
 
 		for path, want := range map[string]string{"/oauth2/introspect": inactive, "/oauth2/revoke": ""} {
@@ -152,7 +152,7 @@ func FuzzBearer(f *testing.F) {
 				continue
 			}
 			if a.status != 200 || a.body != want {
-				t.Errorf("%s: %d %s", path, a.status, a.body)
+				t.Errorf("%s: got %d %s, want 200 %s", path, a.status, a.body, want)
 			}
 		}
 	})

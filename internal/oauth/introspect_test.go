@@ -126,7 +126,7 @@ func TestIntrospection(t *testing.T) {
 
 		a := f.introspect(guard, fresh)
 		if _, e := f.checks(a.Request()); a.Body != inactive || !strings.Contains(e.Reason, "no uses are left") {
-			t.Errorf("spent: %s, the operator sees %q", a.Body, e.Reason)
+			t.Errorf("spent: got %s, reason %q; want it inactive, with no uses left", a.Body, e.Reason)
 		}
 	})
 
@@ -147,19 +147,19 @@ func TestIntrospection(t *testing.T) {
 				want := strings.Contains(" "+strings.Join(may, " ")+" ", " "+service+" ")
 				got := f.active(few, token)
 				if got != want {
-					t.Errorf("a client that may look up %v: token of %s is active %t", may, service, got)
+					t.Errorf("a client that may look up %v: token of %s active = %t, want %t", may, service, got, want)
 				}
 			}
 		}
 
 		if f.active(ci, tokens["reports"]) {
-			t.Error("a client that may look up nothing looked up its own token")
+			t.Error("a client that may look up nothing looked up its own token, want a refusal")
 		}
 
 		a := f.introspect(few, tokens["counted-opaque"], "consume", "true")
 		b := f.introspect(guard, tokens["counted-opaque"])
 		if a.Body != inactive || !strings.Contains(b.Body, `"uses_remaining":3`) {
-			t.Errorf("a client that may not look the token up took a use: %s, then %s", a.Body, b.Body)
+			t.Errorf("a client that may not look it up: got %s, then %s; want it inactive, then 3 uses", a.Body, b.Body)
 		}
 	})
 
@@ -171,13 +171,13 @@ func TestIntrospection(t *testing.T) {
 				if a := f.Post(
 					"/oauth2/introspect", "token", token, "client_id", "guard", "client_secret", secret,
 				); !strings.Contains(a.Body, `"uses_remaining":3`) {
-					t.Fatalf("%s: %s", service, a.Body)
+					t.Fatalf("%s: got %s, want 3 uses left", service, a.Body)
 				}
 			}
 
 			for _, other := range []string{"", "false", "1", "TRUE", "yes"} {
 				if a := f.introspect(guard, token, "consume", other); !strings.Contains(a.Body, `"uses_remaining":3`) {
-					t.Errorf("%s, consume=%s: %s", service, other, a.Body)
+					t.Errorf("%s, consume=%s: got %s, want 3 uses left", service, other, a.Body)
 				}
 			}
 
@@ -190,10 +190,10 @@ func TestIntrospection(t *testing.T) {
 			}
 
 			if a := f.bearer(service, "/who", token); a.Left() != "0" || a.Status != 200 {
-				t.Errorf("%s, the last use: %d, %s left", service, a.Status, a.Left())
+				t.Errorf("%s, the last use: got %d, %s left; want 200, 0", service, a.Status, a.Left())
 			}
 			if a := f.introspect(guard, token, "consume", "true"); a.Body != inactive {
-				t.Errorf("%s, spent: %s", service, a.Body)
+				t.Errorf("%s, spent: got %s, want it inactive", service, a.Body)
 			}
 		}
 
@@ -211,7 +211,7 @@ func TestIntrospection(t *testing.T) {
 			if a := f.introspect(
 				guard, f.Token(ci, "audience", "opaque"), "token_type_hint", hint,
 			); !strings.Contains(a.Body, `"active":true`) {
-				t.Errorf("%s: %s", hint, a.Body)
+				t.Errorf("%s: got %s, want it active", hint, a.Body)
 			}
 		}
 	})

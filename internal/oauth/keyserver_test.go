@@ -56,19 +56,19 @@ func kids(t *testing.T, text string) []string {
 	t.Helper()
 	var set struct{ Keys []map[string]any }
 	if err := json.Unmarshal([]byte(text), &set); err != nil || set.Keys == nil {
-		t.Fatalf("%v: %s", err, text)
+		t.Fatalf("keys = %s, %v; want a set", text, err)
 	}
 
 	list := []string{}
 	for _, k := range set.Keys {
 		for name := range k {
 			if !slices.Contains([]string{"kty", "crv", "x", "y", "n", "e", "kid", "alg", "use"}, name) {
-				t.Errorf("a published key has the member %s", name)
+				t.Errorf("a published key has the member %s, want only public ones", name)
 			}
 		}
 
 		if k["use"] != "sig" || k["alg"] == "" {
-			t.Errorf("key %v", k)
+			t.Errorf("key = %v, want its use sig and its alg", k)
 		}
 
 		list = append(list, k["kid"].(string))
@@ -165,7 +165,7 @@ func TestKeyserver(t *testing.T) {
 
 			b := f.get("/oauth2/clients/" + url.PathEscape(name) + "/jwks.json")
 			if b.Status != 404 && b.Status != 400 {
-				t.Errorf("the set of %.40q: %d %s", name, b.Status, b.Body)
+				t.Errorf("the set of %.40q: got %d %s, want 404 or 400", name, b.Status, b.Body)
 			}
 		}
 	})
@@ -193,7 +193,7 @@ func TestKeyserver(t *testing.T) {
 		if a := f.Send(
 			f.plain, "POST", f.Issuer()+"/getkey", "identity=ci", "Content-Type", formType,
 		); a.Status != 405 {
-			t.Errorf("POST: %d", a.Status)
+			t.Errorf("POST: got %d, want 405", a.Status)
 		}
 	})
 
@@ -264,7 +264,7 @@ func TestSigningKeys(t *testing.T) {
 			[]byte(unb64(t, strings.Split(token, ".")[0])),
 			&header,
 		); err != nil || !slices.Contains(before, header.Kid) {
-			t.Errorf("a token of %s names the key %q, published are %v", service, header.Kid, before)
+			t.Errorf("kid of a token of %s = %q, want one of %v", service, header.Kid, before)
 		}
 
 		a := f.bearer(service, "/who", token)
@@ -277,7 +277,7 @@ func TestSigningKeys(t *testing.T) {
 	f.MustControl("POST", "/api/v1/keys/rotate", map[string]any{"alg": "EdDSA"}, &next)
 	after := kids(t, f.published(path, kind))
 	if len(next) != 1 || len(after) != 3 || !slices.Contains(after, next[0].ID) {
-		t.Errorf("keys %v after making the next one, %+v", after, next)
+		t.Errorf("keys after a rotation = %v, want 3 with the next one, %+v", after, next)
 	}
 
 	f.MustControl("DELETE", "/api/v1/keys/"+next[0].ID, nil, nil)

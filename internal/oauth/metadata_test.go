@@ -18,7 +18,7 @@ func TestMetadata(t *testing.T) {
 		[]byte(f.published("/.well-known/oauth-authorization-server", "application/json")),
 		&out,
 	); err != nil || out["issuer"] != f.Issuer() {
-		t.Fatalf("%v: %v", err, out)
+		t.Fatalf("metadata = %v, %v; want the issuer %s", out, err, f.Issuer())
 	}
 
 	for name, value := range out {
@@ -34,7 +34,7 @@ func TestMetadata(t *testing.T) {
 		if a, b := f.get(path), f.Send(
 			f.plain, "POST", address, "",
 		); a.Status == 404 || b.Status == 404 || a.Status == 405 && b.Status == 405 {
-			t.Errorf("%s: GET %d, POST %d", name, a.Status, b.Status)
+			t.Errorf("%s: got GET %d, POST %d; want one to be there", name, a.Status, b.Status)
 		}
 	}
 
@@ -46,14 +46,14 @@ func TestMetadata(t *testing.T) {
 		"jeton_revocations_endpoint",
 	} {
 		if out[name] == nil {
-			t.Errorf("no member %s in %v", name, out)
+			t.Errorf("metadata = %v, want the member %s", out, name)
 		}
 	}
 
 	for _, alg := range out["token_endpoint_auth_signing_alg_values_supported"].([]any) {
 		s := fmt.Sprint(alg)
 		if s == "none" || strings.HasPrefix(s, "HS") || !jose.Alg(s).Known() {
-			t.Errorf("algorithm %s", s)
+			t.Errorf("algorithm = %s, want one with a key pair", s)
 		}
 	}
 
@@ -61,7 +61,7 @@ func TestMetadata(t *testing.T) {
 		if a := f.Post(
 			"/oauth2/token", "grant_type", fmt.Sprint(grant),
 		); strings.Contains(a.Body, "unsupported_grant_type") {
-			t.Errorf("grant %v: %s", grant, a.Body)
+			t.Errorf("grant %v: got %s, want it supported", grant, a.Body)
 		}
 	}
 

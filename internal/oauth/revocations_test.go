@@ -36,7 +36,7 @@ func TestRevocationList(t *testing.T) {
 	}
 
 	if out := list(0); len(out.Void) != 0 || out.More || out.Next != 0 {
-		t.Errorf("at first: %+v", out)
+		t.Errorf("at first: got %+v, want nothing", out)
 	}
 
 	token := f.Token(ci, "audience", "reports")
@@ -50,7 +50,7 @@ func TestRevocationList(t *testing.T) {
 
 	f.MustControl("POST", "/api/v1/clients/ci/end-tokens", nil, nil)
 	if out := list(one.Next); !slices.Equal(out.Void, []string{hash(claims["gen"].(string))}) || out.Next <= one.Next {
-		t.Errorf("after the end of all: %+v", out)
+		t.Errorf("after the end of all: got %+v, want the hash of gen, and a later next", out)
 	}
 
 	last := list(0).Next
@@ -60,12 +60,12 @@ func TestRevocationList(t *testing.T) {
 
 	f.restart()
 	if out := list(0); len(out.Void) != 2 {
-		t.Errorf("after a restart: %+v", out)
+		t.Errorf("after a restart: got %+v, want 2 hashes", out)
 	}
 
 	f.clock.move(26 * time.Hour)
 	if out := list(0); len(out.Void) != 0 {
-		t.Errorf("after longer than any token lives: %+v", out)
+		t.Errorf("after longer than any token lives: got %+v, want no hash", out)
 	}
 
 	for _, after := range []string{"-1", "x", "1.5", "99999999999999999999", "%00"} {

@@ -27,7 +27,7 @@ func TestRevocation(t *testing.T) {
 				a.Header.Get("Www-Authenticate"),
 				`error="invalid_token"`,
 			) {
-				t.Errorf("%s: %d %s %v", service, a.Status, a.Code(), a.Header["Www-Authenticate"])
+				t.Errorf("%s: got %d %s %v, want 401 invalid_token", service, a.Status, a.Code(), a.Header)
 			}
 		}
 
@@ -92,7 +92,7 @@ func TestRevocation(t *testing.T) {
 				guard,
 				token,
 			); json.Unmarshal([]byte(a.Body), &seen) != nil || !strings.HasPrefix(seen.JTI, "t_") {
-				t.Fatal(a.Body)
+				t.Fatalf("introspection = %s, want a jti", a.Body)
 			}
 
 			for range 2 {
@@ -194,7 +194,7 @@ func TestChangesThatEndTokens(t *testing.T) {
 
 			got := f.active(guard, token)
 			if got != (want == 200) {
-				t.Errorf("introspection of a token of %s: active %t", service, got)
+				t.Errorf("introspection of a token of %s: active = %t, want %t", service, got, want == 200)
 			}
 		}
 	}
@@ -279,7 +279,7 @@ func TestChangesThatEndTokens(t *testing.T) {
 
 		token := opens(t, "enabled", f.show(ways[0], f.right(k)))
 		if a := f.bearer("reports", "/who", token); a.Status != 200 {
-			t.Errorf("%d", a.Status)
+			t.Errorf("use of the token = %d, want 200", a.Status)
 		}
 	})
 }

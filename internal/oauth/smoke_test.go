@@ -37,13 +37,13 @@ func TestTokensAreValidForTheirServiceAlone(t *testing.T) {
 	if a := s.Ask(
 		"GET", "reports", "/who", "Authorization", "Bearer "+jwt,
 	); a.Status != 200 || a.Body != "{\"name\": \"ci\"}\n" {
-		t.Errorf("with its own token: %d %s", a.Status, a.Body)
+		t.Errorf("with its own token: got %d %s, want 200 and ci", a.Status, a.Body)
 	}
 
 	if a := s.Ask(
 		"GET", "counted", "/who", "Authorization", "Bearer "+jwt,
 	); a.Status != 401 || !strings.Contains(a.Header.Get("WWW-Authenticate"), "invalid_token") {
-		t.Errorf("with another service's token: %d %v", a.Status, a.Header)
+		t.Errorf("with another service's token: got %d %v, want 401 invalid_token", a.Status, a.Header)
 	}
 
 	for _, want := range []string{"1", "0", ""} {
@@ -64,6 +64,6 @@ func TestTokensAreValidForTheirServiceAlone(t *testing.T) {
 	if a := s.Send(
 		s.Client(), "GET", s.Issuer()+"/.well-known/jwks.json", "",
 	); json.Unmarshal([]byte(a.Body), &keys) != nil || len(keys.Keys) == 0 {
-		t.Errorf("%d %s", a.Status, a.Body)
+		t.Errorf("keys = %d %s, want some", a.Status, a.Body)
 	}
 }

@@ -103,7 +103,7 @@ func TestLessons(t *testing.T) {
 	t.Run("not an assertion", func(t *testing.T) {
 		for _, text := range []string{"", " ", "hello", strings.Repeat("x", 9000), "iss=ci", `{"iss":"ci"}`} {
 			if a := assert("old", text); a.Status != 403 && a.Status != 401 {
-				t.Errorf("%.20q: %d %s", text, a.Status, a.Body)
+				t.Errorf("%.20q: got %d %s, want 403 or 401", text, a.Status, a.Body)
 			}
 		}
 	})
@@ -162,7 +162,7 @@ func TestLessons(t *testing.T) {
 		if a := f.Send(
 			f.plain, "POST", f.URL("strict")+"/ask", "anything", "Authorization", "Bearer "+token,
 		); a.Status != 200 {
-			t.Errorf("in the header: %d %s", a.Status, a.Body)
+			t.Errorf("in the header: got %d %s, want 200", a.Status, a.Body)
 		}
 
 		f.clock.set(noon)
@@ -170,7 +170,7 @@ func TestLessons(t *testing.T) {
 		f.clock.move(10 * time.Second)
 
 		if a := f.Send(f.plain, "GET", f.URL("old")+"/get", old); a.Status != 200 || a.Left() != "1" {
-			t.Errorf("as the body of a GET: %d %s, %s left", a.Status, a.Body, a.Left())
+			t.Errorf("as the body of a GET: got %d %s, %s left; want 200, 1", a.Status, a.Body, a.Left())
 		}
 	})
 }

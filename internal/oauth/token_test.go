@@ -65,7 +65,7 @@ func TestTokensByTheClock(t *testing.T) {
 
 						got := f.active(ci, token)
 						if got != (tc.code == "") {
-							t.Errorf("issued at %v: active %t", issued, got)
+							t.Errorf("issued at %v: active = %t, want %t", issued, got, tc.code == "")
 						}
 						if tc.code == "" {
 							continue
@@ -91,7 +91,7 @@ func TestTokensByTheClock(t *testing.T) {
 			for _, jump := range []time.Duration{time.Hour, -time.Hour, 10 * year, -10 * year} {
 				f.clock.set(noon.Add(jump))
 				if a := f.bearer(kind.service, "/who", token); a.Status != 401 {
-					t.Errorf("after a jump of %v: %d", jump, a.Status)
+					t.Errorf("after a jump of %v: got %d, want 401", jump, a.Status)
 				}
 				f.clock.set(noon)
 			}
@@ -136,7 +136,7 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 		}
 
 		if strings.Contains(service, "opaque") != strings.HasPrefix(token, "jtn_a_") {
-			t.Errorf("%s: %s", service, token)
+			t.Errorf("token of %s = %s, want jtn_a_ only where it is opaque", service, token)
 		}
 	}
 
@@ -159,12 +159,12 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 			&header,
 		); err != nil || header["typ"] != "at+jwt" || header["alg"] != "EdDSA" || header["kid"] == "" ||
 			len(header) != 3 {
-			t.Errorf("header %v, %v", header, err)
+			t.Errorf("header = %v, %v; want at+jwt, EdDSA and a kid", header, err)
 		}
 
 		again := payload(t, f.Token(ci, "audience", "later"))
 		if again["jti"] == jti || jti == "" {
-			t.Errorf("two tokens have the jti %s", jti)
+			t.Errorf("jti of two tokens = %q, want two", jti)
 		}
 	})
 
@@ -178,7 +178,7 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 			token := opens(t, asked, a)
 
 			if !strings.Contains(a.Body, `"scope":"`+want+`"`) {
-				t.Errorf("scope %q: %s", asked, a.Body)
+				t.Errorf("scope %q: got %s, want %q", asked, a.Body, want)
 			}
 
 			code := "insufficient_scope"
@@ -215,7 +215,7 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 		} {
 			a := f.TryToken(f.right(ci), tc.fields...)
 			if (a.Status == 200) != tc.ok || !tc.ok && !strings.HasPrefix(a.Body, `{"error":"invalid_target"`) {
-				t.Errorf("%v: %d %s", tc.fields, a.Status, a.Body)
+				t.Errorf("%v: got %d %s, want a token: %t, else invalid_target", tc.fields, a.Status, a.Body, tc.ok)
 			}
 		}
 	})
@@ -234,7 +234,7 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 
 		none := f.AddClient("none")
 		if a := f.TryToken(none.Assertion("", f.claims(none))); a.Body != "{\"error\":\"invalid_target\"}\n" {
-			t.Errorf("%d %s", a.Status, a.Body)
+			t.Errorf("token of a client for nothing = %d %s, want invalid_target", a.Status, a.Body)
 		}
 	})
 }
@@ -289,12 +289,12 @@ func TestTokensAreCounted(t *testing.T) {
 				if a := f.bearer(
 					tc.service, tc.path, token,
 				); a.Status != 403 || a.Code() != "spent" || a.Left() != "0" {
-					t.Errorf("afterwards: %d %s, %s left", a.Status, a.Code(), a.Left())
+					t.Errorf("afterwards: got %d %s, %s left; want 403 spent, 0", a.Status, a.Code(), a.Left())
 				}
 			}
 
 			if a := f.Ask("HEAD", tc.service, tc.path, "Authorization", "Bearer "+token); a.Code() != "spent" {
-				t.Errorf("HEAD afterwards: %d %s", a.Status, a.Code())
+				t.Errorf("HEAD afterwards: got %d %s, want spent", a.Status, a.Code())
 			}
 			if a := f.bearer(tc.service, tc.path, f.Token(ci, "audience", tc.service)); a.Status != 200 {
 				t.Errorf("another token: got %d %s, want 200", a.Status, a.Code())
@@ -353,7 +353,7 @@ func TestRestartRestoresNoUse(t *testing.T) {
 		}
 
 		if a := f.bearer(service, "/who", token); a.Code() != "spent" {
-			t.Errorf("%s: %d %s", service, a.Status, a.Code())
+			t.Errorf("%s: got %d %s, want spent", service, a.Status, a.Code())
 		}
 	}
 }
