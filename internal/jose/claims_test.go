@@ -158,7 +158,7 @@ func TestClaimsOneByOne(t *testing.T) {
 			}
 
 			if err != nil || !tc.check(c) {
-				t.Errorf("ParseClaims(%s) = %+v, %v", tc.payload, c, err)
+				t.Errorf("ParseClaims(%s) = %+v, %v; want its claims", tc.payload, c, err)
 			}
 		})
 	}
@@ -167,6 +167,6 @@ func TestClaimsOneByOne(t *testing.T) {
 func TestDatesAreInUTC(t *testing.T) {
 	c, err := jose.ParseClaims([]byte(`{"exp":1,"nbf":1.5}`))
 	if err != nil || c.Expires.Location() != time.UTC || c.NotBefore.Location() != time.UTC {
-		t.Errorf("ParseClaims = %v, %v, %v", c.Expires, c.NotBefore, err)
+		t.Errorf("ParseClaims = %v, %v, %v; want times in UTC", c.Expires, c.NotBefore, err)
 	}
 }

@@ -453,7 +453,7 @@ func ofLength(tb testing.TB, s *jose.Signer, length int) string {
 		}
 	}
 
-	tb.Fatal("no such length")
+	tb.Fatal("no header gives that length, want one of the three to")
 
 	return ""
 }

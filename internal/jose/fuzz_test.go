@@ -44,7 +44,7 @@ func TestObject(t *testing.T) {
 		{Name: "s", Value: `""`},
 	}
 	if err != nil || len(got) != len(want) {
-		t.Fatalf("Object = %q, %v", got, err)
+		t.Fatalf("Object = %q, %v; want %d members", got, err, len(want))
 	}
 
 	for i := range want {
@@ -69,7 +69,7 @@ func FuzzObject(f *testing.F) {
 
 		if err == nil {
 			if !isObject || !utf8.Valid(data) {
-				t.Fatalf("Object takes %q; encoding/json: %v", data, theirs)
+				t.Fatalf("Object takes %q, want a refusal as by encoding/json: %v", data, theirs)
 			}
 			if len(got) != len(want) {
 				t.Fatalf("Object sees %d members in %q; encoding/json sees %d", len(got), data, len(want))
@@ -77,7 +77,7 @@ func FuzzObject(f *testing.F) {
 
 			for _, m := range got {
 				if v, ok := want[m.Name]; !ok || string(v) != m.Value {
-					t.Fatalf("Object sees %q = %s in %q; encoding/json sees %s", m.Name, m.Value, data, v)
+					t.Fatalf("Object of %q: %q = %s, want %s as in encoding/json", data, m.Name, m.Value, v)
 				}
 			}
 
@@ -113,7 +113,7 @@ func FuzzObject(f *testing.F) {
 			) && bytes.Contains(data, []byte(`\u`)) || bytes.Contains(bytes.ToLower(data), []byte(`\ud`)),
 		}
 		if !named[err.Error()] {
-			t.Fatalf("Object refuses %q: %v", data, err)
+			t.Fatalf("Object(%q) = %v, want one of the errors that are known", data, err)
 		}
 	})
 }
@@ -143,13 +143,13 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, header, payload []byte, text string) {
 		if s, err := jose.Parse(text); err == nil {
 			if s.Header.Alg == "" || strings.Count(text, ".") != 2 || len(text) > jose.MaxToken {
-				t.Fatalf("Parse(%q) = %+v", text, s)
+				t.Fatalf("Parse(%q) = %+v, want alg, three parts and no more than MaxToken bytes", text, s)
 			}
 			if s.Verify(key) == nil && text != good {
-				t.Fatalf("accepted without a signature: %q", text)
+				t.Fatalf("Verify of %q = nil, want an error: nobody signed it", text)
 			}
 		} else if !errors.Is(err, jose.ErrMalformed) {
-			t.Fatalf("Parse(%q) = %v", text, err)
+			t.Fatalf("Parse(%q) = %v, want ErrMalformed", text, err)
 		}
 
 		token, err := signer.SignHead(b64(string(header))+".", payload)
@@ -160,7 +160,7 @@ func FuzzParse(f *testing.F) {
 		s, err := jose.Parse(token)
 		if err != nil {
 			if !errors.Is(err, jose.ErrMalformed) {
-				t.Fatalf("Parse = %v", err)
+				t.Fatalf("Parse = %v, want ErrMalformed", err)
 			}
 			return
 		}
@@ -169,7 +169,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("the payload is %q, want %q", s.Payload, payload)
 		}
 		if got, want := s.Verify(key), s.Header.Alg == jose.EdDSA; (got == nil) != want {
-			t.Fatalf("Verify of a token for %q = %v", s.Header.Alg, got)
+			t.Fatalf("Verify of a token for %q = %v, want nil: %t", s.Header.Alg, got, want)
 		}
 		if s.Verify(key) != nil || s.Header.Foreign != nil {
 			return
@@ -185,10 +185,10 @@ func FuzzParse(f *testing.F) {
 
 		h := theirs.Signatures[0].Protected
 		if h.Algorithm != string(s.Header.Alg) || h.KeyID != s.Header.KeyID {
-			t.Fatalf("go-jose sees %+v, we %+v", h, s.Header)
+			t.Fatalf("Header = %+v, want as in go-jose %+v", s.Header, h)
 		}
 		if got, err := theirs.Verify(key.Public()); err != nil || string(got) != string(payload) {
-			t.Fatalf("go-jose does not take %q: %v", token, err)
+			t.Fatalf("go-jose verifies %q = %v, want nil and the payload", token, err)
 		}
 	})
 }
@@ -211,7 +211,7 @@ func FuzzParseClaims(f *testing.F) {
 		c, err := jose.ParseClaims(payload)
 		if err != nil {
 			if !errors.Is(err, jose.ErrMalformed) || !same(c, jose.Claims{}) {
-				t.Fatalf("ParseClaims(%q) = %+v, %v", payload, c, err)
+				t.Fatalf("ParseClaims(%q) = %+v, %v; want no claims, ErrMalformed", payload, c, err)
 			}
 			return
 		}
@@ -255,7 +255,7 @@ func FuzzParseClaims(f *testing.F) {
 		}
 
 		if _, ok := m["exp"]; ok == c.Expires.IsZero() {
-			t.Fatalf("exp of %q is %v", payload, c.Expires)
+			t.Fatalf("exp of %q = %v, want one: %t", payload, c.Expires, ok)
 		}
 
 		var audience []string
@@ -272,7 +272,7 @@ func FuzzParseClaims(f *testing.F) {
 			audience,
 			"\x00",
 		) != strings.Join(c.Audience, "\x00") || (m["aud"] != nil) != (len(c.Audience) > 0) {
-			t.Fatalf("aud of %q is %q", payload, c.Audience)
+			t.Fatalf("aud of %q = %q, want %q", payload, c.Audience, audience)
 		}
 	})
 }
@@ -302,19 +302,19 @@ func FuzzParseKey(f *testing.F) {
 		k, err := jose.ParseKey(text, jose.Alg(alg), id)
 		if err != nil {
 			if !errors.Is(err, jose.ErrKey) || !k.IsZero() || len(err.Error()) > 2000 {
-				t.Fatalf("ParseKey(%q) = %v, %v", text, k, err)
+				t.Fatalf("ParseKey(%q) = %v, %v; want no key, a short ErrKey", text, k, err)
 			}
 			return
 		}
 
 		if k.IsZero() || !k.Alg.Known() || k.ID == "" || alg != "" && k.Alg != jose.Alg(alg) {
-			t.Fatalf("ParseKey(%q, %q, %q) = %+v", text, alg, id, k)
+			t.Fatalf("ParseKey(%q, %q, %q) = %+v, want a key with an ID for that algorithm", text, alg, id, k)
 		}
 		if back, err := jose.ParseJWK(k.JWK()); err != nil || !equal(back, k) {
-			t.Fatalf("of %q comes %s, and that is %v", text, k.JWK(), err)
+			t.Fatalf("ParseJWK of %s from %q: %v, want the same key", k.JWK(), text, err)
 		}
 		if back, err := jose.ParsePEM(k.PEM(), k.Alg, k.ID); err != nil || !equal(back, k) {
-			t.Fatalf("of %q comes %s, and that is %v", text, k.PEM(), err)
+			t.Fatalf("ParsePEM of %s from %q: %v, want the same key", k.PEM(), text, err)
 		}
 
 		if bytes.IndexByte(text, '{') < 0 || !json.Valid(text) || bytes.Contains(text, []byte("x5")) {
@@ -326,7 +326,7 @@ func FuzzParseKey(f *testing.F) {
 			t.Fatalf("go-jose refuses %q: %v", text, err)
 		}
 		if other, err := jose.NewKey(theirs.Key, k.Alg, k.ID); err != nil || !equal(other, k) || !theirs.IsPublic() {
-			t.Fatalf("go-jose reads %q as %+v: %v", text, theirs.Key, err)
+			t.Fatalf("go-jose reads %q as %+v, %v; want the same public key", text, theirs.Key, err)
 		}
 	})
 }
@@ -346,7 +346,7 @@ func FuzzParseSet(f *testing.F) {
 		keys, _, err := jose.ParseSet(text)
 		if err != nil {
 			if !errors.Is(err, jose.ErrKey) || keys != nil {
-				t.Fatalf("ParseSet(%q) = %d keys, %v", text, len(keys), err)
+				t.Fatalf("ParseSet(%q) = %d keys, %v; want none, ErrKey", text, len(keys), err)
 			}
 			return
 		}
@@ -355,18 +355,18 @@ func FuzzParseSet(f *testing.F) {
 		for _, k := range keys {
 			name := k.ID + "\x00" + string(k.Alg)
 			if seen[name] || k.IsZero() {
-				t.Fatalf("ParseSet(%q): the key %q", text, k.ID)
+				t.Fatalf("ParseSet(%q): got key %q, want it once", text, k.ID)
 			}
 			seen[name] = true
 		}
 
 		var set struct{ Keys []any }
 		if err := json.Unmarshal(text, &set); err != nil || len(set.Keys) < len(keys) || len(keys) > jose.MaxKeys {
-			t.Fatalf("ParseSet(%q) = %d keys; encoding/json sees %d, %v", text, len(keys), len(set.Keys), err)
+			t.Fatalf("ParseSet(%q) = %d keys, want at most %d, %v", text, len(keys), len(set.Keys), err)
 		}
 
 		if back, _, err := jose.ParseSet(jose.MarshalSet(keys)); err != nil || len(back) != len(keys) {
-			t.Fatalf("of %q come %d keys, and of these %d, %v", text, len(keys), len(back), err)
+			t.Fatalf("ParseSet of the keys of %q = %d keys, %v; want %d", text, len(back), err, len(keys))
 		}
 	})
 }
@@ -391,7 +391,7 @@ func FuzzParseSigner(f *testing.F) {
 			s, err := parse(text, jose.Alg(alg), "")
 			if err != nil {
 				if !errors.Is(err, jose.ErrKey) || s != nil {
-					t.Fatalf("%q: %v, %v", text, s, err)
+					t.Fatalf("ParseSigner(%q) = %v, %v; want nil, ErrKey", text, s, err)
 				}
 				continue
 			}
@@ -403,7 +403,7 @@ func FuzzParseSigner(f *testing.F) {
 
 			got := judge(token, s.Key())
 			if got != accepted {
-				t.Fatalf("%q: signature: %s", text, got)
+				t.Fatalf("signature by %q: got %s, want %s", text, got, accepted)
 			}
 		}
 	})

@@ -82,7 +82,7 @@ func TestManyDotsCostNothing(t *testing.T) {
 	} {
 		n := testing.AllocsPerRun(10, func() { _, _ = jose.Parse(token) })
 		if n > 8 {
-			t.Errorf("%.4s… of %d bytes: %v allocations", token, len(token), n)
+			t.Errorf("%.4s… of %d bytes: %v allocations, want at most 8", token, len(token), n)
 		}
 	}
 }
@@ -109,7 +109,7 @@ func TestTyp(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			got := (jose.Header{Type: tc.typ}).Typ(tc.kind)
 			if got != tc.want {
-				t.Errorf("Typ(%q) of %q = %v", tc.kind, tc.typ, got)
+				t.Errorf("Typ(%q) of %q = %t, want %t", tc.kind, tc.typ, got, tc.want)
 			}
 		})
 	}

@@ -116,11 +116,11 @@ func BenchmarkVerify(b *testing.B) {
 				}
 
 				if c, err := jose.ParseClaims(s.Payload); err != nil || c.MaxUses != 3 {
-					b.Fatal(c, err)
+					b.Fatalf("ParseClaims = %+v, %v; want 3 uses", c, err)
 				}
 			}, func() {
 				if !p.verify(input, signature) {
-					b.Fatal("the signature is wrong")
+					b.Fatal("signature refused, want it accepted")
 				}
 			})
 		})

@@ -39,10 +39,10 @@ func TestGoJoseAgrees(t *testing.T) {
 			}
 
 			if payload, ok := second(token, alg, ours.Key().Public()); !ok || string(payload) != accessToken {
-				t.Errorf("go-jose does not take what we sign")
+				t.Errorf("go-jose on what we sign = %q, %t; want its payload", payload, ok)
 			}
 			if _, ok := second(token[:len(token)-8]+"AAAAAAAA", alg, ours.Key().Public()); ok {
-				t.Errorf("go-jose accepts every token, so the comparison proves nothing")
+				t.Errorf("go-jose accepts a wrong signature, want a refusal: else the comparison proves nothing")
 			}
 
 			options := new(gojose.SignerOptions).WithType("JWT").WithHeader("kid", "k")
@@ -65,7 +65,7 @@ func TestGoJoseAgrees(t *testing.T) {
 			s, err := jose.Parse(token)
 			if err != nil || s.Verify(ours.Key()) != nil || s.Header.KeyID != "k" || !s.Header.Typ("JWT") ||
 				string(s.Payload) != accessToken {
-				t.Errorf("what go-jose signs: %+v, %v, %v", s.Header, err, s.Verify(ours.Key()))
+				t.Errorf("what go-jose signs = %+v, %v; Verify = %v, want nil", s.Header, err, s.Verify(ours.Key()))
 			}
 		})
 	}
@@ -83,7 +83,7 @@ func TestGoJoseHasTheSameThumbprints(t *testing.T) {
 		if err != nil || base64.RawURLEncoding.EncodeToString(sum) != k.Thumbprint() || theirs.KeyID != k.ID ||
 			theirs.Algorithm != string(alg) ||
 			!theirs.IsPublic() {
-			t.Errorf("%s: go-jose reads %+v, %v", alg, theirs, err)
+			t.Errorf("%s: go-jose reads %+v, %v; want our public key", alg, theirs, err)
 		}
 	}
 }
@@ -122,17 +122,17 @@ func TestNoChangeOfATokenIsAccepted(t *testing.T) {
 				taken++
 				payload, ok := second(token, alg, key.Public())
 				if !ok || string(payload) != string(s.Payload) {
-					t.Errorf("go-jose refuses %s", token)
+					t.Errorf("go-jose on %s = %q, %t; want our payload", token, payload, ok)
 				}
 
 				if !good[token] {
-					t.Errorf("accepted without a signature: %s", token)
+					t.Errorf("Verify of %s = nil, want an error: nobody signed it", token)
 				}
 			}
 
 			// Some must come as far as the signature, and some be what they were.
 			if parsed < rounds/20 || taken == 0 || taken == parsed {
-				t.Errorf("of %d texts %d had the shape of a token, and %d were taken", rounds, parsed, taken)
+				t.Errorf("%d texts: %d parsed, %d accepted; want a twentieth, and some of these", rounds, parsed, taken)
 			}
 		})
 	}
@@ -222,9 +222,9 @@ func TestEd25519ByItsNewerName(t *testing.T) {
 
 	dot := strings.LastIndexByte(token, '.')
 	if !ed25519.Verify(s.Key().Public().(ed25519.PublicKey), []byte(token[:dot]), signatureOf(t, token)) {
-		t.Error("the signature does not match the token")
+		t.Error("signature refused, want that of the token")
 	}
 	if !strings.HasPrefix(token, b64(`{"alg":"Ed25519","typ":"JWT","kid":"`+s.Key().ID+`"}`)) {
-		t.Errorf("the header of %s", token)
+		t.Errorf("token = %s, want a header with Ed25519", token)
 	}
 }

@@ -161,7 +161,7 @@ func TestKids(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			k, err := jose.NewKey(public, "", tc.id)
 			if (err == nil) != tc.ok || tc.ok && k.ID != tc.id || !tc.ok && !errors.Is(err, jose.ErrKey) {
-				t.Errorf("NewKey = %q, %v", k.ID, err)
+				t.Errorf("NewKey = %q, %v; want %q: %t", k.ID, err, tc.id, tc.ok)
 			}
 		})
 	}
@@ -175,12 +175,12 @@ func TestKeysSurviveARoundTrip(t *testing.T) {
 		keys = append(keys, k)
 		back, err := jose.ParseJWK(k.JWK())
 		if err != nil || !equal(back, k) {
-			t.Errorf("%s: ParseJWK(JWK) = %v %v", alg, back.ID, err)
+			t.Errorf("%s: ParseJWK(JWK) = %v, %v; want %v", alg, back.ID, err, k.ID)
 		}
 
 		back, err = jose.ParsePEM(k.PEM(), alg, k.ID)
 		if err != nil || !equal(back, k) {
-			t.Errorf("%s: ParsePEM(PEM) = %v %v", alg, back.ID, err)
+			t.Errorf("%s: ParsePEM(PEM) = %v, %v; want %v", alg, back.ID, err, k.ID)
 		}
 
 		var members map[string]any
@@ -190,23 +190,23 @@ func TestKeysSurviveARoundTrip(t *testing.T) {
 
 		for _, private := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} {
 			if members[private] != nil {
-				t.Errorf("%s: the JWK has the member %s", alg, private)
+				t.Errorf("%s: the JWK has the member %s, want no private one", alg, private)
 			}
 		}
 
 		if members["kid"] != k.ID || members["alg"] != string(alg) || members["use"] != "sig" {
-			t.Errorf("%s: the JWK is %s", alg, k.JWK())
+			t.Errorf("%s: JWK = %s, want its kid, alg and use", alg, k.JWK())
 		}
 	}
 
 	back, _, err := jose.ParseSet(jose.MarshalSet(keys))
 	if err != nil || !slices.EqualFunc(back, keys, equal) {
-		t.Errorf("ParseSet(MarshalSet) = %d keys, %v", len(back), err)
+		t.Errorf("ParseSet(MarshalSet) = %d keys, %v; want %d", len(back), err, len(keys))
 	}
 
 	got := string(jose.MarshalSet(nil))
 	if got != `{"keys":[]}` {
-		t.Errorf("MarshalSet of nothing = %s", got)
+		t.Errorf(`MarshalSet of nothing = %s, want {"keys":[]}`, got)
 	}
 }
 

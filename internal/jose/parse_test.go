@@ -120,7 +120,7 @@ func TestParseJWK(t *testing.T) {
 				t.Errorf("ParseJWK = %v, want ErrKey because of %q", err, tc.why)
 			}
 			if err != nil && len(err.Error()) > 1000 {
-				t.Errorf("the error has %d bytes", len(err.Error()))
+				t.Errorf("error of %d bytes, want at most 1000", len(err.Error()))
 			}
 		})
 	}
@@ -299,7 +299,7 @@ func TestParseSet(t *testing.T) {
 
 			if tc.name == "as many as can be" {
 				if err != nil || len(got) != jose.MaxKeys {
-					t.Errorf("ParseSet = %d keys, %v", len(got), err)
+					t.Errorf("ParseSet = %d keys, %v; want %d", len(got), err, jose.MaxKeys)
 				}
 				return
 			}

@@ -75,7 +75,7 @@ func TestExamplesOfTheStandards(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := judge(tc.token, tc.key); got != accepted {
-				t.Errorf("the verdict is %s", got)
+				t.Errorf("verdict = %s, want %s", got, accepted)
 			}
 		})
 	}
@@ -83,7 +83,7 @@ func TestExamplesOfTheStandards(t *testing.T) {
 	t.Run("an unsecured token (RFC 7515, A.5) is for no key", func(t *testing.T) {
 		for _, k := range []jose.Key{{}, read(t, ecOfA3)} {
 			if got := judge("eyJhbGciOiJub25lIn0."+payloadOfA+".", k); got != jose.ErrAlgorithm.Error() {
-				t.Errorf("the verdict is %s", got)
+				t.Errorf("verdict = %s, want %v", got, jose.ErrAlgorithm)
 			}
 		}
 	})
@@ -94,7 +94,7 @@ func TestExamplesOfTheStandards(t *testing.T) {
 			t.Fatal(err)
 		}
 		if c, err := jose.ParseClaims(payload); err != nil || c.Issuer != "joe" || c.Expires.Unix() != 1300819380 {
-			t.Errorf("ParseClaims = %+v, %v", c, err)
+			t.Errorf("ParseClaims = %+v, %v; want joe until 1300819380", c, err)
 		}
 	})
 
@@ -108,7 +108,7 @@ func TestExamplesOfTheStandards(t *testing.T) {
 		want := "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1P" +
 			"POt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"
 		if err != nil || got != want {
-			t.Errorf("SignHead = %s, %v", got, err)
+			t.Errorf("SignHead = %s, %v; want %s", got, err, want)
 		}
 	})
 }

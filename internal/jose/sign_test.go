@@ -42,7 +42,7 @@ func TestSignAndVerify(t *testing.T) {
 			if s.Header.Alg != alg || s.Header.KeyID != signer.Key().ID || !s.Header.Typ("at+jwt") ||
 				string(s.Payload) != accessToken ||
 				s.Header.Foreign != nil {
-				t.Errorf("Parse = %+v, %s", s.Header, s.Payload)
+				t.Errorf("Parse = %+v, %s; want what was signed", s.Header, s.Payload)
 			}
 
 			for _, other := range algs {
@@ -85,7 +85,7 @@ func TestHead(t *testing.T) {
 				t.Fatal(err)
 			}
 			if p, err := jose.Parse(token); err != nil || p.Header.KeyID != tc.kid || p.Verify(s.Key()) != nil {
-				t.Errorf("Parse = %q, %v", p.Header.KeyID, err)
+				t.Errorf("Parse = %q, %v; want %q, and a signature of the key", p.Header.KeyID, err, tc.kid)
 			}
 		})
 	}
@@ -94,7 +94,7 @@ func TestHead(t *testing.T) {
 func TestTokensOverTheLimitAreNotSigned(t *testing.T) {
 	s := newSigner(t, jose.EdDSA)
 	if token, err := s.Sign("", []byte(`{"x":"`+strings.Repeat("x", jose.MaxToken)+`"}`)); err == nil || token != "" {
-		t.Errorf("Sign = %d bytes, %v", len(token), err)
+		t.Errorf("Sign = %d bytes, %v; want none, and an error", len(token), err)
 	}
 }
 
@@ -129,14 +129,14 @@ func TestSignersPrintNoPrivateKey(t *testing.T) {
 				new(big.Int).SetBytes(secret).String(),
 			} {
 				if strings.Contains(shown, form) {
-					t.Errorf("%s: printed text contains %s", alg, name)
+					t.Errorf("%s: printed text has %s, want nothing private", alg, name)
 				}
 			}
 		}
 
 		want := "signer " + s.Key().ID
 		if !strings.HasPrefix(fmt.Sprintf("%#v", s), want) || !strings.Contains(shown, s.Key().ID) {
-			t.Errorf("%s: printed as %#v", alg, s)
+			t.Errorf("%s: printed as %#v, want %s with the ID", alg, s, want)
 		}
 	}
 }
@@ -166,7 +166,7 @@ func secretsOf(tb testing.TB, s *jose.Signer) map[string][]byte {
 	}
 
 	if len(secrets) == 0 {
-		tb.Fatal("nothing is private")
+		tb.Fatal("no private parts, want some")
 	}
 
 	return secrets
@@ -206,7 +206,7 @@ func TestSignersSurviveARoundTrip(t *testing.T) {
 			}
 
 			if back.Key().ID != "k" || back.Key().Alg != alg {
-				t.Errorf("%s: %s: the key is %s for %s", alg, name, back.Key().ID, back.Key().Alg)
+				t.Errorf("%s: %s: got key %s for %s, want k", alg, name, back.Key().ID, back.Key().Alg)
 			}
 
 			token, err := back.Sign("", []byte(jobClaims))
@@ -217,7 +217,7 @@ func TestSignersSurviveARoundTrip(t *testing.T) {
 
 			got := judge(token, s.Key())
 			if got != accepted {
-				t.Errorf("%s: %s: signature: %s", alg, name, got)
+				t.Errorf("%s: %s: signature = %s, want %s", alg, name, got, accepted)
 			}
 		}
 	}
@@ -359,7 +359,7 @@ func TestParseSigner(t *testing.T) {
 				t.Errorf("ParseSigner = %v, %v, want ErrKey because of %q", s, err, tc.why)
 			}
 			if err != nil && strings.Contains(err.Error(), canary[:8]) {
-				t.Errorf("the error contains part of the key: %v", err)
+				t.Errorf("error = %v, want no part of the key", err)
 			}
 		})
 	}

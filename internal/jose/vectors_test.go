@@ -129,7 +129,7 @@ func TestWycheproofSignatures(t *testing.T) {
 					tc.ID, g.Comment, tc.Comment, valid[text(tc.JWS)],
 				)
 				if tc.ID != 367 && tc.ID != 370 {
-					t.Errorf("%d: not listed as a copy", tc.ID)
+					t.Errorf("%d is a copy, want only 367 and 370", tc.ID)
 				}
 
 				got["invalid, but a copy of a valid one: "+verdict]++
@@ -306,7 +306,7 @@ func TestWycheproofCrypto(t *testing.T) {
 				t.Errorf("%d (%s): want %s, got %s", tc.ID, tc.Comment, tc.Result, verdict)
 			}
 			if (err != nil) != (g.Comment == "jws_rsa_roca_key") {
-				t.Errorf("%d (%s): the key: %v", tc.ID, tc.Comment, err)
+				t.Errorf("%d (%s): key: %v, want an error only for the weak one", tc.ID, tc.Comment, err)
 			}
 		}
 	}
@@ -369,7 +369,7 @@ func TestCookbookSignatures(t *testing.T) {
 			}
 
 			if forms != tc.forms || (c.Output.Compact == "") != (tc.compact == "") {
-				t.Fatalf("the example has %d forms of JSON, and the compact one %q", forms, c.Output.Compact)
+				t.Fatalf("%d forms of JSON, compact %q; want %d, %q", forms, c.Output.Compact, tc.forms, tc.compact)
 			}
 			if tc.compact == "" {
 				return
@@ -417,7 +417,7 @@ func TestCookbookKeys(t *testing.T) {
 
 			k, err := jose.ParseJWK(raw)
 			if (err == nil) != tc.public || err != nil && !errors.Is(err, jose.ErrKey) || err == nil && k.ID != id {
-				t.Errorf("ParseJWK = %q, %v", k.ID, err)
+				t.Errorf("ParseJWK = %q, %v; want %q: %t", k.ID, err, id, tc.public)
 			}
 
 			s, err := jose.ParseSigner(raw, "", "")
@@ -425,7 +425,7 @@ func TestCookbookKeys(t *testing.T) {
 				err,
 				jose.ErrKey,
 			) || err == nil && s.Key().ID != id {
-				t.Errorf("ParseSigner = %v, %v", s, err)
+				t.Errorf("ParseSigner = %v, %v; want %q: %t", s, err, id, tc.private)
 			}
 		})
 	}

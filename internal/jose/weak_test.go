@@ -73,7 +73,7 @@ func TestWeakEd25519Keys(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			b, err := hex.DecodeString(tc.key)
 			if err != nil || len(b) != 32 {
-				t.Fatal(len(b), err)
+				t.Fatalf("%d bytes, %v; want 32", len(b), err)
 			}
 			if _, err := jose.NewKey(
 				ed25519.PublicKey(b), "", "",
@@ -105,7 +105,7 @@ func TestHalfOfAllNumbersAreEd25519Keys(t *testing.T) {
 		slices.Reverse(b)
 		_, err := jose.NewKey(ed25519.PublicKey(b), "", "")
 		if (err == nil) != isPoint {
-			t.Fatalf("NewKey of %x: %v, and it is a point: %v", b, err, isPoint)
+			t.Fatalf("NewKey of %x: %v, want nil only for a point: %t", b, err, isPoint)
 		}
 
 		if isPoint {
