@@ -41,6 +41,7 @@ running or stopped. Clients declared in the configuration file are changed only 
 		clientShow(),
 		clientTerms(),
 		clientAddresses(),
+		clientClaims(),
 		disabling("disable", "client", "reports-job", "Disable a client and revoke all its tokens"),
 		disabling("enable", "client", "reports-job", "Enable a disabled client"),
 		clientSecret(),

@@ -16,11 +16,12 @@
 // # Files
 //
 //	routes.go, table.go    the route table, who may use a row, fallbacks
-//	docs.go, docs_factors.go  what the documentation says about each route
+//	docs.go, docs_clients.go, docs_factors.go
+//	                       what the documentation says about each route
 //	openapi.go, page.go    the document (OpenAPI 3.1) and the page made of it
 //	cursor.go, etag.go     pages of lists, conditional changes
 //	users.go, user_settings.go, factors.go, import.go, signin.go, sessions.go,
-//	tokens.go, tokentest.go, check.go, clients.go, keys.go, audit.go, services.go, overview.go, status.go
+//	tokens.go, tokentest.go, check.go, clients.go, claims.go, keys.go, audit.go, services.go, overview.go, status.go
 //	                       the handlers, by what they are about
 //
 // A new route is a row in routes.go, its text in docs.go, and a handler that reads, decides and

@@ -112,6 +112,7 @@ func TestControlSocketAnswersAsDocumented(t *testing.T) {
 	})
 	call("GET /clients", 200, nil)
 	call("GET /clients/{name}", 200, nil, client...)
+	call("GET /clients/{name}/claims?user=none", 404, nil, client...)
 	call("PUT /clients/{name}/terms", 204, api.ClientTerms{Scopes: &[]string{"read"}}, client...)
 	call("PUT /clients/{name}/addresses", 204, api.ClientAddresses{
 		RedirectURIs: &[]string{"https://app.example/done"},

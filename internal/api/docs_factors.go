@@ -45,10 +45,12 @@ var factorDocs = map[string]Doc{
 
 // docOf returns the documentation of a route.
 func docOf(pattern string) Doc {
-	d, ok := docs[pattern]
-	if !ok {
-		return factorDocs[pattern]
+	for _, part := range []map[string]Doc{docs, clientDocs, factorDocs} {
+		d, ok := part[pattern]
+		if ok {
+			return d
+		}
 	}
 
-	return d
+	return Doc{}
 }

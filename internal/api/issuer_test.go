@@ -177,8 +177,12 @@ var centralMatrix = map[string]struct {
 	"GET /tokens/{accessor}":    {path: "/tokens/ACCESSOR", want: [4]int{401, 403, 200, 200}},
 	"DELETE /tokens/{accessor}": {path: "/tokens/ACCESSOR", want: [4]int{401, 403, 204, 403}},
 
-	"GET /clients":           {want: [4]int{401, 403, 200, 200}},
-	"GET /clients/{name}":    {path: "/clients/CLIENT", want: [4]int{401, 403, 200, 200}},
+	"GET /clients":        {want: [4]int{401, 403, 200, 200}},
+	"GET /clients/{name}": {path: "/clients/CLIENT", want: [4]int{401, 403, 200, 200}},
+	"GET /clients/{name}/claims": {
+		path: "/clients/CLIENT/claims?user=NAME",
+		want: [4]int{401, 403, 400, 400}, // the client signs no users in
+	},
 	"POST /clients":          {body: `{"name":"c.NAME"}`, want: [4]int{401, 403, 201, 403}},
 	"DELETE /clients/{name}": {path: "/clients/CLIENT", want: [4]int{401, 403, 204, 403}},
 	"PUT /clients/{name}/disabled": {

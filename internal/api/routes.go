@@ -127,6 +127,7 @@ func (a *API) credentialRoutes() []route {
 		{"GET /clients", manager, a.listClients},
 		{"POST /clients", manager, a.createClient},
 		{"GET /clients/{name}", manager, a.readClient},
+		{"GET /clients/{name}/claims", manager, a.previewClaims},
 		{"DELETE /clients/{name}", manager, a.removeClient},
 		{"PUT /clients/{name}/disabled", manager, a.setClientDisabled},
 		{"PUT /clients/{name}/terms", manager, a.setClientTerms},

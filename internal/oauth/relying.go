@@ -146,10 +146,7 @@ func (s *Server) idToken(w *web.Reply, r *http.Request, got signin.Relied) (stri
 		AccessHash: openid.AccessHash(got.Access.Text),
 		Session:    got.Session,
 		Methods:    got.Methods,
-		Claims:     openid.Claims{Subject: got.Subject},
-	}
-	if party.IDTokenClaims {
-		id.Claims = openid.ClaimsOf(got.Subject, got.User, got.Access.Scopes)
+		Claims:     openid.IDTokenClaims(party, got.Subject, got.User, got.Access.Scopes),
 	}
 
 	return id.Sign(r.Context(), s.ring, client.IDTokenAlg(party))

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 )
 
@@ -114,4 +115,14 @@ func ClaimsOf(subject string, a account.Account, scopes []string) Claims {
 	}
 
 	return c
+}
+
+// IDTokenClaims returns the claims of a user in an ID token for a relying party: the subject alone, unless the party
+// wants those of the scopes there, too.
+func IDTokenClaims(party *jeton.RelyingParty, subject string, a account.Account, scopes []string) Claims {
+	if !party.IDTokenClaims {
+		return Claims{Subject: subject}
+	}
+
+	return ClaimsOf(subject, a, scopes)
 }

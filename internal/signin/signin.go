@@ -22,6 +22,7 @@
 //	connect.go         the account of a user at another provider
 //	device.go          a sign-in at a device without a browser (RFC 8628)
 //	device_answer.go   the answer of its user
+//	preview.go         what a relying party would learn of a user
 //	uses.go            how often a sign-in session may be used at a relying party
 //	passkey.go         a passkey, alone or as a new proof
 //	passkey_own.go     the passkeys of a user
