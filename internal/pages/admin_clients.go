@@ -24,6 +24,7 @@ func (p *Pages) adminClientRoutes() []web.Route {
 		{Pattern: "POST /admin/new-client", Handle: p.newClient},
 		{Pattern: "GET /admin/clients/{name}", Handle: p.adminClient},
 		{Pattern: "POST /admin/clients/{name}", Handle: p.changeClient},
+		{Pattern: "GET /admin/clients/{name}/claims", Handle: p.adminClaims},
 		{Pattern: "GET /admin/clients/{name}/disable", Handle: p.disableClientPage},
 		{Pattern: "POST /admin/clients/{name}/disable", Handle: p.disableClient},
 		{Pattern: "GET /admin/clients/{name}/end-tokens", Handle: p.endClientTokensPage},

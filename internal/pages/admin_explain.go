@@ -183,16 +183,24 @@ func explained(events []jeton.Event) []decisionView {
 			v.Why, v.Reason = detailText(e.Reason), e.Reason
 		}
 
-		for _, c := range e.Checks {
-			v.Steps = append(v.Steps, Step{
-				Label:  checkNames[c.Name],
-				Name:   c.Name,
-				Words:  valueText(c),
-				Value:  c.Value,
-				Result: c.Result,
-			})
-		}
+		v.Steps = stepsOf(e.Checks)
 		list = append(list, v)
+	}
+
+	return list
+}
+
+// stepsOf returns the checks of a decision, for administrators.
+func stepsOf(checks []jeton.Check) []Step {
+	var list []Step
+	for _, c := range checks {
+		list = append(list, Step{
+			Label:  checkNames[c.Name],
+			Name:   c.Name,
+			Words:  valueText(c),
+			Value:  c.Value,
+			Result: c.Result,
+		})
 	}
 
 	return list

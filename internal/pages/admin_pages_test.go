@@ -461,6 +461,16 @@ func TestAnAdministratorAddsAnApplicationThatSignsUsersIn(t *testing.T) {
 		">https://wiki.example/</code>", s.Issuer(), "PKCE is required", "RS256")
 
 	const moved = "https://wiki.example.org/return"
+	v.see("/admin/clients/wiki", "/admin/clients/wiki/claims")
+	v.see("/admin/clients/wiki/claims", "What wiki learns")
+	v.see("/admin/clients/wiki/claims?user=root&scope=groups", "may sign in", "<code>groups</code>",
+		"[&#34;admin&#34;]")
+	a = v.get("/admin/clients/wiki/claims?user=unknown")
+	v.has("an unknown user", a.Body, "There is no user of this name", `aria-invalid="true"`)
+	if a.Status != http.StatusNotFound {
+		t.Errorf("claims of an unknown user: got %d, want 404", a.Status)
+	}
+
 	v.done("/admin/clients/wiki", "do", "addresses", "redirects", moved, "backchannel", "https://wiki.example.org/out")
 	v.lacks("the client", v.see("/admin/clients/wiki", moved, "https://wiki.example.org/out"), "https://wiki.example/")
 	a = v.post("/admin/clients/wiki", "do", "addresses", "redirects", "wiki.example/return")

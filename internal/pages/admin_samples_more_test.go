@@ -1,11 +1,13 @@
 package pages
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/openid"
 )
 
 // samplePages returns pages that know two services.
@@ -199,6 +201,7 @@ func adminClientSamples() map[string][]any {
 			p.adminClientPage(c), refused, p.adminClientPage(declared), p.adminClientPage(odd), p.adminClientPage(only),
 			p.adminClientPage(party), p.adminClientPage(program),
 		},
+		"admin/claims": claimsSamples(program),
 		"admin/confirm": {
 			disableClientView(refused, text("admin.ends.stored-tokens", 1)),
 			endClientTokensView(refused, text("admin.ends.stored-tokens", 3)),
@@ -206,6 +209,35 @@ func adminClientSamples() map[string][]any {
 		},
 		"admin/secret": {clientSecretPage(hostile, "jeton_secret_1")},
 	}
+}
+
+// claimsSamples are the view models of admin/claims.
+func claimsSamples(c jeton.Client) []any {
+	unknown := claimsForm(c, hostile, nil)
+	unknown.User.Invalid, unknown.User.Error = true, text("admin.claims.unknown")
+
+	shown := claimsForm(c, "diane", previewScopes)
+	value := json.RawMessage(`"` + hostile + `"`)
+	shown.Result = newClaimsResult(claimsPreview{
+		User:     hostile,
+		Allowed:  true,
+		Scopes:   []string{"openid", hostile},
+		Subject:  "pairwise",
+		IDToken:  map[string]json.RawMessage{"sub": value},
+		UserInfo: map[string]json.RawMessage{"sub": value, "groups": json.RawMessage(`["staff"]`)},
+	}, c)
+
+	refused := claimsForm(c, "diane", []string{openid.ScopeEmail})
+	refused.Result = newClaimsResult(claimsPreview{
+		User:    "diane",
+		Subject: "public",
+		Checks: []jeton.Check{
+			{Name: "client", Value: "wiki", Result: "pass"},
+			{Name: "user", Value: "account is disabled", Result: "fail"},
+		},
+	}, c)
+
+	return []any{claimsForm(c, "", previewScopes), unknown, shown, refused}
 }
 
 func adminServiceSamples() map[string][]any {

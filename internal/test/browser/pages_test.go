@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
 	"github.com/jeton-auth/jeton/internal/test/need"
 	"github.com/jeton-auth/jeton/jetontest"
 )
@@ -165,6 +167,7 @@ var (
 		"/admin",
 		"/admin/audit",
 		"/admin/clients",
+		"/admin/clients/robot/claims",
 		"/admin/explain",
 		"/admin/keys",
 		"/admin/services",
@@ -220,7 +223,16 @@ func TestEveryPageOfAnAdministrator(t *testing.T) {
 	p := Chromium(t)
 	p.Resize(deskWidth, deskHeight)
 	w.account(p, "root")
-	w.AddClient("robot", "shop")
+	// The page of the one client that the walk inspects has all parts.
+	w.MustControl(http.MethodPost, "/api/v1/clients", api.NewClient{
+		Name:     "robot",
+		Services: []string{"shop"},
+		Secret:   true,
+		OpenID: &jeton.RelyingParty{
+			RedirectURIs: []string{"https://robot.example/return"},
+			SubjectType:  "pairwise",
+		},
+	}, nil)
 	w.AddToken(jetontest.NewToken{
 		User:     "diane",
 		Name:     "laptop",
@@ -229,6 +241,9 @@ func TestEveryPageOfAnAdministrator(t *testing.T) {
 	})
 
 	w.reaches(t, w.walk(p, "admin", "/admin"), adminPages)
+
+	p.Open(w.issuer + "/admin/clients/robot/claims?user=diane&scope=profile&scope=groups")
+	w.inspect(p, "full-admin-clients-claims")
 	w.clean(p)
 }
 
