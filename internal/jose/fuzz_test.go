@@ -146,7 +146,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("Parse(%q) = %+v, want alg, three parts and no more than MaxToken bytes", text, s)
 			}
 			if s.Verify(key) == nil && text != good {
-				t.Fatalf("Verify of %q = nil, want an error: nobody signed it", text)
+				t.Fatalf("Verify of %q = nil, want an error: it has no signature of a key", text)
 			}
 		} else if !errors.Is(err, jose.ErrMalformed) {
 			t.Fatalf("Parse(%q) = %v, want ErrMalformed", text, err)

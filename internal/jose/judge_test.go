@@ -126,7 +126,7 @@ func TestNoChangeOfATokenIsAccepted(t *testing.T) {
 				}
 
 				if !good[token] {
-					t.Errorf("Verify of %s = nil, want an error: nobody signed it", token)
+					t.Errorf("Verify of %s = nil, want an error: it has no signature of a key", token)
 				}
 			}
 
