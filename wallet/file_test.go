@@ -102,7 +102,7 @@ func TestDamagedFileIsLeftAlone(t *testing.T) {
 			}
 
 			if !bytes.Equal(must(os.ReadFile(path)), bad) {
-				t.Error("the file was changed")
+				t.Error("the file has other bytes, want it unchanged")
 			}
 		})
 	}
@@ -224,7 +224,7 @@ func TestFolders(t *testing.T) {
 	} {
 		w, err := Open(Config{Getenv: func(n string) string { return tc.env[n] }})
 		if (err != nil) != (tc.data == "") {
-			t.Errorf("%s: Open = %v", tc.name, err)
+			t.Errorf("%s: Open = %v, want an error: %t", tc.name, err, tc.data == "")
 		}
 		if err == nil && (w.file.dir != tc.data || w.file.keys.dir != tc.key) {
 			t.Errorf("%s: %s and %s, want %s and %s", tc.name, w.file.dir, w.file.keys.dir, tc.data, tc.key)
@@ -292,7 +292,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("decode what encode wrote: %v", err)
 		}
 		if out2, err := encode(again); err != nil || !bytes.Equal(out, out2) {
-			t.Errorf("a second round of decode and encode differs: %v\n%s\n%s", err, out, out2)
+			t.Errorf("after a second round: got %s, %v; want %s", out2, err, out)
 		}
 
 		for i := range d.Identities {
@@ -309,7 +309,7 @@ func TestInfoHoldsNoSecretByConstruction(t *testing.T) {
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[Info]()) {
 		for _, word := range []string{"password", "cookie", "command", "cert"} {
 			if strings.Contains(strings.ToLower(f.Name), word) {
-				t.Errorf("Info.%s sounds like a secret", f.Name)
+				t.Errorf("Info.%s sounds like a secret, want none", f.Name)
 			}
 		}
 	}

@@ -387,7 +387,7 @@ func FuzzMetadata(f *testing.F) {
 		}
 
 		if !strings.Contains(string(text), `"https:`) {
-			t.Errorf("parseMetadata accepts %q", text)
+			t.Errorf("parseMetadata(%q) = nil, want an error: it has no https", text)
 		}
 
 		for _, endpoint := range []string{m.token, m.revoke} {
@@ -399,7 +399,7 @@ func FuzzMetadata(f *testing.F) {
 			if err != nil || r.URL.Scheme != "https" || r.URL.User != nil ||
 				!strings.EqualFold(r.URL.Hostname(), "auth.example") ||
 				r.URL.Port() != "" && must(normalPort(r.URL.Port())) != "443" {
-				t.Errorf("%q is not an endpoint of the issuer: %v", endpoint, err)
+				t.Errorf("endpoint = %q, %v; want one of the issuer", endpoint, err)
 			}
 		}
 	})
@@ -427,12 +427,12 @@ func FuzzTokenResponse(f *testing.F) {
 		}
 		var sent strings.Builder
 		if err := r.Write(&sent); err != nil || strings.Count(sent.String(), "\r\n") != 5 {
-			t.Errorf("token %q changes the request: %v %q", got.text, err, sent.String())
+			t.Errorf("request with token %q = %q, %v; want 5 lines", got.text, sent.String(), err)
 		}
 
 		for _, at := range []time.Time{got.opens, got.ends} {
 			if !at.IsZero() && (!at.After(noon) || at.After(noon.Add(maxLife))) {
-				t.Errorf("a time out of range: %+v", got)
+				t.Errorf("token = %+v, want it to expire later than noon, within maxLife", got)
 			}
 		}
 	})

@@ -124,7 +124,7 @@ func TestLoginFails(t *testing.T) {
 				t.Fatalf("Login = %v, want %v with %q", err, tc.want, tc.text)
 			}
 			if strings.Contains(err.Error(), "canary") {
-				t.Errorf("the error contains a secret: %v", err)
+				t.Errorf("error = %v, want no secret in it", err)
 			}
 
 			if wait, ok := jeton.RetryAfter(err); tc.refuse != nil && (!ok || wait != 7*time.Second) {
@@ -188,14 +188,14 @@ func TestAPasswordIsSavedOnlyOnRequest(t *testing.T) {
 	mustLogin(t, w, in)
 
 	if src, auto := source(); src.kind() != SourceNone || auto {
-		t.Errorf("the password was saved without Save")
+		t.Errorf("source without Save = %v, %t; want none", src.kind(), auto)
 	}
 
 	in.Save = true
 	mustLogin(t, w, in)
 
 	if src, auto := source(); src.Password != passwordOf+"diane" || !auto {
-		t.Errorf("the password was not saved")
+		t.Errorf("source = %v, %t; want the password", src.kind(), auto)
 	}
 
 	second := s.as("diane")
@@ -203,7 +203,7 @@ func TestAPasswordIsSavedOnlyOnRequest(t *testing.T) {
 	mustLogin(t, w, second)
 
 	if src, auto := source(); src.kind() != SourceNone || auto {
-		t.Errorf("the password was saved after a login with another one")
+		t.Errorf("source after a login with another password = %v, %t; want none", src.kind(), auto)
 	}
 
 	in.Save = false
@@ -211,7 +211,7 @@ func TestAPasswordIsSavedOnlyOnRequest(t *testing.T) {
 	mustLogin(t, w, in)
 
 	if src, auto := source(); src.kind() != SourceCommand || !auto {
-		t.Errorf("the command was not saved")
+		t.Errorf("source = %v, %t; want the command", src.kind(), auto)
 	}
 
 	other := s.as("diane")
@@ -219,7 +219,7 @@ func TestAPasswordIsSavedOnlyOnRequest(t *testing.T) {
 	id := mustLogin(t, w, other)
 
 	if src, auto := source(); src.kind() != SourceNone || auto {
-		t.Errorf("the password source of another user was saved")
+		t.Errorf("source after a login of another user = %v, %t; want none", src.kind(), auto)
 	}
 
 	mustGet(t, id, s.URL+"/whoami", "eshana@app1")

@@ -77,15 +77,15 @@ func FuzzParseOrigin(f *testing.F) {
 			return
 		}
 		if again, err := ParseOrigin(string(o)); err != nil || again != o {
-			t.Errorf("ParseOrigin(%q) = %q, which is not in normal form: %q, %v", text, o, again, err)
+			t.Errorf("ParseOrigin(%q) = %q, and of that %q, %v; want its normal form", text, o, again, err)
 		}
 
 		u, err := url.Parse(string(o))
 		if err != nil || u.Host != o.hostport() || u.Scheme != o.scheme() || u.Path != "" || u.User != nil {
-			t.Errorf("origin %q parses as %#v, %v", o, u, err)
+			t.Errorf("url.Parse of origin %q = %#v, %v; want its scheme and host only", o, u, err)
 		}
 		if strings.ToLower(string(o)) != string(o) {
-			t.Errorf("origin %q is not in lower case", o)
+			t.Errorf("origin = %q, want lower case", o)
 		}
 	})
 }
@@ -106,7 +106,7 @@ func TestPlainHTTP(t *testing.T) {
 		{"http://10.0.0.1", false, false},
 	} {
 		if err := tc.origin.allow(tc.plain); (err == nil) != tc.ok {
-			t.Errorf("allow(%s, plain HTTP %v) = %v", tc.origin, tc.plain, err)
+			t.Errorf("allow(%s, plain HTTP %v) = %v, want nil: %t", tc.origin, tc.plain, err, tc.ok)
 		}
 	}
 
@@ -197,7 +197,7 @@ func TestJarLearnsCookies(t *testing.T) {
 		t.Errorf("a removal: %v, %v, want an empty jar", j, what)
 	}
 	if len(first) != 1 || first[0].Value != "1" {
-		t.Errorf("the old jar was changed: %v", first)
+		t.Errorf("old jar = %v, want it unchanged", first)
 	}
 
 	full := first

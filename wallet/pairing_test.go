@@ -114,7 +114,7 @@ func TestHostileService(t *testing.T) {
 				w.confirmPairing = func(_ context.Context, pairing Pairing) (bool, error) {
 					asked = true
 					if pairing.Issuer != p.issuer.URL || string(pairing.Service) != p.service.URL {
-						t.Errorf("asked about %+v", pairing)
+						t.Errorf("asked about %+v, want %s at %s", pairing, p.service.URL, p.issuer.URL)
 					}
 					return tc.confirms, nil
 				}

@@ -137,10 +137,10 @@ func FuzzParseDot(f *testing.F) {
 
 		for key, rule := range rules {
 			if err := checkName(rule.name); err != nil || rule.line < 1 {
-				t.Errorf("rule %q: %+v, %v", key, rule, err)
+				t.Errorf("rule %q = %+v, %v; want a valid name and its line", key, rule, err)
 			}
 			if o, err := ParseOrigin(key); key != everyOrigin && (err != nil || string(o) != key) {
-				t.Errorf("rule %q: not an origin in normal form: %v", key, err)
+				t.Errorf("rule %q: got origin %q, %v; want its normal form", key, o, err)
 			}
 		}
 	})

@@ -207,7 +207,7 @@ func TestInvalidKeyFilesAreRefused(t *testing.T) {
 					t.Errorf("%s = %v, want %v with %q", what, err, tc.want, tc.message)
 				}
 				if err != nil && strings.Contains(err.Error(), middle[len(middle)-12:]) {
-					t.Errorf("%s: the error contains the key: %v", what, err)
+					t.Errorf("%s: error = %v, want no part of the key", what, err)
 				}
 			}
 		})

@@ -211,7 +211,7 @@ func TestSoftwareLogsInByItsKey(t *testing.T) {
 	if got.Kind != KindKey || !got.SignedIn || !got.Auto || got.Issuer != s.Issuer() || got.KeyFile != in.Key ||
 		len(got.KeyID) != 43 ||
 		!got.Expires.Equal(begin.Add(time.Hour)) {
-		t.Errorf("Info = %+v", got)
+		t.Errorf("Info = %+v, want a key with a token of an hour", got)
 	}
 
 	again := must(s.wallet(home).Identity(t.Context(), in.URL, "ci"))
@@ -418,7 +418,7 @@ func TestUsersAndSoftwareNeverMix(t *testing.T) {
 
 	for _, id := range ids {
 		if id.view().e.Key != nil && len(id.view().e.Cookies) > 0 {
-			t.Errorf("%s has a cookie stored with its token", id.Name())
+			t.Errorf("%s has a cookie stored with its token, want none", id.Name())
 		}
 	}
 
@@ -602,7 +602,7 @@ func TestLogoutRevokesTheToken(t *testing.T) {
 
 	n := s.spy.tokenRequests()
 	if n != 0 {
-		t.Errorf("the wallet logged in again after Logout")
+		t.Errorf("%d requests after Logout, want 0: no login", n)
 	}
 
 	d := must(w.file.read(t.Context()))
@@ -637,12 +637,12 @@ func TestWalletNeverHoldsThePrivateKey(t *testing.T) {
 		line := strings.Split(string(pem.EncodeToMemory(b)), "\n")[1]
 		if bytes.Contains(plain, []byte(line)) || bytes.Contains(plain, secret) ||
 			bytes.Contains(plain, []byte("PRIVATE")) {
-			t.Errorf("the wallet contains the key of %s", file)
+			t.Errorf("the wallet has the key of %s, want no key", file)
 		}
 	}
 
 	if !bytes.Contains(plain, []byte(`"version":2`)) {
-		t.Errorf("the document does not have version 2, which an older program refuses")
+		t.Errorf("document = %s, want version 2, which an older program refuses", plain)
 	}
 }
 
@@ -666,7 +666,7 @@ func TestARequestWithAuthorizationIsNotSent(t *testing.T) {
 
 	_ = resp.Body.Close()
 	if r.Header.Get("Authorization") != "" || resp.Request.Header.Get("Authorization") != "" {
-		t.Error("the request of the caller contains the token")
+		t.Error("the request of the caller has Authorization, want it unchanged")
 	}
 }
 
@@ -711,14 +711,14 @@ func TestAnIdentityHasOneCredential(t *testing.T) {
 	s.mustAsk(id, "ci")
 
 	if e := id.view().e; e.Source.kind() != SourceNone || len(e.Cookies) > 0 || id.Info().Kind != KindKey {
-		t.Errorf("a session or a password is left: Info = %+v", id.Info())
+		t.Errorf("Info = %+v, want a key without session and password", id.Info())
 	}
 
 	mustLogin(t, w, user)
 	s.mustAsk(id, "diane")
 
 	if id.Info().Kind != KindSession || id.view().e.Key != nil {
-		t.Errorf("a key is left: Info = %+v", id.Info())
+		t.Errorf("Info = %+v, want a session without a key", id.Info())
 	}
 	if _, err := id.Token(t.Context()); !errors.Is(err, jeton.ErrInvalid) {
 		t.Errorf("Token of a session: %v, want ErrInvalid", err)

@@ -69,14 +69,14 @@ func TestTokenMadeElsewhereIsStoredAndSent(t *testing.T) {
 	for host, values := range s.spy.auth {
 		for value := range values {
 			if value != "" && ("https://"+host != s.URL("reports") || value != "Bearer "+made.Secret) {
-				t.Errorf("%s got an Authorization header for another origin", host)
+				t.Errorf("%s got an Authorization header, want it only at the origin of the token", host)
 			}
 		}
 	}
 
 	_, plain, err := w.file.load(t.Context())
 	if err != nil || !bytes.Contains(plain, []byte(`"version":3`)) {
-		t.Errorf("the document does not have version 3, which an older program refuses: %v", err)
+		t.Errorf("document = %s, %v; want version 3, which an older program refuses", plain, err)
 	}
 
 	n := len(must(w.Identities(t.Context())))
@@ -99,7 +99,7 @@ func TestLogoutRemovesATokenMadeElsewhereAndDoesNotRevokeIt(t *testing.T) {
 
 	_, plain, err := w.file.load(t.Context())
 	if err != nil || bytes.Contains(plain, []byte(made.Secret)) {
-		t.Errorf("the wallet still has the token: %v", err)
+		t.Errorf("read the wallet: %v, want the token gone", err)
 	}
 
 	code, _, why := s.ask(id)
@@ -227,14 +227,14 @@ func TestInvalidTokensAreRefused(t *testing.T) {
 				t.Errorf("Login = %v, want %v with %q", err, tc.want, tc.text)
 			}
 			if err != nil && (strings.Contains(err.Error(), good[6:]) || strings.Contains(err.Error(), swapped)) {
-				t.Errorf("the error contains the token: %v", err)
+				t.Errorf("error = %v, want no part of the token", err)
 			}
 		})
 	}
 
 	for path := range s.spy.auth {
 		if len(s.spy.auth[path]) != 1 || !s.spy.auth[path][""] {
-			t.Errorf("%s got a token that was refused", path)
+			t.Errorf("Authorization at %s = %v, want none: the token was refused", path, s.spy.auth[path])
 		}
 	}
 }
@@ -306,7 +306,7 @@ func TestTokenMadeElsewhereIsSentOnlyToItsOrigin(t *testing.T) {
 		t.Errorf("a request with Authorization = %v, want ErrInvalid", err)
 	}
 	if len(leaked) > 0 {
-		t.Errorf("another origin got a request with Authorization %q", <-leaked)
+		t.Errorf("another origin got Authorization %q, want none", <-leaked)
 	}
 }
 

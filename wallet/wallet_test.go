@@ -313,7 +313,7 @@ func TestRefusedReloginIsNotRepeated(t *testing.T) {
 						}
 
 						if why != nil && strings.Contains(why.Error(), passwordOf) {
-							t.Errorf("the error contains the password: %v", why)
+							t.Errorf("error = %v, want no password in it", why)
 						}
 					})
 				}
@@ -383,7 +383,7 @@ func TestAnOldReadDoesNotReplaceANewerState(t *testing.T) {
 	id.adopt(old.Identities[0], old.Revision)
 	got := id.view().e.Epoch
 	if got == old.Identities[0].Epoch {
-		t.Error("an old read brought the old session back")
+		t.Errorf("epoch after an old read = %v, want the new one", got)
 	}
 
 	id.remove(old.Revision)
@@ -543,7 +543,7 @@ func TestRequestsToOtherOriginsAreRefused(t *testing.T) {
 
 	got := r.Header.Get("Cookie")
 	if got != "app1-token=mine; extra=1" || strings.Contains(fmt.Sprint(resp.Request.Header), "canary") {
-		t.Errorf("the request of the caller was changed: %v", resp.Request.Header)
+		t.Errorf("request of the caller = %v, want it unchanged", resp.Request.Header)
 	}
 }
 
@@ -625,7 +625,7 @@ func TestLogout(t *testing.T) {
 		t.Fatalf("Logout: %v", err)
 	}
 	if len(s.sessions) != 0 {
-		t.Error("the session still exists at the server")
+		t.Errorf("%d sessions at the server after the logout, want 0", len(s.sessions))
 	}
 
 	resp, _ := get(t, id, s.URL+"/whoami")
@@ -641,7 +641,7 @@ func TestLogout(t *testing.T) {
 	s.Close()
 
 	if err := w.Logout(t.Context(), s.URL, "diane"); err == nil {
-		t.Error("Logout without a server succeeded")
+		t.Error("Logout without a server = nil, want an error")
 	}
 	if in := must(w.Identities(t.Context()))[0]; !in.SignedIn || !in.Auto {
 		t.Errorf("after a failed Logout: Info = %+v, want the session", in)
@@ -670,7 +670,7 @@ func TestAStolenFileContainsNoPlainText(t *testing.T) {
 		text, err := os.ReadFile(path)
 		for _, secret := range []string{"canary", "diane", host, "AGE-SECRET-KEY"} {
 			if bytes.Contains(text, []byte(secret)) || strings.Contains(path[len(home):], secret) {
-				t.Errorf("%s contains %q", path, secret)
+				t.Errorf("%s has %q, want no secret", path, secret)
 			}
 		}
 
@@ -685,7 +685,7 @@ func TestAStolenFileContainsNoPlainText(t *testing.T) {
 		t.Fatalf("%d files, want at least 2: %v", seen, err)
 	}
 	if text := fmt.Sprintf("%+v", must(w.Identities(t.Context()))); strings.Contains(text, "canary") {
-		t.Errorf("Info contains a secret: %s", text)
+		t.Errorf("Info = %s, want no secret", text)
 	}
 
 	// Another key does not decrypt it.
@@ -696,7 +696,7 @@ func TestAStolenFileContainsNoPlainText(t *testing.T) {
 		t.Errorf("without the key: %v, want ErrKey", err)
 	}
 	if _, err := os.Stat(filepath.Join(home, "config", keyName)); err == nil {
-		t.Error("a new key was created for an existing wallet")
+		t.Error("a new key was created for an existing wallet, want none")
 	}
 
 	if err := makeKeyFile(filepath.Join(home, "config")); err != nil {
