@@ -54,7 +54,7 @@ func TestASecretIsInOneResponse(t *testing.T) {
 	}
 	for name, values := range a.Header {
 		if strings.Contains(strings.Join(values, " "), secret) {
-			t.Errorf("the header %s has the secret", name)
+			t.Errorf("header %s = %v, want no secret", name, values)
 		}
 	}
 }

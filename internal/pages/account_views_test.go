@@ -157,7 +157,7 @@ func TestTheFormOfATokenIsRead(t *testing.T) {
 	in, ok := v.read(typed, noon)
 
 	if !ok || in.Name != "nightly export" || in.MaxUses != 20 || len(in.Services) != 2 || len(in.Scopes) != 1 {
-		t.Errorf("got %+v, %t", in, ok)
+		t.Errorf("got %+v, %t; want what was typed", in, ok)
 	}
 	if want := time.Date(2026, 12, 25, 0, 0, 0, 0, time.UTC); !in.Expires.Equal(want) {
 		t.Errorf("it expires %v, want the end of the day: %v", in.Expires, want)

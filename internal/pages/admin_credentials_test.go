@@ -89,7 +89,7 @@ func TestSigningKeysAreRotatedAndRevoked(t *testing.T) {
 
 	m := regexp.MustCompile(`href="(/admin/keys/([^"/]+)/revoke)"`).FindStringSubmatch(after)
 	if m == nil {
-		t.Fatalf("no key can be revoked:\n%s", after)
+		t.Fatalf("page, want a key that can be revoked:\n%s", after)
 	}
 	if a := v.post(m[1], "confirm", "another"); a.Status != http.StatusBadRequest {
 		t.Errorf("without the id of the key: got %d, want 400", a.Status)
@@ -139,7 +139,7 @@ func TestTheListOfClientsHasPages(t *testing.T) {
 			body := v.see(path)
 			names := regexp.MustCompile(`class="name" href="[^"]+">([^<]+)`).FindAllStringSubmatch(body, -1)
 			if len(names) == 0 {
-				t.Fatalf("%s: %s shows no client", tc.name, path)
+				t.Fatalf("%s: %s shows no client, want some", tc.name, path)
 			}
 			got = append(got, names[0][1]+" "+names[len(names)-1][1])
 

@@ -332,7 +332,7 @@ func TestARefusalIsExplained(t *testing.T) {
 	explained := "/admin/explain?id=" + refused.Request()
 	body := v.see(explained, "Refused", "not signed in", "GET /staff", "Route", "Credential")
 	if strings.Index(body, ">Route<") > strings.Index(body, ">Credential<") {
-		t.Errorf("the checks are not in their order:\n%s", body)
+		t.Errorf("checks, want Route before Credential:\n%s", body)
 	}
 
 	listed := v.see("/admin/audit?outcome=no_credential&service=shop", explained, "GET /staff")

@@ -25,11 +25,11 @@ func TestCataloguesHaveTheSameKeys(t *testing.T) {
 		for key, m := range first.messages {
 			other, ok := l.messages[key]
 			if !ok {
-				t.Errorf("messages/%s has no key %s", l.code, key)
+				t.Errorf("messages/%s has no key %s, want it in each language", l.code, key)
 				continue
 			}
 			if (m.One == "") != (other.One == "") {
-				t.Errorf("key %s has plural forms in one of %s and %s", key, first.code, l.code)
+				t.Errorf("key %s has plural forms in one of %s and %s, want them in both", key, first.code, l.code)
 			}
 
 			got, want := arguments(other.Other), arguments(m.Other)
@@ -40,7 +40,7 @@ func TestCataloguesHaveTheSameKeys(t *testing.T) {
 
 		for key := range l.messages {
 			if _, ok := first.messages[key]; !ok {
-				t.Errorf("messages/%s has no key %s", first.code, key)
+				t.Errorf("messages/%s has no key %s, want it in each language", first.code, key)
 			}
 		}
 	}
@@ -98,13 +98,13 @@ func TestEveryKeyIsUsedAndExists(t *testing.T) {
 	for key, file := range used {
 		// A key that ends in a point is completed by the code.
 		if _, ok := messages[key]; !ok && !strings.HasSuffix(key, ".") {
-			t.Errorf("%s uses the key %s, which no catalogue has", file, key)
+			t.Errorf("%s uses the key %s, want one of the catalogues", file, key)
 		}
 	}
 
 	for _, key := range slices.Sorted(maps.Keys(messages)) {
 		if _, ok := used[key]; !ok && !isTime(key) && !completed(used, key) {
-			t.Errorf("the key %s is in the catalogues, and nothing uses it", key)
+			t.Errorf("nothing uses the key %s of the catalogues, want it used", key)
 		}
 	}
 }
@@ -133,7 +133,7 @@ func TestEveryOutcomeHasItsMessages(t *testing.T) {
 		code, ok := strings.CutPrefix(strings.TrimSuffix(key, ".do"), "error.")
 		_, both := messages["error."+code+".do"]
 		if ok && both && code != jeton.CodeInternal && jeton.FromCode(code) == nil {
-			t.Errorf("the key %s is of no outcome", key)
+			t.Errorf("outcome of the key %s = none, want one of package jeton", key)
 		}
 	}
 
@@ -147,7 +147,7 @@ func TestEveryOutcomeHasItsMessages(t *testing.T) {
 		code := jeton.Code(err)
 		for _, key := range []string{"error." + code, "error." + code + ".do", "outcome." + code} {
 			if _, ok := messages[key]; !ok {
-				t.Errorf("no key %s", key)
+				t.Errorf("no such key, want %s", key)
 			}
 		}
 	}
@@ -174,12 +174,12 @@ func TestNoTemplateHasABareWord(t *testing.T) {
 
 		for _, m := range spoken.FindAllStringSubmatch(text, -1) {
 			if letter.MatchString(m[1]) && !slices.Contains(technical, m[1]) {
-				t.Errorf("%s: %s has a bare word; write a key", name, m[0])
+				t.Errorf("%s: %s has a bare word, want a key", name, m[0])
 			}
 		}
 		for line := range strings.Lines(element.ReplaceAllString(text, "\n")) {
 			if letter.MatchString(line) {
-				t.Errorf("%s: %q is a bare word; write a key", name, strings.TrimSpace(line))
+				t.Errorf("%s: %q is a bare word, want a key", name, strings.TrimSpace(line))
 			}
 		}
 

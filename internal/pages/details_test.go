@@ -29,7 +29,7 @@ func TestWhatIsWrongWithAPasswordIsSaidInEveryLanguage(t *testing.T) {
 		err := policy.Check(jeton.NewSecret(tc.password), "diane")
 		got := detailText(jeton.Detail(err))
 		if err == nil || got.Key == "" {
-			t.Errorf("%s: the detail %q has no message", tc.name, jeton.Detail(err))
+			t.Errorf("%s: the detail %q has no message, want one", tc.name, jeton.Detail(err))
 			continue
 		}
 
@@ -75,7 +75,7 @@ func TestNoGermanPageHasAnEnglishSentence(t *testing.T) {
 		case lang == "en" && words != "":
 			english++
 		case lang == "de" && words != "":
-			t.Errorf("%s has the English word %q", name, words)
+			t.Errorf("%s has the English words %q, want German", name, words)
 		}
 	})
 

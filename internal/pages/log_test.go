@@ -43,7 +43,7 @@ func TestEveryReasonOfTheLogHasAMessage(t *testing.T) {
 			for _, s := range textsOf(dir, n) {
 				seen[s.kind]++
 				if !s.known() {
-					t.Errorf("package %s: no message for the %s %q", dir, s.kind, s.text)
+					t.Errorf("package %s: no message, want one for the %s %q", dir, s.kind, s.text)
 				}
 			}
 		})
@@ -162,7 +162,7 @@ func eachNode(t *testing.T, dir string, see func(ast.Node)) {
 
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil || len(files) == 0 {
-		t.Fatalf("%s has %d files, %v", dir, len(files), err)
+		t.Fatalf("%s has %d files, %v; want some", dir, len(files), err)
 	}
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {

@@ -49,7 +49,7 @@ func TestANoticeLoadsNothing(t *testing.T) {
 			t.Errorf("%s: the policy is %q, want %q", kind, got, want)
 		}
 		if framed != (h.Get("X-Frame-Options") == "") {
-			t.Errorf("%s: X-Frame-Options is %q", kind, h.Get("X-Frame-Options"))
+			t.Errorf("%s: X-Frame-Options = %q, want frames allowed: %t", kind, h.Get("X-Frame-Options"), framed)
 		}
 		if rec.Code != http.StatusForbidden || h.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: %d, Cache-Control %q, want 403, no-store", kind, rec.Code, h.Get("Cache-Control"))
@@ -57,11 +57,11 @@ func TestANoticeLoadsNothing(t *testing.T) {
 
 		for _, bad := range []string{"<script", "<link", "<img", "<form", "ZgotmplZ"} {
 			if strings.Contains(body, bad) {
-				t.Errorf("%s: the page has %s", kind, bad)
+				t.Errorf("%s: the page has %s, want none", kind, bad)
 			}
 		}
 		if !strings.Contains(body, `href="/.jeton/start?to=%2F" target="_top"`) {
-			t.Errorf("%s: the page has no link to sign in", kind)
+			t.Errorf("%s: page = %s, want a link to sign in", kind, body)
 		}
 	}
 }

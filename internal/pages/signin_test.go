@@ -144,10 +144,10 @@ func TestWrongNameAndWrongPasswordHaveTheSamePage(t *testing.T) {
 	disabled := answer()
 
 	if unknown != known || unknown != disabled {
-		t.Errorf("answers differ:\n%s\n%s\n%s", unknown, known, disabled)
+		t.Errorf("unknown, known and disabled users, want the same answer:\n%s\n%s\n%s", unknown, known, disabled)
 	}
 	if !strings.Contains(unknown, `value="mallory"`) {
-		t.Error("the form lost the name that was typed")
+		t.Errorf("form = %s, want the name that was typed", unknown)
 	}
 }
 
@@ -328,7 +328,7 @@ func TestAnotherSiteChoosesNoNote(t *testing.T) {
 			t.Errorf("%s: a note: %t, want %t", tc.name, got, tc.want)
 		}
 		if strings.Contains(a.Body, "Call 555") {
-			t.Errorf("%s: the page shows the text of its address", tc.name)
+			t.Errorf("%s: page = %s, want no text of its address", tc.name, a.Body)
 		}
 	}
 }
@@ -392,7 +392,7 @@ func TestLanguage(t *testing.T) {
 	}
 
 	if strings.HasPrefix(a.Cookies(), web.DefaultCookie(true)+"-lang=") {
-		t.Errorf("choosing a language sets %q, the session cookie of a service lang without TLS", a.Cookies())
+		t.Errorf("choosing a language sets %q, want another name than the cookie of a service lang has", a.Cookies())
 	}
 }
 
@@ -478,7 +478,7 @@ func TestTheSessionHasTheTermsOfTheConfiguration(t *testing.T) {
 	events := s.Events()
 	i := slices.IndexFunc(events, func(e jeton.Event) bool { return e.Action == "login" && e.Service == "issuer" })
 	if i < 0 {
-		t.Fatal("the audit log has no login at the issuer")
+		t.Fatal("the audit log has no login at the issuer, want one")
 	}
 
 	a := second.signIn("/sign-in", "diane", right)
@@ -570,7 +570,7 @@ func TestAListOfAnAccountHasPages(t *testing.T) {
 	first := b.get("/account/tokens").Body
 	link := next.FindStringSubmatch(first)
 	if len(link) != 2 {
-		t.Fatalf("the first page has no link to the next one: %s", words(first))
+		t.Fatalf("first page = %s, want a link to the next one", words(first))
 	}
 	second := b.get(html.UnescapeString(link[1])).Body
 
@@ -584,6 +584,6 @@ func TestAListOfAnAccountHasPages(t *testing.T) {
 		}
 	}
 	if next.MatchString(second) || !strings.Contains(second, "job 000") {
-		t.Errorf("the last page leads on, or lacks the oldest token: %s", words(second))
+		t.Errorf("last page = %s, want the oldest token, and no link to another page", words(second))
 	}
 }

@@ -122,14 +122,14 @@ func renderSamples(t *testing.T, p *Pages) []renderedPage {
 func TestEveryTemplateHasASample(t *testing.T) {
 	files, err := fs.Glob(templateFiles, "templates/*/*.html")
 	if err != nil || len(files) == 0 {
-		t.Fatalf("found %d templates, %v", len(files), err)
+		t.Fatalf("found %d templates, %v; want some", len(files), err)
 	}
 
 	all := samples()
 	for _, file := range files {
 		name := strings.TrimSuffix(strings.TrimPrefix(file, "templates/"), ".html")
 		if len(all[name]) == 0 {
-			t.Errorf("%s has no sample; add a view model to the samples", file)
+			t.Errorf("%s has no sample, want a view model among the samples", file)
 		}
 	}
 }
@@ -145,7 +145,7 @@ func TestEveryPageIsSound(t *testing.T) {
 		}
 
 		for _, fault := range d.faults(lang) {
-			t.Errorf("%s, %s: %s", name, lang, fault)
+			t.Errorf("%s, %s: %s, want no fault", name, lang, fault)
 		}
 	})
 }
@@ -155,13 +155,13 @@ func TestNoPageHasMarkupOfUsersOrWhatThePolicyForbids(t *testing.T) {
 		text := unquoted(body)
 		for _, bad := range []string{"<b ", "<style", "style=", "javascript:", "ZgotmplZ", "{{", "<no value>"} {
 			if strings.Contains(text, bad) {
-				t.Errorf("%s, %s: the page has %q", name, lang, bad)
+				t.Errorf("%s, %s: the page has %q, want none", name, lang, bad)
 			}
 		}
 
 		handler := regexp.MustCompile(`<[^>]* on[a-z]+=[^>]*>`).FindString(text)
 		if handler != "" {
-			t.Errorf("%s, %s: the page has a handler: %s", name, lang, handler)
+			t.Errorf("%s, %s: the page has the handler %s, want none", name, lang, handler)
 		}
 	})
 }
