@@ -36,7 +36,7 @@ func TestClientMayCloseItsSide(t *testing.T) {
 
 	closer, ok := conn.Conn.(interface{ CloseWrite() error })
 	if !ok {
-		t.Fatal("the connection cannot be half closed")
+		t.Fatal("the connection has no CloseWrite, want one")
 	}
 	if err := closer.CloseWrite(); err != nil {
 		t.Fatal(err)
@@ -76,6 +76,6 @@ func TestMalformedBodyIsTheClientsFault(t *testing.T) {
 	}
 
 	if strings.Contains(log.String(), "level=ERROR") {
-		t.Errorf("the log has an error:\n%s", log.String())
+		t.Errorf("log, want no error in it:\n%s", log.String())
 	}
 }

@@ -65,7 +65,7 @@ func TestCookiesAreNamedAfterTheService(t *testing.T) {
 				t.Errorf("logout clears %s: %t, want %t", tc.former, cleared, want)
 			}
 			if a := s.Ask("GET", tc.service, "/me", "Cookie", c); (a.Status == 401) != (tc.status == 200) {
-				t.Errorf("GET /me after a logout with the former cookie is %d", a.Status)
+				t.Errorf("GET /me after a logout with the former cookie = %d, want 401: %t", a.Status, tc.status == 200)
 			}
 		})
 	}

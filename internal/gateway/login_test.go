@@ -220,7 +220,7 @@ func TestLoginBodies(t *testing.T) {
 				t.Errorf("%d %s, cookies %q, want %d %s", a.Status, a.Code(), a.Cookies(), tc.status, tc.code)
 			}
 			if strings.Contains(a.Body, right) || strings.Contains(a.Body, "%zz") {
-				t.Errorf("the answer shows what was sent: %s", a.Body)
+				t.Errorf("answer = %s, want nothing of what was sent", a.Body)
 			}
 		})
 	}

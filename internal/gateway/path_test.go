@@ -120,7 +120,7 @@ func TestRulesAndBackendAgree(t *testing.T) {
 			under := p == "/admin" || strings.HasPrefix(p, "/admin/")
 			if under && r.Header.Get("Remote-User") != "boss" && bad.Add(1) < 10 {
 				t.Errorf(
-					"the backend got %q from %q and could read it as %q",
+					"the backend got %q from %q, want none that it could read as %q",
 					r.RequestURI, r.Header.Get("Remote-User"), p,
 				)
 			}
@@ -175,7 +175,7 @@ func TestRulesAndBackendAgree(t *testing.T) {
 
 		t.Logf("responses by status: %v", total)
 		if total[200] < 500 || total[400] < 500 || total[401]+total[403] < 50 {
-			t.Errorf("responses by status: %v; too few were accepted or refused to prove anything", total)
+			t.Errorf("responses by status = %v, want enough of each to prove something", total)
 		}
 	})
 }

@@ -36,7 +36,7 @@ func TestAStateOpensAtItsServiceOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	if strings.Contains(state, "verifier") {
-		t.Errorf("the state shows the code_verifier: %s", state)
+		t.Errorf("state = %s, want it without the code_verifier", state)
 	}
 
 	for _, tc := range []struct {

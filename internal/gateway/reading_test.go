@@ -276,7 +276,7 @@ func testFramework(t *testing.T, f framework, r *rand.Rand) {
 
 	t.Logf("responses by status: %v", total)
 	if total[200] < 50 || total[403] < 50 || total[400] < 50 {
-		t.Errorf("responses by status: %v; too few were accepted or refused to prove anything", total)
+		t.Errorf("responses by status = %v, want at least 50 each of 200, 400 and 403", total)
 	}
 }
 
@@ -305,7 +305,7 @@ func startGenerated(t *testing.T, f framework, r *rand.Rand, upstream string) (*
 			t.Fatal(err)
 		}
 	}
-	t.Fatalf("none of %d generated sets of rules is accepted", tries)
+	t.Fatalf("none of %d generated sets of rules is accepted, want one", tries)
 
 	return nil, nil
 }

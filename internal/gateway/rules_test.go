@@ -151,6 +151,6 @@ func TestADownloadThatTakesTooLongIsCut(t *testing.T) {
 
 	r := begin(t, s, s.Client(), "/do/stream", s.Enter("app", "diane", right))
 	if rest, err := io.ReadAll(r.Body); err == nil {
-		t.Errorf("the response ends like a complete one, after %q", rest)
+		t.Errorf("end of the response after %q = nil, want an error: it was cut", rest)
 	}
 }

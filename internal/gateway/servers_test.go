@@ -213,7 +213,7 @@ func (l logLines) await(t *testing.T, text string) string {
 				return line
 			}
 		case <-time.After(time.Minute):
-			t.Fatalf("no line with %q within a minute", text)
+			t.Fatalf("no such line within a minute, want %q", text)
 		}
 	}
 }
@@ -253,7 +253,7 @@ func TestHealthChecksFollowTheConfiguration(t *testing.T) {
 		line := `jeton_upstream_up{service="app",upstream="` + host + `"} ` + value + "\n"
 		metrics := s.Send(http.DefaultClient, "GET", s.Admin()+"/metrics", "").Body
 		if strings.Count(metrics, line) != 1 {
-			t.Errorf("the metrics do not have %s once", line)
+			t.Errorf("%d times in the metrics, want once: %s", strings.Count(metrics, line), line)
 		}
 	}
 	wantUp(well, "1")

@@ -267,7 +267,7 @@ func TestNoRequestIsSmuggled(t *testing.T) {
 			reached := 0
 			for _, r := range stop() {
 				if !judged[r] {
-					t.Errorf("the upstream gets %s under the id %q, which the gateway has not judged", r.path, r.id)
+					t.Errorf("the upstream gets %s as %q, want only what the gateway has judged", r.path, r.id)
 				}
 				if r.path == "/attack" {
 					reached++
@@ -291,7 +291,7 @@ func attackAndAsk(t *testing.T, s *jetontest.Server, attacks <-chan string) {
 		_, _ = io.WriteString(conn, attack)
 		half, ok := conn.Conn.(*net.TCPConn)
 		if !ok {
-			t.Error("the connection cannot be half closed")
+			t.Error("the connection has no CloseWrite, want one")
 			return
 		}
 		_ = half.CloseWrite()

@@ -98,7 +98,7 @@ func TestHTTP2Target(t *testing.T) {
 				)
 			}
 			if tc.status == 400 && tc.method != "GET" && strings.Contains(log.String(), tc.method) {
-				t.Errorf("the log has the method: %s", log.String())
+				t.Errorf("log = %s, want it without the method", log.String())
 			}
 		})
 	}

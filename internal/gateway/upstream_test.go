@@ -125,7 +125,7 @@ func TestUpstreamGetsTheCaller(t *testing.T) {
 
 		_, secret, _ := strings.Cut(c, "=")
 		if strings.Contains(a.Body, secret) || strings.Contains(strings.ToLower(a.Body), "authorization") {
-			t.Errorf("upstream gets a credential:\n%s", a.Body)
+			t.Errorf("upstream gets a credential, want none:\n%s", a.Body)
 		}
 	})
 
@@ -204,7 +204,7 @@ func TestClientsCannotSetIdentityHeaders(t *testing.T) {
 func checkIdentity(t *testing.T, what, path, body, canary string) {
 	t.Helper()
 	if body == "" || strings.Contains(body, canary) {
-		t.Errorf("%s: upstream gets what the client sent\n%s", what, body)
+		t.Errorf("%s: upstream gets this, want nothing that the client sent:\n%s", what, body)
 	}
 
 	user := map[string]string{"/echo/x": "diane", "/open/x": ""}[path]
@@ -222,7 +222,7 @@ func checkIdentity(t *testing.T, what, path, body, canary string) {
 	}
 
 	if strings.Contains(strings.ToLower(body), "\r\ntrailer:") {
-		t.Errorf("%s: upstream gets the header Trailer:\n%s", what, body)
+		t.Errorf("%s: upstream gets this, want no header Trailer:\n%s", what, body)
 	}
 }
 
@@ -346,7 +346,7 @@ func TestUpstreamResponses(t *testing.T) {
 			}
 
 			if body, err := io.ReadAll(resp.Body); err == nil {
-				t.Errorf("%s: %q ends like a complete response", resp.Proto, body)
+				t.Errorf("%s: end of %q = nil, want an error: the response was cut", resp.Proto, body)
 			}
 
 			_ = resp.Body.Close()
@@ -451,7 +451,7 @@ func TestUpgrade(t *testing.T) {
 		counted := strings.Replace(head, "/do/ws", "/paid/ws", 1)
 		resp, _ := dial(t, s, "app").ask(counted + "Cookie: " + c + "\r\n\r\n")
 		if resp.StatusCode == 101 {
-			t.Error("upgrade is 101: one use paid for a connection")
+			t.Error("upgrade = 101, want a refusal: one use would pay for a connection")
 		}
 	})
 

@@ -86,7 +86,7 @@ func TestRequestsEndWithTheirSession(t *testing.T) {
 
 				rest, err := io.ReadAll(stream.Body)
 				if err == nil {
-					t.Errorf("the stream ends like a complete one, after %q", rest)
+					t.Errorf("end of the stream after %q = nil, want an error: it was cut", rest)
 				}
 			})
 		}
@@ -100,7 +100,7 @@ func TestRequestsEndWithTheirSession(t *testing.T) {
 
 		rest, err := io.ReadAll(stream.Body)
 		if err == nil {
-			t.Errorf("the stream ends like a complete one, after %q", rest)
+			t.Errorf("end of the stream after %q = nil, want an error: it was cut", rest)
 		}
 		// What is asked again and again must not count as attempts with a wrong password.
 		for _, e := range s.Events()[before:] {
