@@ -46,7 +46,7 @@ VALUES (0, '', '', 'test', $1, '', '', '', '', '')`
 	add("behind it")
 
 	if got := read(); slices.Contains(got, "behind it") {
-		t.Errorf("events = %v: a reader that continues from there misses the slow one", got)
+		t.Errorf("events = %v, want none behind the slow one: a reader that continues there misses it", got)
 	}
 
 	execSQL(t, slow, "COMMIT")

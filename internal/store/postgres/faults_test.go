@@ -292,7 +292,7 @@ func (l *load) check(t *testing.T, late *lateness) {
 		t.Errorf("an answer took %v, want at most %v", slowest, late.allow(answered))
 	}
 	if n := l.wrong.Load(); n > 0 {
-		t.Errorf("%d times a lease was valid after its bound", n)
+		t.Errorf("%d times a lease was valid after its bound, want 0", n)
 	}
 
 	t.Logf("granted %d, unknown %d, slowest answer %v", granted, unknown, slowest)
@@ -420,7 +420,7 @@ func TestADatabaseThatReturnsGetsFewConnections(t *testing.T) {
 	must(t, err)
 
 	if left[0] > 0 {
-		t.Errorf("%d of 500 uses are not counted", left[0])
+		t.Errorf("%d of 500 uses are left, want 0", left[0])
 	}
 }
 

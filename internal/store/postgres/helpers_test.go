@@ -51,7 +51,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("no %s within a minute", what)
+			t.Fatalf("timeout; want %s", what)
 		}
 	}
 }

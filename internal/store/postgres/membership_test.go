@@ -50,7 +50,7 @@ func TestARevocationIsAnsweredWhenAllNodesHaveAcknowledged(t *testing.T) {
 		startSession(t, db, u, text)
 		must(t, endSession(t.Context(), db, text))
 		if received.count(sessionEnded(text)) != 1 {
-			t.Errorf("the logout of %s was answered before the other node had received it", text)
+			t.Errorf("the logout of %s was answered, want it received by the other node before", text)
 		}
 	}
 
@@ -89,7 +89,7 @@ func TestARevocationWaitsForALeaseWithoutAcknowledgement(t *testing.T) {
 			}
 
 			if err := other.Fresh(t.Context()); err == nil {
-				t.Error("Fresh = nil after the answer on a node that has not received the revocation")
+				t.Error("Fresh = nil on a node that has not received the revocation, want an error")
 			} else {
 				wantUnavailable(t, "Fresh", err)
 			}
@@ -99,7 +99,7 @@ func TestARevocationWaitsForALeaseWithoutAcknowledgement(t *testing.T) {
 			eventually(t, "lease", func() bool { return other.Fresh(t.Context()) == nil })
 
 			if received.count(everything) == 0 {
-				t.Error("it kept its cache from before it was cut off")
+				t.Error("it kept its cache from before it was cut off, want it dropped")
 			}
 		})
 	}
@@ -132,7 +132,7 @@ VALUES ('late', $1, 1, pg_current_xact_id(), FALSE)`, bound.Milliseconds())
 	must(t, <-answer)
 	took := time.Since(began)
 	if took < bound {
-		t.Errorf("answered after %v, before the lease of a node without acknowledgement has ended", took)
+		t.Errorf("answered after %v, want %v: the lease of a node without acknowledgement", took, bound)
 	}
 }
 
@@ -166,7 +166,7 @@ func TestAcknowledgementsOfAFormerServerDoNotCount(t *testing.T) {
 
 	select {
 	case err := <-answer:
-		t.Errorf("answered (%v) after %v by an acknowledgement on another server", err, time.Since(began))
+		t.Errorf("answered (%v) after %v by an acknowledgement on another server, want none", err, time.Since(began))
 	default:
 	}
 
@@ -178,7 +178,7 @@ func TestAcknowledgementsOfAFormerServerDoNotCount(t *testing.T) {
 
 	s := db.node.acks[other.node.id]
 	if s.xmin == 1<<40 {
-		t.Error("the acknowledgement on the former server still counts")
+		t.Error("the acknowledgement on the former server counts, want it dropped")
 	}
 }
 
@@ -229,7 +229,7 @@ VALUES ('dead', 10, 1, pg_snapshot_xmin(pg_current_snapshot()), FALSE)`)
 	})
 
 	if _, err := db.FindSession(t.Context(), secret.HashOf("one")); err == nil {
-		t.Error("FindSession = nil after a logout")
+		t.Error("FindSession after a logout = nil, want an error")
 	}
 }
 

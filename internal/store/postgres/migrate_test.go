@@ -139,7 +139,7 @@ func TestAStepThatNeedsItselfRefusesOlderPrograms(t *testing.T) {
 	}, "another build", fmt.Sprintf("%04d_later.sql", n+1))
 	_, err := Migrations(t.Context(), Config{URL: jeton.NewSecret(url), Where: where})
 	if err == nil || !strings.Contains(err.Error(), "newer version") || !strings.Contains(err.Error(), where) {
-		t.Errorf("Migrations: %v", err)
+		t.Errorf("Migrations = %v, want a newer version of %s", err, where)
 	}
 }
 
@@ -195,7 +195,7 @@ func TestAStepThatFailsLeavesNothing(t *testing.T) {
 
 	after := tables()
 	if after != before {
-		t.Errorf("a trial changed the tables from %s to %s", before, after)
+		t.Errorf("tables after a trial = %s, want %s", after, before)
 	}
 
 	wantOpenError(t, failing, name, "division by zero")
@@ -209,7 +209,7 @@ func TestAStepThatFailsLeavesNothing(t *testing.T) {
 	var half bool
 	queryRow(t, conn, &half, "SELECT to_regclass('half') IS NOT NULL")
 	if half {
-		t.Error("half a step was kept")
+		t.Error("half a step was kept, want nothing of it")
 	}
 
 	must(t, openNode(t, url, Config{}).Close()) // and the previous version still works

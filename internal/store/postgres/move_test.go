@@ -83,7 +83,7 @@ func TestANodeAndACopyExcludeEachOther(t *testing.T) {
 	}
 
 	if err := setMeta(t, s, "x", "y"); err != nil || meta(t, s, "x") != "y" {
-		t.Errorf("Step after the node has closed = %v", err)
+		t.Errorf("Step after the node has closed = %v, want nil and the new value", err)
 	}
 }
 

@@ -148,7 +148,7 @@ func TestAsRootPacketsAreDroppedSilently(t *testing.T) {
 		t.Errorf("the logout was answered after %v, want at least %v, the lease of the other node", took, bound)
 	}
 	if err := far.Fresh(t.Context()); err == nil {
-		t.Error("Fresh = nil after the answer on a node that is cut off")
+		t.Error("Fresh = nil on a node that is cut off, want an error after the answer")
 	}
 
 	for range 5 {

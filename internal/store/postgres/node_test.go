@@ -72,7 +72,7 @@ func TestAPollSeesChangesInAnyOrderOfCommits(t *testing.T) {
 	pollNow(t, db)
 
 	if got := received.take(); len(got) > 0 {
-		t.Errorf("received %v, which was rolled back", got)
+		t.Errorf("received %v, want nothing: it was rolled back", got)
 	}
 }
 
@@ -141,7 +141,7 @@ func TestARevocationReachesEveryNodeOnce(t *testing.T) {
 				// The promise: by now every node has received it, or has no lease.
 				for n, db := range nodes {
 					if err := db.Fresh(t.Context()); err != nil || received[n].count(sessionEnded(text)) == 0 {
-						t.Errorf("node %d: Fresh = %v after the answer, and the revocation was not received", n, err)
+						t.Errorf("node %d: Fresh = %v, want nil and the revocation received before the answer", n, err)
 					}
 				}
 			}
@@ -182,7 +182,7 @@ func TestARevocationWithALostAnswerReachesItsOwnNode(t *testing.T) {
 
 	pollNow(t, db)
 	if mine.count(sessionEnded("one")) != 0 {
-		t.Error("received what is not committed")
+		t.Error("received what is not committed, want nothing")
 	}
 
 	waitForLocks(t, conn, 1) // the commit continues without its caller
@@ -260,7 +260,7 @@ func TestANodeThatWasMarkedOrRemovedDropsItsCache(t *testing.T) {
 		queryRow(t, conn, &there, "SELECT NOT gone FROM nodes")
 
 		if !there {
-			t.Errorf("%s: the node is not in the list again", name)
+			t.Errorf("%s: the node is not in the list, want it there again", name)
 		}
 	}
 }
@@ -301,7 +301,7 @@ func TestANodeStopsWhenItsDatabaseWasReplaced(t *testing.T) {
 			must(t, err)
 
 			if tag.RowsAffected() != 1 {
-				t.Fatalf("%s changed %d rows", change, tag.RowsAffected())
+				t.Fatalf("%s changed %d rows, want 1", change, tag.RowsAffected())
 			}
 
 			execSQL(t, conn, endOtherConnections)
@@ -332,7 +332,7 @@ func TestWithABoundOfZeroEachRequestPolls(t *testing.T) {
 		must(t, db.Fresh(t.Context()))
 		at := db.node.renewed.Load()
 		if at == nil || at.Before(began) {
-			t.Fatal("Fresh used a poll that began before the request")
+			t.Fatalf("Fresh used the poll of %v, want one that began after the request of %v", at, began)
 		}
 	}
 
@@ -364,7 +364,7 @@ func TestWithABoundOfZeroEachRequestPolls(t *testing.T) {
 			first = r
 		}
 		if r != first {
-			t.Fatal("waiting requests do not share one poll")
+			t.Fatal("waiting requests have several polls, want them to share one")
 		}
 	}
 
@@ -419,6 +419,6 @@ func TestReadingInvalidatesNothing(t *testing.T) {
 	pollNow(t, other)
 
 	if received.count(fmt.Sprint("user ", u.ID)) == 0 {
-		t.Error("a changed password was not received")
+		t.Error("a changed password was not received, want it to be")
 	}
 }

@@ -46,7 +46,7 @@ func TestARepeatedRevocationWaitsForTheFirst(t *testing.T) {
 			cancel() // so that it cannot poll
 
 			if far.Fresh(gone) == nil && received.count(sessionEnded("one")) == 0 {
-				t.Error("Fresh = nil after the answer on a node that has not received the revocation")
+				t.Error("Fresh = nil on a node that has not received the revocation, want an error")
 			}
 
 			must(t, <-first)
@@ -89,6 +89,6 @@ func TestSettleWritesNothing(t *testing.T) {
 		if got.Payload == "last" {
 			return
 		}
-		t.Errorf("Settle notified the nodes: %s", got.Payload)
+		t.Errorf("Settle notified the nodes of %s, want no notification", got.Payload)
 	}
 }

@@ -42,7 +42,7 @@ func wantOpenError(t *testing.T, c Config, says ...string) {
 
 	for _, secret := range []string{pgtest.Password, c.URL.Reveal(), "hunter2"} {
 		if secret != "" && strings.Contains(err.Error(), secret) {
-			t.Errorf("Open = %q, which contains the password", err)
+			t.Errorf("Open = %q, want no password in it", err)
 		}
 	}
 }
@@ -180,7 +180,7 @@ FROM migrations ORDER BY number DESC LIMIT 1`},
 
 			queryRow(t, look, &after, tablesSQL)
 			if after != before {
-				t.Errorf("Open changed the tables from %s to %s", before, after)
+				t.Errorf("tables after Open = %s, want %s", after, before)
 			}
 		})
 	}
@@ -315,7 +315,7 @@ FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.usename = 'jeton'
 
 		must(t, db.Ping(t.Context()))
 		if encrypted == 0 {
-			t.Error("no connection is encrypted")
+			t.Error("no connection is encrypted, want some")
 		}
 	})
 

@@ -30,7 +30,7 @@ func pooled(t *testing.T, cluster *pgtest.Cluster, name, mode string) string {
 	must(t, err)
 	line := regexp.MustCompile(`(?m)^ignore_startup_parameters = .*$`).Find(guide)
 	if line == nil {
-		t.Fatal("the guide shows no setting for PgBouncer")
+		t.Fatal("the guide shows no setting for PgBouncer, want one")
 	}
 
 	host, port, err := net.SplitHostPort(cluster.Addr())
@@ -110,14 +110,14 @@ func TestAPoolerThatKeepsSessionsWorks(t *testing.T) {
 	must(t, err)
 
 	if left[0] != 2 {
-		t.Errorf("%d of 3 uses are left after one", left[0])
+		t.Errorf("%d of 3 uses are left after one, want 2", left[0])
 	}
 
 	pollNow(t, other)
 	must(t, endSession(t.Context(), db, "one"))
 
 	if received.count(sessionEnded("one")) == 0 {
-		t.Error("the logout was answered before another node received it")
+		t.Error("the logout was answered, want it received by the other node before")
 	}
 
 	_, err = other.FindSession(t.Context(), secret.HashOf("one"))

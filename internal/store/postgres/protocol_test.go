@@ -40,7 +40,7 @@ func TestLeaseValid(t *testing.T) {
 
 	now := time.Now()
 	if !leaseValid(now, now.Add(bound-1), bound) || leaseValid(now, now.Add(bound), bound) {
-		t.Error("the lease does not end at the bound")
+		t.Error("the lease ends before or after the bound, want it to end there")
 	}
 }
 
@@ -54,7 +54,7 @@ func TestLeasesEnd(t *testing.T) {
 		// A lease that was renewed at the commit, by a clock that runs slower: 1 s there is 1.01 s here.
 		age := end.Sub(committed) * 100 / 101
 		if withinBound(age, age, bound) {
-			t.Errorf("leasesEnd(commit, %v) = commit + %v: a lease is still valid", bound, end.Sub(committed))
+			t.Errorf("leasesEnd(commit, %v) = commit + %v, want no lease valid then", bound, end.Sub(committed))
 		}
 	}
 }
@@ -161,7 +161,7 @@ func TestAStepIsPublishedOnceInAnyOrder(t *testing.T) {
 			if tc.before {
 				n.publishOwn(found)
 				if published.count("user 1") != 1 {
-					t.Error("what a poll has found is still in the cache")
+					t.Error("what a poll has found is in the cache, want it invalidated once")
 				}
 			}
 

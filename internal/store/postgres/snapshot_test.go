@@ -41,13 +41,13 @@ func TestParseSnapshot(t *testing.T) {
 
 			for _, xid := range tc.shows {
 				if !s.shows(xid) {
-					t.Errorf("%s does not show %d", tc.text, xid)
+					t.Errorf("%s does not show %d, want it to", tc.text, xid)
 				}
 			}
 
 			for _, xid := range tc.hides {
 				if s.shows(xid) {
-					t.Errorf("%s shows %d", tc.text, xid)
+					t.Errorf("%s shows %d, want it not to", tc.text, xid)
 				}
 			}
 		})
@@ -64,10 +64,10 @@ func FuzzSnapshot(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string, xid uint64) {
 		s, err := parseSnapshot(text)
 		if err == nil && s.shows(xid) && xid >= s.xmax {
-			t.Errorf("%q shows %d", text, xid)
+			t.Errorf("%q shows %d, want it not to: it is after xmax", text, xid)
 		}
 		if err == nil && !s.shows(xid) && xid < s.xmin {
-			t.Errorf("%q does not show %d", text, xid)
+			t.Errorf("%q does not show %d, want it to: it is before xmin", text, xid)
 		}
 
 		db := &DB{c: Config{}.withDefaults()}

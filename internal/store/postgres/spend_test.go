@@ -40,7 +40,7 @@ func (o *outcomes) count(t *testing.T, err error) {
 	case errors.Is(err, jeton.ErrUnavailable):
 		o.unknown.Add(1)
 	default:
-		t.Errorf("Spend: %v", err)
+		t.Errorf("Spend = %v, want nil, ErrSpent, ErrUnavailable or ErrBusy", err)
 	}
 }
 
@@ -126,7 +126,7 @@ func TestBudgetsAreTakenAllOrNoneInAnyOrder(t *testing.T) {
 		must(t, err)
 
 		if !slices.Equal(left, []int64{60 - 13, 0, 1000 - 13 - 32}) {
-			t.Errorf("Left = %v: a refusal has cost a use", left)
+			t.Errorf("Left = %v, want 47, 0 and 955: a refusal costs no use", left)
 		}
 	}
 }
@@ -166,7 +166,7 @@ func TestManyHoldersInOppositeOrders(t *testing.T) {
 	wg.Wait()
 	if o.granted.Load() != 32*24 {
 		t.Errorf(
-			"%d of %d uses were granted; %d of unknown outcome, %d busy",
+			"%d uses were granted, want %d; %d of unknown outcome, %d busy",
 			o.granted.Load(), 32*24, o.unknown.Load(), o.busy.Load(),
 		)
 	}
@@ -209,7 +209,7 @@ func TestTheFirstUseRacesWithTheLogout(t *testing.T) {
 		queryRow(t, conn, &rows, "SELECT count(*) FROM uses WHERE login = $1", login)
 
 		if rows > 0 {
-			t.Fatalf("%d counts are left of a session that was deleted", rows)
+			t.Fatalf("%d counts are left of a session that was deleted, want 0", rows)
 		}
 	}
 }
@@ -253,7 +253,7 @@ func TestLimitsThatDifferAreEachKept(t *testing.T) {
 				low.count(t, err)
 
 				if err == nil && (left[0] < 0 || left[0] > 2) {
-					t.Errorf("%d of 3 uses are left after one", left[0])
+					t.Errorf("%d of 3 uses are left, want 0 to 2", left[0])
 				}
 
 				return
@@ -373,7 +373,7 @@ func TestAFullQueueIsBusyAndCloseAnswersTheRest(t *testing.T) {
 		o.count(t, err)
 		_, hasTime := jeton.RetryAfter(err)
 		if errors.Is(err, jeton.ErrBusy) && !hasTime {
-			t.Errorf("ErrBusy without a time to retry: %v", err)
+			t.Errorf("Spend = %v, want ErrBusy with a time to retry", err)
 		}
 	}
 
@@ -393,7 +393,7 @@ func TestAFullQueueIsBusyAndCloseAnswersTheRest(t *testing.T) {
 	ask()
 
 	if o.unknown.Load() != after+1 {
-		t.Error("a closed store granted a use")
+		t.Error("a closed store granted a use, want a refusal")
 	}
 
 	var used int64
