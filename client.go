@@ -47,7 +47,7 @@ type SigningKey struct {
 type Token struct {
 	Accessor      string    `json:"accessor"` // public handle; the jti of a signed token
 	Format        string    `json:"format"`   // jwt or opaque
-	Kind          string    `json:"kind"`     // access, or personal: made by its owner
+	Kind          string    `json:"kind"`     // access, personal: made by its owner, or leased: made for one job
 	Name          string    `json:"name,omitempty"`
 	Parent        string    `json:"parent,omitempty"` // accessor of the token that it derives from
 	Client        string    `json:"client,omitempty"`

@@ -1,13 +1,17 @@
 package gate
 
 import (
+	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -15,6 +19,37 @@ import (
 // and requests to audited routes, are in the audit log.
 func (g *Gate) Explain(requestID string) (jeton.Event, bool) {
 	return g.recent.find(requestID)
+}
+
+// Refusals returns how many requests with a token were refused, as far as each has an event among the last thousand: of
+// its user, or of the service for the token of a client.
+func (g *Gate) Refusals(ctx context.Context, live *token.Live, service string) (int64, error) {
+	filter := audit.Filter{
+		Action:  audit.Request,
+		Service: service,
+		Since:   live.Created,
+		Last:    1000,
+	}
+	if live.Owner.Kind == jeton.KindUser {
+		filter.User = live.Owner.Name
+	}
+
+	events, err := g.audit.Events(ctx, filter)
+	if err != nil {
+		return 0, fmt.Errorf("find refusals: %w", err)
+	}
+
+	which, _ := live.Describe()
+	shows := func(c jeton.Check) bool { return strings.HasPrefix(c.Value, which) }
+
+	var n int64
+	for _, e := range events {
+		if e.Outcome != audit.OK && slices.ContainsFunc(e.Checks, shows) {
+			n++
+		}
+	}
+
+	return n, nil
 }
 
 // refusal returns the audit event of a refused request.

@@ -282,6 +282,8 @@ func permits(req *Request, c Credential) error {
 		Path:   req.Path,
 		Source: req.Source,
 		Scopes: req.Access.Scopes,
+
+		AboutItself: req.Access.AboutItself,
 	})
 }
 
@@ -289,6 +291,10 @@ func permits(req *Request, c Credential) error {
 // given what a use pays for, so it takes none, unless another proxy answers it. A page that a
 // browser fetches ahead is refused, and takes none either.
 func (g *Gate) spend(ctx context.Context, req *Request, d *Decision) (err error) {
+	if req.Access.AboutItself {
+		return nil
+	}
+
 	key, own := d.credential.Budgets()
 	fresh, isNew := d.credential.(newSession)
 

@@ -20,6 +20,9 @@ type Access struct {
 	TokenBudgets   []Budget // a request with a token of a user takes one use of each
 	ClientBudgets  []Budget // a request with a token of a client takes one use of each
 	Audit          bool     // record admitted requests in the audit log, too
+	// AboutItself: the request is about its credential. It takes none of its uses, and may be made whatever methods
+	// and paths the token is limited to.
+	AboutItself bool
 }
 
 // how is the kind of an Access. The zero value is closed: a forgotten rule lets no request
@@ -120,6 +123,9 @@ func (a Access) String() string {
 		parts = append(parts, uses)
 	}
 
+	if a.AboutItself {
+		parts = append(parts, "about itself")
+	}
 	if a.Audit {
 		parts = append(parts, "audited")
 	}

@@ -15,6 +15,8 @@ type Request struct {
 	Path   string
 	Source netip.Addr
 	Scopes []string // needed
+
+	AboutItself bool // see Access
 }
 
 // Limits narrow the requests that a token is valid for. The zero value does not limit.
@@ -92,7 +94,7 @@ func (r Rule) covers(other Rule) bool {
 // a Unix socket has no address and is in none of the networks.
 func (l Limits) Check(req Request) error {
 	matches := func(r Rule) bool { return r.matches(req.Method, req.Path) }
-	if len(l.Allows) > 0 && !slices.ContainsFunc(l.Allows, matches) {
+	if len(l.Allows) > 0 && !req.AboutItself && !slices.ContainsFunc(l.Allows, matches) {
 		return fmt.Errorf("%w: the token is valid for %v", jeton.ErrForbidden, l.Allows)
 	}
 

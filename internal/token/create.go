@@ -25,6 +25,8 @@ type Draft struct {
 	Parent    *Live  // that it derives from; nil: created with the owner's password or session
 	Login     int64  // number of the session that creates it, or 0
 	Source    string // address that creates it
+
+	leased bool // see Tokens.Lease
 }
 
 // MaxPersonal is the longest lifetime of a personal token.
@@ -48,7 +50,12 @@ func (t *Tokens) Create(ctx context.Context, owner Owner, d Draft, ev jeton.Even
 		return jeton.Token{}, jeton.Secret{}, err
 	}
 
-	text, err := secret.New(secret.Personal, t.rand)
+	prefix := secret.Personal
+	if d.leased {
+		prefix = secret.Access
+	}
+
+	text, err := secret.New(prefix, t.rand)
 	if err != nil {
 		return jeton.Token{}, jeton.Secret{}, err
 	}
@@ -99,6 +106,9 @@ func (d Draft) record(owner Owner, now time.Time) Record {
 		},
 		Created: now,
 		Source:  d.Source,
+	}
+	if d.leased {
+		r.Kind = Leased
 	}
 	if d.MaxUses > 0 {
 		r.MaxUses = d.MaxUses
@@ -194,8 +204,8 @@ func within(r Record, p *Live) error {
 	}
 
 	switch {
-	case p.Kind != Personal:
-		// An access token is short-lived; a child would outlive it.
+	case p.Kind == Access && r.Kind != Leased, p.Kind == Leased && r.Kind != Leased:
+		// It is short-lived; a child would outlive it. A lease ends with it.
 		return jeton.WithDetail(
 			jeton.ErrForbidden,
 			"an access token cannot create tokens; use a personal token, a password or a session",

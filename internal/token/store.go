@@ -34,6 +34,7 @@ type Kind string
 const (
 	Access   Kind = "access"   // issued to a proved owner (RFC 6749)
 	Personal Kind = "personal" // created by its owner, to use in place of a password
+	Leased   Kind = "leased"   // made of another credential for one job; ends unless it is renewed
 )
 
 // UserOwner returns a user as the owner of tokens.
@@ -186,6 +187,10 @@ type Store interface {
 	// RotateToken replaces the hash of a personal token, revokes the tokens that derive from
 	// it, adds the event, and returns the token, or jeton.ErrNotFound if none matches.
 	RotateToken(ctx context.Context, r Rotation, ev jeton.Event) (Record, error)
+	// RenewLease sets the end and the parent of a leased token of the owner, in one step. It returns
+	// jeton.ErrBadCredential as MintToken does, and jeton.ErrNotFound if there is no such token that ends after Now,
+	// or if it derives from another token than Parent; with Adopt, from one that is no access token.
+	RenewLease(ctx context.Context, r LeaseRenewal) error
 	// ListTokens returns at most limit of the selected tokens, newest first.
 	ListTokens(ctx context.Context, w Which, limit int) ([]Record, error)
 	// CountDerived returns how many stored tokens derive from the one with the accessor, directly or not.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
@@ -148,4 +150,40 @@ func stands(ctx context.Context, tx Conn, o token.Owner) error {
 	}
 
 	return err
+}
+
+// RenewLease implements token.Store.
+func (db *Store) RenewLease(ctx context.Context, r token.LeaseRenewal) error {
+	return db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {
+		// A step that ends what renews it waits, and then finds the token as its child.
+		by := token.Mint{Record: token.Record{Owner: r.Owner, Parent: r.Parent}, Shown: r.Shown, Login: r.Login}
+		if err := permitted(ctx, tx, &by); err != nil {
+			return nil, err
+		}
+
+		made := "parent = $2"
+		if r.Adopt {
+			made = "NOT EXISTS (SELECT 1 FROM tokens p WHERE p.number = tokens.parent AND p.kind <> 'access')"
+		}
+		owner := "client"
+		if r.Owner.Kind == jeton.KindUser {
+			owner = "account"
+		}
+
+		var h []byte
+		err := tx.QueryRow(
+			ctx,
+			"UPDATE tokens SET expires = $1, parent = $2 WHERE accessor = $3 AND kind = 'leased' AND expires > $4 AND "+
+				owner+" = $5 AND "+made+" RETURNING hash",
+			milli(r.Closes), r.Parent, r.Accessor, milli(r.Now), r.Owner.ID,
+		).Scan(&h)
+		if err != nil {
+			return nil, missing(err)
+		}
+
+		// Nodes that have it cached would refuse it when the previous lease ends.
+		cached, err := hash(h)
+
+		return tokensEnded([]secret.Hash{cached}), err
+	}})
 }

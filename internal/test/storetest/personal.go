@@ -32,6 +32,7 @@ func Personal(t *testing.T, open Open) {
 		{"of simultaneous mints only as many succeed as the user may have", tokensFull},
 		{"tokens are selected by all fields that are set", chosenByAll},
 		{"tokens that derive from others are counted and listed", derivedTokens},
+		{"a leased token is renewed by what made it, and by nothing else", renewsLeases},
 	})
 }
 

@@ -1,0 +1,187 @@
+package token
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
+)
+
+// The shortest and the longest lease. A shorter one would end between two renewals on a slow
+// network; a longer one would outlive a killed job for long.
+const (
+	MinLease = 10 * time.Second
+	MaxLease = 10 * time.Minute
+)
+
+// Maker is the credential that makes or renews a leased token: a token, or a session.
+type Maker struct {
+	Owner Owner
+	Token *Live     // nil: a session
+	Login int64     // of the session
+	Ends  time.Time // of the session
+}
+
+// ends returns when the credential ends.
+func (m Maker) ends() time.Time {
+	if m.Token != nil {
+		return m.Token.Window.Closes
+	}
+	return m.Ends
+}
+
+// LeaseDraft is a token for one job to create.
+type LeaseDraft struct {
+	Name    string
+	Service string   // audience of the token
+	Scopes  []string // that the owner has
+	Allows  []policy.Rule
+	MaxUses int64 // 0: not counted
+	For     time.Duration
+	Source  string // address that creates it
+}
+
+// Lease creates a token for one job. It ends after d.For unless RenewLease renews it, with the
+// token that made it, or when the owner's credential changes. It never has more rights than its
+// maker, nor a later end. Lease returns jeton.ErrInvalid for an invalid draft, and
+// jeton.ErrForbidden for one that exceeds its maker.
+func (t *Tokens) Lease(ctx context.Context, by Maker, d LeaseDraft, ev jeton.Event) (jeton.Lease, error) {
+	now := t.now()
+	if err := checkLease(d.For); err != nil {
+		return jeton.Lease{}, err
+	}
+
+	limits := policy.Limits{Allows: d.Allows}
+	if by.Token != nil {
+		// A job comes from where its maker may come from, and does what that may do unless it asks for less.
+		limits.Networks = by.Token.Limits.Networks
+		if len(limits.Allows) == 0 {
+			limits.Allows = by.Token.Limits.Allows
+		}
+	}
+
+	draft := Draft{
+		Name:     d.Name,
+		Audience: []string{d.Service},
+		Scopes:   d.Scopes,
+		Limits:   limits,
+		MaxUses:  d.MaxUses,
+		Expires:  earlier(now.Add(d.For), by.ends()),
+		Parent:   by.Token,
+		Login:    by.Login,
+		Source:   d.Source,
+		leased:   true,
+	}
+
+	tok, text, err := t.Create(ctx, by.Owner, draft, ev)
+	if err != nil {
+		return jeton.Lease{}, err
+	}
+
+	return jeton.Lease{Token: tok, Secret: text.Reveal()}, nil
+}
+
+func checkLease(d time.Duration) error {
+	if d >= MinLease && d <= MaxLease {
+		return nil
+	}
+	return jeton.WithDetail(
+		jeton.ErrInvalid,
+		fmt.Sprintf("invalid lease_seconds: want %.0f to %.0f", MinLease.Seconds(), MaxLease.Seconds()),
+	)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// LeaseRenewal moves the end of a leased token.
+type LeaseRenewal struct {
+	Accessor string
+	Owner    Owner
+	Login    int64       // of the session that renews it, or 0
+	Parent   int64       // number of the token that renews it, or 0
+	Shown    secret.Hash // of that token
+	// Adopt lets a token or session renew what another one made that its owner got in the same way: a login or an
+	// issuer replaces them. What derives from a personal or a leased token stays with that.
+	Adopt  bool
+	Now    time.Time
+	Closes time.Time
+}
+
+// RenewLease lets a leased token end d from now, and not later than the credential that renews
+// it. That is the token that made it; or, of one that an access token or a session made,
+// another one of its owner with as many rights. It returns jeton.ErrNotFound for a token that has
+// ended, or that the credential may not renew.
+func (t *Tokens) RenewLease(ctx context.Context, by Maker, accessor string, d time.Duration) (jeton.Token, error) {
+	if err := checkLease(d); err != nil {
+		return jeton.Token{}, err
+	}
+
+	which := Which{Accessor: accessor}
+	if by.Owner.Kind == jeton.KindUser {
+		which.User = by.Owner.Name
+	} else {
+		which.Client = by.Owner.Name
+	}
+
+	live, err := t.FindAccessor(ctx, which)
+	if err != nil {
+		return jeton.Token{}, err
+	}
+
+	now := t.now()
+	next := live.Record
+	next.Window = policy.Window{Opens: now, Closes: earlier(now.Add(d), by.ends()).Truncate(time.Millisecond)}
+
+	r := LeaseRenewal{
+		Accessor: accessor,
+		Owner:    by.Owner,
+		Login:    by.Login,
+		Adopt:    true,
+		Now:      now,
+		Closes:   next.Window.Closes,
+	}
+	if by.Token != nil {
+		if err := within(next, by.Token); err != nil {
+			return jeton.Token{}, err
+		}
+
+		r.Parent = by.Token.Number
+		r.Shown = by.Token.Hash
+		r.Adopt = by.Token.Kind == Access
+	}
+
+	if err := t.store.RenewLease(ctx, r); err != nil {
+		return jeton.Token{}, fmt.Errorf("renew token: %w", err)
+	}
+
+	return public(next), nil
+}
+
+// EndShown revokes the token of a text, as its own credential (compare RFC 7009). A token that is
+// not, or no longer, one of the service is no error: it is refused already. It returns the token
+// that it revoked, or nil.
+func (t *Tokens) EndShown(ctx context.Context, text, audience string, ev jeton.Event) (*Live, error) {
+	l, err := t.Lookup(ctx, text)
+	known := err == nil && slices.Contains(l.Audience, audience)
+	switch {
+	case err != nil && jeton.Outcome(err) != jeton.ErrBadCredential:
+		return nil, err
+	case !known:
+		// Another caller may have revoked it a moment ago: answer no earlier than that one.
+		return nil, t.store.Settle(ctx)
+	}
+
+	ev.Actor = string(l.Owner.Kind) + ":" + l.Owner.Name
+	ev.Target = "token:" + l.Accessor
+
+	return l, t.end(ctx, Which{Hash: l.Hash}, l.Hash, ev)
+}
