@@ -95,6 +95,9 @@ func (p *patterns) addOwn(s *Service) {
 
 	if s.Tokens != nil {
 		p.addPath("GET", "/.well-known/oauth-protected-resource", "tokens")
+		p.addPath("POST", LeasePath, "tokens")
+		p.addPath("POST", LeaseRenewPath, "tokens")
+		p.addPath("POST", TokenEndPath, "tokens")
 	}
 
 	if s.Teaching != nil {

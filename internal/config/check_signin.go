@@ -16,6 +16,14 @@ const (
 	SignedOutPath = "/.jeton/signed-out"
 )
 
+// The paths of a service with tokens: where a credential makes and renews a token for one job, and where a token ends
+// itself.
+const (
+	LeasePath      = "/.jeton/leases"
+	LeaseRenewPath = "/.jeton/leases/renew"
+	TokenEndPath   = "/.jeton/token/end"
+)
+
 // needsSignIn reports whether some route needs a session, or any credential, and callers have no
 // other way to get one.
 func (s *Service) needsSignIn() bool {

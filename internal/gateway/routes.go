@@ -14,6 +14,7 @@ func (g *Gateway) builtinRoutes() []web.Route {
 	routes := []web.Route{{Pattern: "GET /.well-known/jeton", Access: policy.Open, Handle: g.describe}}
 
 	routes = append(routes, g.resourceRoutes()...)
+	routes = append(routes, g.leaseRoutes()...)
 
 	for _, path := range g.conf.Login.Paths {
 		routes = append(routes, web.Route{
