@@ -28,12 +28,17 @@ func (s *Server) introspect(w *web.Reply, r *http.Request) error {
 
 	// It is asked before a use is taken: consume=true by a client that may not look costs no use.
 	named := audience(form)
-	allowed := func(l *token.Live) bool { return len(s.introspectable(c, l, named)) > 0 }
+	var services []signin.Target
+	allowed := func(l *token.Live) bool {
+		services = s.introspectable(c, l, named)
+		return len(services) > 0
+	}
+
 	seen, err := s.tokens.Inspect(r.Context(), text, allowed, form.Get("consume") == "true")
 	outcome := jeton.Outcome(err)
 	switch {
 	case err == nil:
-		return web.JSON(w, http.StatusOK, s.active(seen, s.introspectable(c, seen.Live, named)))
+		return web.JSON(w, http.StatusOK, s.active(seen, services))
 	// Nothing is known about the token, and "inactive" would make services refuse a valid one.
 	case outcome == nil || errors.Is(err, jeton.ErrUnavailable) || errors.Is(err, jeton.ErrBusy):
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jeton-auth/jeton"
@@ -139,17 +140,22 @@ func chooseTarget(c client.Client, req TokenRequest) (Target, error) {
 		return Target{}, jeton.WithDetail(jeton.ErrForbidden, "a token is for one service: request one audience")
 	}
 
-	matching := slices.DeleteFunc(slices.Clone(req.Targets), func(t Target) bool {
+	var chosen Target
+	matching := 0
+	for _, t := range req.Targets {
 		requested := len(req.Audience) == 0 || slices.ContainsFunc(req.Audience, t.Named)
-		return !requested || !slices.Contains(c.Services, t.Service)
-	})
+		if requested && slices.Contains(c.Services, t.Service) {
+			chosen = t
+			matching++
+		}
+	}
 
 	// With two, neither is picked: the token would depend on the order of the configuration.
-	switch len(matching) {
+	switch matching {
 	case 0:
 		return Target{}, jeton.ErrForbidden
 	case 1:
-		return matching[0], nil
+		return chosen, nil
 	}
 
 	return Target{}, jeton.WithDetail(
@@ -174,12 +180,20 @@ func chooseScopes(c client.Client, requested []string) ([]string, error) {
 // describeChoice shows what was requested beside what is allowed, for the operator. What
 // was requested is clipped: it comes from outside.
 func describeChoice(requested, allowed []string) string {
-	return clip(fmt.Sprintf("requested %q", requested)) + fmt.Sprintf("; the client may have %v", allowed)
+	b := []byte("requested [")
+	for i, text := range requested {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = strconv.AppendQuote(b, text)
+	}
+
+	return clip(string(append(b, ']'))) + "; the client may have [" + strings.Join(allowed, " ") + "]"
 }
 
 // describeTokenTerms describes the terms of a token in the audit log.
 func describeTokenTerms(t policy.TokenTerms) string {
-	s := fmt.Sprintf("%s for %s, lifetime %v", t.Format, t.Audience, t.Lifetime)
+	s := string(t.Format) + " for " + t.Audience + ", lifetime " + t.Lifetime.String()
 	if t.Delay > 0 {
 		s += fmt.Sprintf(", valid after %v", t.Delay)
 	}

@@ -80,6 +80,10 @@ func (d *denied) Unwrap() error { return jeton.ErrForbidden }
 // ReasonOf returns why a credential was refused, or "". The reason reveals which names
 // exist, so only a teaching service shows it.
 func ReasonOf(err error) Reason {
+	if err == nil {
+		return ""
+	}
+
 	var r *refused
 	if errors.As(err, &r) {
 		return r.reason

@@ -32,26 +32,28 @@ func Authorization(h http.Header, scheme string) (credentials string, found bool
 // maxBasic bounds Basic credentials, in bytes.
 const maxBasic = 16 << 10
 
+// errBasic quotes nothing of the credentials.
+var errBasic = jeton.WithDetail(jeton.ErrBadCredential, "not Basic credentials (RFC 7617)")
+
 // ParseBasic reads the credentials of RFC 7617: a name, a colon and a password, in UTF-8 and
 // without control characters, as base64 with padding. Only the canonical encoding is accepted.
 func ParseBasic(credentials string) (name, password string, err error) {
-	invalid := jeton.WithDetail(jeton.ErrBadCredential, "not Basic credentials (RFC 7617)")
-
 	// The decoder skips line breaks, even a strict one: one pair would have many encodings.
 	if len(credentials) > maxBasic || strings.ContainsAny(credentials, "\r\n") {
-		return "", "", invalid
+		return "", "", errBasic
 	}
 
 	// Strict also refuses padding bits that are not zero, for the same reason.
 	raw, err := base64.StdEncoding.Strict().DecodeString(credentials)
 	if err != nil || !utf8.Valid(raw) {
-		return "", "", invalid
+		return "", "", errBasic
 	}
 
 	// A name cannot have a colon, so the first one ends it (RFC 7617, section 2).
-	name, password, found := strings.Cut(string(raw), ":")
-	if !found || strings.ContainsFunc(string(raw), isControl) {
-		return "", "", invalid
+	text := string(raw)
+	name, password, found := strings.Cut(text, ":")
+	if !found || strings.ContainsFunc(text, isControl) {
+		return "", "", errBasic
 	}
 
 	return name, password, nil

@@ -20,7 +20,9 @@ const bodyTimeout = 10 * time.Second
 func Body(w *Reply, r *http.Request, what string, limit int64) ([]byte, error) {
 	// A client that sends a byte now and then would otherwise hold the connection for ever. A writer
 	// without deadlines, as in tests, has no connection to hold: its error is dropped.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	w.timeBody(bodyTimeout)
 
 	b, err := readBody(w, r, limit)
 	if err != nil {
@@ -36,7 +38,7 @@ func Body(w *Reply, r *http.Request, what string, limit int64) ([]byte, error) {
 	}
 
 	// If it passed while the handler works, net/http would cancel the request's context.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	_ = control.SetReadDeadline(time.Time{})
 
 	return b, nil
 }

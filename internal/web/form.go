@@ -7,6 +7,8 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
+	"unicode/utf8"
 
 	"github.com/jeton-auth/jeton"
 )
@@ -87,7 +89,24 @@ func ParseForm(body []byte) (url.Values, error) {
 		return nil, jeton.WithDetail(jeton.ErrInvalid, "the form is not properly encoded")
 	}
 
+	if isUTF8(fields) {
+		return fields, nil
+	}
+
 	return fields, checkFields(body)
+}
+
+// isUTF8 reports whether all names and values are UTF-8. It allocates no memory, unlike checkFields, which names the
+// first field that is not.
+func isUTF8(fields url.Values) bool {
+	for name, values := range fields {
+		invalid := func(value string) bool { return !utf8.ValidString(value) }
+		if invalid(name) || slices.ContainsFunc(values, invalid) {
+			return false
+		}
+	}
+
+	return true
 }
 
 // checkFields returns jeton.ErrInvalid, with the position, for a form that can be parsed and has

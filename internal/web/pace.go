@@ -67,6 +67,7 @@ type clientBody struct {
 	http1     bool // net/http reads what is left of the body
 	pace      Pace
 	allowance Allowance
+	timed     bool // a deadline for the whole body comes before any of the pace
 	closed    atomic.Bool
 	failed    atomic.Bool
 	ended     atomic.Bool // read to its end
@@ -86,6 +87,14 @@ func (w *Reply) watchBody(r *http.Request, pace Pace) {
 		pace:       pace,
 	}
 	r.Body = w.body
+}
+
+// timeBody notes that all of the body has to arrive within a time, by a deadline of the connection. A client that may
+// be behind for as long cannot be too slow before: then the pace needs no timer for each read.
+func (w *Reply) timeBody(limit time.Duration) {
+	if w.body != nil {
+		w.body.timed = limit <= w.pace.Grace
+	}
 }
 
 // restPatience bounds how long net/http reads the rest of a body before it sends a response.
@@ -180,7 +189,7 @@ func (w *Reply) BodyFailed() bool { return w.body != nil && w.body.failed.Load()
 // Read implements io.Reader.
 func (b *clientBody) Read(p []byte) (int, error) {
 	stop := func() {}
-	if b.pace.Rate > 0 {
+	if b.pace.Rate > 0 && !b.timed {
 		stop = watch(b.allowance.For(b.pace, 0), func() { _ = b.control.SetReadDeadline(past) })
 	}
 
