@@ -20,6 +20,7 @@
 //	file.go      a file, checked from its first to its last byte
 //	restore.go   a file to a database
 //	epoch.go     a new epoch after a restore (decision 0012)
+//	declared.go  users and clients, and what a configuration file would change
 package move
 
 import (

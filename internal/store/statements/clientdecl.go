@@ -67,16 +67,18 @@ var declaringClients = declaring[client.Client]{
 	remove:   audit.ClientRemove,
 	name:     func(c client.Client) string { return c.Name },
 	declared: func(c client.Client) bool { return c.Declared },
-	same:     func(a, b client.Client) bool { return sameTerms(a, b) && sameKeys(a.Keys, b.Keys) },
-}
-
-// sameTerms compares everything except the keys, the name and the times.
-func sameTerms(a, b client.Client) bool {
-	return a.Disabled == b.Disabled && slices.Equal(
-		a.Services,
-		b.Services,
-	) && slices.Equal(a.Scopes, b.Scopes) && slices.Equal(a.Introspects, b.Introspects) &&
-		equal(a.Secret, b.Secret) && equal(a.Source, b.Source) && reflect.DeepEqual(a.OpenID, b.OpenID)
+	differs: func(a, b client.Client) []string {
+		return unequal(
+			key{"keys", sameKeys(a.Keys, b.Keys)},
+			key{"key_source", equal(a.Source, b.Source)},
+			key{"secret_hash", equal(a.Secret, b.Secret)},
+			key{"services", slices.Equal(a.Services, b.Services)},
+			key{"scopes", slices.Equal(a.Scopes, b.Scopes)},
+			key{"introspects", slices.Equal(a.Introspects, b.Introspects)},
+			key{"openid", reflect.DeepEqual(a.OpenID, b.OpenID)},
+			key{"disabled", a.Disabled == b.Disabled},
+		)
+	},
 }
 
 // equal compares what is behind two pointers, either of which may be nil.

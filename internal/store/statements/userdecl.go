@@ -72,10 +72,14 @@ var declaringUsers = declaring[account.Account]{
 	remove:   audit.UserRemove,
 	name:     func(a account.Account) string { return a.Name },
 	declared: func(a account.Account) bool { return a.Declared },
-	same: func(a, b account.Account) bool {
-		return a.Password == b.Password && a.Disabled == b.Disabled && a.Profile == b.Profile && slices.Equal(
-			a.Groups,
-			b.Groups,
+	differs: func(a, b account.Account) []string {
+		return unequal(
+			key{"password_hash", a.Password == b.Password},
+			key{"groups", slices.Equal(a.Groups, b.Groups)},
+			key{"disabled", a.Disabled == b.Disabled},
+			key{"email", a.Email == b.Email && a.EmailFolded == b.EmailFolded},
+			key{"first_name", a.First == b.First},
+			key{"last_name", a.Last == b.Last},
 		)
 	},
 }
