@@ -95,6 +95,10 @@ type Config struct {
 	Status   func() Status
 	// TestMail sends a mail to an address at once.
 	TestMail func(ctx context.Context, to string) error
+	// Loaded returns the loaded configuration and what its file would change; nil: no server is running.
+	Loaded func() (LoadedConfig, error)
+	// Reload reads the configuration file again and applies it; nil: no server is running.
+	Reload func(ctx context.Context) error
 	// Backup writes everything that the server keeps, as of one moment.
 	Backup func(ctx context.Context, to io.Writer) error
 

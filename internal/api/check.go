@@ -10,6 +10,15 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
+var checkDoc = Doc{
+	Summary: "Judge a request without sending it, as if a user, a token or no caller sent it. " +
+		"It takes no use, keeps no session alive, and is not recorded.",
+	In:     Check{},
+	Out:    TestedToken{},
+	Status: 200,
+	Fails:  []int{404},
+}
+
 // Check describes a request to judge, and who would send it.
 type Check struct {
 	User    string `json:"user,omitempty" jsonschema:"Who sends it, with a session. Without user and token: no caller"`

@@ -389,15 +389,10 @@ var docs = map[string]Doc{
 		Status:  200,
 		Fails:   []int{404},
 	},
-	"POST /check": {
-		Summary: "Judge a request without sending it, as if a user, a token or no caller sent it. " +
-			"It takes no use, keeps no session alive, and is not recorded.",
-		In:     Check{},
-		Out:    TestedToken{},
-		Status: 200,
-		Fails:  []int{404},
-	},
-	"POST /mail/test": mailTestDoc,
+	"POST /check":         checkDoc,
+	"POST /mail/test":     mailTestDoc,
+	"GET /config":         readConfigDoc,
+	"POST /config/reload": reloadDoc,
 	"GET /backup": {
 		Summary: "Get a backup of everything that the server keeps, as jeton restore reads it.",
 		Media:   "application/octet-stream",

@@ -147,6 +147,8 @@ func (a *API) credentialRoutes() []route {
 		{"POST /check", operator, a.check},
 		{"GET /backup", operator, a.backup},
 		{"POST /mail/test", operator, a.testMail},
+		{"GET /config", operator, a.readConfig},
+		{"POST /config/reload", operator, a.reload},
 	}
 }
 

@@ -376,6 +376,8 @@ func (k *core) controlRoutes(
 	a.ServicesOf = func() []api.Service { return servicesOf(conf()) }
 	if running != nil {
 		running.showState(&a)
+		a.Loaded = running.loaded
+		a.Reload = running.Reload
 	}
 
 	a.Prefix = "/api/v1"
