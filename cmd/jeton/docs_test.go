@@ -69,7 +69,7 @@ func commandLine(line string) ([]string, bool) {
 	line, _, _ = strings.Cut(line, " #")
 	for _, program := range []string{"jeton ", "bin/jeton ", "go run ./cmd/jeton "} {
 		if rest, ok := strings.CutPrefix(line, program); ok {
-			rest, _, _ = strings.Cut(rest, " | ")
+			rest, _, _ = strings.Cut(rest, " |") // a pipe, or a list of commands
 			rest, _, _ = strings.Cut(rest, " >")
 			var words []string
 			for _, word := range shellWord.FindAllString(strings.TrimSuffix(strings.TrimSpace(rest), "&"), -1) {

@@ -45,6 +45,9 @@ func addServer(root *cobra.Command) {
 			restoreCommand(),
 			dbCommand(),
 			migrateCommand(),
+			planCommand(),
+			applyCommand(),
+			adoptCommand(),
 		},
 	} {
 		for _, c := range commands {
