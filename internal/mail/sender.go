@@ -13,7 +13,6 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/outbox"
-	"github.com/jeton-auth/jeton/internal/store/change"
 
 	gomail "github.com/wneessen/go-mail"
 )
@@ -75,21 +74,16 @@ const (
 func NewSender(c SenderConfig) *Sender {
 	s := &Sender{conf: c}
 	s.box = outbox.New(outbox.Config[Mail]{
+		Feed: c.Store,
 		Next: c.Store.NextMail,
-		Claim: func(ctx context.Context, now time.Time) ([]Mail, error) {
-			return c.Store.ClaimMails(ctx, now, atOnce, retry)
+		Claim: func(ctx context.Context, now time.Time, limit int) ([]Mail, error) {
+			return c.Store.ClaimMails(ctx, now, limit, retry)
 		},
 		Do:     s.deliver,
+		AtOnce: atOnce,
 		Ready:  func() bool { return s.mailer.Load() != nil },
 		Failed: func(err error) { c.Log.Warn("send mail", "error", err) },
 		Now:    c.Now,
-	})
-
-	c.Store.Subscribe(func(ch change.Change) {
-		switch ch.Kind {
-		case change.Sessions, change.Users, change.All:
-			s.box.Wake()
-		}
 	})
 
 	return s

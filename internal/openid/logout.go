@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,8 +40,15 @@ type LogoutStore interface {
 	// NextLogout returns when a logout is due, perhaps in the past, and whether there is one.
 	NextLogout(ctx context.Context) (at time.Time, waiting bool, err error)
 	// ClaimLogouts returns at most limit logouts that are due, and counts a try for each. It makes them due again
-	// after the time that again returns for that number of tries. Of many nodes, one gets each.
-	ClaimLogouts(ctx context.Context, now time.Time, limit int, again func(tries int) time.Duration) ([]Logout, error)
+	// after the time that again returns for that number of tries. Of many nodes, one gets each. Those of the clients
+	// to skip, by number, stay due.
+	ClaimLogouts(
+		ctx context.Context,
+		now time.Time,
+		limit int,
+		skip []int64,
+		again func(tries int) time.Duration,
+	) ([]Logout, error)
 	// DropLogout deletes a logout.
 	DropLogout(ctx context.Context, l Logout) error
 }
@@ -50,6 +58,9 @@ const (
 	logoutTimeout = 5 * time.Second
 	// logoutsAtOnce bounds the requests of a node that are in progress.
 	logoutsAtOnce = 64
+	// logoutsOfClient is from how many requests to one client on no more of it are begun. Claims are of as many, so
+	// that clients that do not answer hold at most twice as many places, and others are still served.
+	logoutsOfClient = 8
 	// logoutTries is how often a logout is sent: for about an hour, by retryLogout.
 	logoutTries = 13
 )
@@ -67,6 +78,9 @@ type Sender struct {
 	conf   SenderConfig
 	box    *outbox.Box[Logout]
 	issuer atomic.Pointer[string]
+
+	mu   sync.Mutex
+	busy map[int64]int // requests in progress, by the number of the client
 }
 
 // SenderConfig is what NewSender needs.
@@ -89,23 +103,16 @@ const (
 
 // NewSender returns a sender. Run sends.
 func NewSender(c SenderConfig) *Sender {
-	s := &Sender{conf: c}
+	s := &Sender{conf: c, busy: map[int64]int{}}
 	s.box = outbox.New(outbox.Config[Logout]{
-		Next: c.Store.NextLogout,
-		Claim: func(ctx context.Context, now time.Time) ([]Logout, error) {
-			return c.Store.ClaimLogouts(ctx, now, logoutsAtOnce, retryLogout)
-		},
+		Feed:   c.Store,
+		Next:   c.Store.NextLogout,
+		Claim:  s.claim,
 		Do:     s.deliver,
+		AtOnce: logoutsAtOnce,
 		Ready:  func() bool { return s.issuer.Load() != nil },
 		Failed: func(err error) { c.Log.Warn("send logout tokens", "error", err) },
 		Now:    c.Now,
-	})
-
-	c.Store.Subscribe(func(ch change.Change) {
-		switch ch.Kind {
-		case change.Sessions, change.Users, change.All:
-			s.box.Wake()
-		}
 	})
 
 	return s
@@ -120,8 +127,43 @@ func (s *Sender) SetIssuer(url string) {
 // Run sends what is due until ctx ends.
 func (s *Sender) Run(ctx context.Context) error { return s.box.Run(ctx) }
 
+// claim claims logouts of clients that are not slow to answer those before.
+func (s *Sender) claim(ctx context.Context, now time.Time, limit int) ([]Logout, error) {
+	s.mu.Lock()
+	var skip []int64
+	for id, n := range s.busy {
+		if n >= logoutsOfClient {
+			skip = append(skip, id)
+		}
+	}
+	s.mu.Unlock()
+
+	list, err := s.conf.Store.ClaimLogouts(ctx, now, min(limit, logoutsOfClient), skip, retryLogout)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range list {
+		s.busy[l.ClientID]++
+	}
+
+	return list, err
+}
+
+// ended notes the end of a request to a client.
+func (s *Sender) ended(id int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.busy[id]--
+	if s.busy[id] == 0 {
+		delete(s.busy, id)
+	}
+}
+
 // deliver sends one logout token, or gives it up.
 func (s *Sender) deliver(ctx context.Context, l Logout) {
+	defer s.ended(l.ClientID)
+
 	c, err := s.conf.Clients.FindForLogin(ctx, l.Client)
 	wanted := err != nil || c.ID == l.ClientID && !c.Disabled && c.OpenID != nil && c.OpenID.BackchannelLogoutURI != ""
 	if wanted && err == nil {

@@ -8,7 +8,10 @@ package outbox
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
 // poll is how often a node looks for the work of nodes that have stopped.
@@ -16,12 +19,17 @@ const poll = time.Minute
 
 // Config is what New needs.
 type Config[T any] struct {
+	// Feed is of the store: its changes may add work. New subscribes.
+	Feed Feed
 	// Next returns when work is due, perhaps in the past, and whether there is any.
 	Next func(ctx context.Context) (at time.Time, waiting bool, err error)
-	// Claim returns some of what is due and makes it due again later. Of many nodes, one gets each.
-	Claim func(ctx context.Context, now time.Time) ([]T, error)
-	// Do does what was claimed, and deletes it from the store once it is done or given up.
+	// Claim returns at most limit pieces of what is due and makes them due again later. Of many nodes, one gets each.
+	Claim func(ctx context.Context, now time.Time, limit int) ([]T, error)
+	// Do does what was claimed, and deletes it from the store once it is done or given up. Each call has a goroutine.
 	Do func(ctx context.Context, work T)
+	// AtOnce is how much of it a node does at the same time. A piece that takes long holds one of these places, and
+	// nothing else waits for it.
+	AtOnce int
 	// Ready reports whether work can be done: nothing is claimed before.
 	Ready func() bool
 	// Failed is called with the error of a store that does not answer. Run goes on.
@@ -29,14 +37,33 @@ type Config[T any] struct {
 	Now    func() time.Time
 }
 
+// Feed is where a box learns of changes; see change.Feed.
+type Feed interface {
+	Subscribe(func(change.Change))
+}
+
 // Box does the work of a store. It is safe for concurrent use.
 type Box[T any] struct {
 	conf Config[T]
 	wake chan struct{}
+	busy atomic.Int64 // how much is being done; only Run adds
+	all  sync.WaitGroup
 }
 
 // New returns a box. Run does its work.
-func New[T any](c Config[T]) *Box[T] { return &Box[T]{c, make(chan struct{}, 1)} }
+func New[T any](c Config[T]) *Box[T] {
+	b := &Box[T]{conf: c, wake: make(chan struct{}, 1)}
+
+	// Sessions that end and users who change are what mails and logouts are about.
+	c.Feed.Subscribe(func(ch change.Change) {
+		switch ch.Kind {
+		case change.Sessions, change.Users, change.All:
+			b.Wake()
+		}
+	})
+
+	return b
+}
 
 // Wake makes Run look for what is due. It does not wait.
 func (b *Box[T]) Wake() {
@@ -46,10 +73,12 @@ func (b *Box[T]) Wake() {
 	}
 }
 
-// Run does what is due until ctx ends.
+// Run does what is due until ctx ends, and returns once nothing is in progress. It is called once.
 func (b *Box[T]) Run(ctx context.Context) error {
+	defer b.all.Wait()
+
 	for ctx.Err() == nil {
-		wait, err := b.doDue(ctx)
+		wait, err := b.begin(ctx)
 		if err != nil && ctx.Err() == nil {
 			b.conf.Failed(err)
 		}
@@ -64,12 +93,13 @@ func (b *Box[T]) Run(ctx context.Context) error {
 	return nil
 }
 
-// doDue does what is due, and returns how long to wait for the next.
-func (b *Box[T]) doDue(ctx context.Context) (time.Duration, error) {
+// begin begins what is due, as far as there are places, and returns how long to wait for the next.
+func (b *Box[T]) begin(ctx context.Context) (time.Duration, error) {
 	for {
+		free := b.conf.AtOnce - int(b.busy.Load())
 		// Each time: a reload may have ended it since.
-		if !b.conf.Ready() {
-			return poll, nil
+		if free == 0 || !b.conf.Ready() {
+			return poll, nil // the work that ends wakes it
 		}
 
 		at, waiting, err := b.conf.Next(ctx)
@@ -83,18 +113,21 @@ func (b *Box[T]) doDue(ctx context.Context) (time.Duration, error) {
 			return min(wait, poll), nil
 		}
 
-		list, err := b.conf.Claim(ctx, now)
+		list, err := b.conf.Claim(ctx, now, free)
 		if err != nil {
 			return poll, err
 		}
 		if len(list) == 0 {
-			return time.Second, nil // another node has claimed it
+			return time.Second, nil // another node has claimed it, or Claim leaves it for later
 		}
 
-		var all sync.WaitGroup
 		for _, work := range list {
-			all.Go(func() { b.conf.Do(ctx, work) })
+			b.busy.Add(1)
+			b.all.Go(func() {
+				defer b.Wake()
+				defer b.busy.Add(-1)
+				b.conf.Do(ctx, work)
+			})
 		}
-		all.Wait()
 	}
 }

@@ -3,6 +3,7 @@ package statements
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/openid"
@@ -67,12 +68,13 @@ func (db *Store) ClaimLogouts(
 	ctx context.Context,
 	now time.Time,
 	limit int,
+	skip []int64,
 	again func(tries int) time.Duration,
 ) ([]openid.Logout, error) {
 	var list []openid.Logout
 
 	err := db.do(ctx, func(ctx context.Context, tx Conn) (err error) {
-		list, err = dueLogouts(ctx, tx, now, limit)
+		list, err = dueLogouts(ctx, tx, now, limit, skip)
 		if err != nil {
 			return err
 		}
@@ -96,13 +98,18 @@ func (db *Store) ClaimLogouts(
 }
 
 // dueLogouts returns logouts that are due, and holds them. Those that another node holds are its own.
-func dueLogouts(ctx context.Context, tx Conn, now time.Time, limit int) ([]openid.Logout, error) {
+func dueLogouts(ctx context.Context, tx Conn, now time.Time, limit int, skip []int64) ([]openid.Logout, error) {
+	due := fmt.Sprintf("r.due >= 0 AND r.due <= $%d", len(skip)+1)
+	if len(skip) > 0 {
+		due += " AND r.client NOT IN (" + places(len(skip)) + ")"
+	}
+
 	rows, err := tx.Query(
 		ctx,
 		"SELECT r.login, r.client, r.session, r.subject, r.tries, c.name FROM relying_sessions r"+
-			" JOIN clients c ON c.id = r.client WHERE r.due >= 0 AND r.due <= $1 ORDER BY r.due"+atMost(limit)+
+			" JOIN clients c ON c.id = r.client WHERE "+due+" ORDER BY r.due"+atMost(limit)+
 			tx.Lock("FOR UPDATE OF r SKIP LOCKED"),
-		milli(now),
+		append(anys(skip), milli(now))...,
 	)
 	if err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ func Logouts(t *testing.T, open Open) {
 	t.Run("what ends a sign-in session makes its logouts due", func(t *testing.T) { endingForClients(t, open) })
 	each(t, open, []test{
 		{"a logout is claimed once, and is due again after its time", claimingLogouts},
+		{"a logout of a client to skip stays due", skippingLogouts},
 		{"of many claims at once, one gets a logout", racingLogouts},
 		{"an expired session leaves nothing", expiredLeavesNothing},
 		{"a removed client leaves nothing", removedClientLeavesNothing},
@@ -29,7 +30,7 @@ func again(tries int) time.Duration { return time.Duration(tries) * time.Minute 
 // claimed claims what is due at a time.
 func claimed(t *testing.T, s Store, now time.Time) []openid.Logout {
 	t.Helper()
-	list, err := s.ClaimLogouts(t.Context(), now, 10, again)
+	list, err := s.ClaimLogouts(t.Context(), now, 10, nil, again)
 	must(t, err)
 
 	return list
@@ -140,6 +141,26 @@ func claimingLogouts(t *testing.T, s Store) {
 	}
 }
 
+func skippingLogouts(t *testing.T, s Store) {
+	g := newGranting(t, s)
+	must(t, g.add(t, s))
+	signOut(t, s)
+
+	for _, tc := range []struct {
+		name string
+		skip []int64
+		want int
+	}{
+		{"the client itself and another", []int64{g.client.ID + 1, g.client.ID}, 0},
+		{"another", []int64{g.client.ID + 1}, 1},
+	} {
+		list, err := s.ClaimLogouts(t.Context(), noon, 10, tc.skip, again)
+		if len(list) != tc.want || err != nil {
+			t.Errorf("skipping %s: got %v, %v, want %d logouts", tc.name, list, err, tc.want)
+		}
+	}
+}
+
 func racingLogouts(t *testing.T, s Store) {
 	must(t, newGranting(t, s).add(t, s))
 	signOut(t, s)
@@ -149,7 +170,7 @@ func racingLogouts(t *testing.T, s Store) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			list, err := s.ClaimLogouts(t.Context(), noon, 10, again)
+			list, err := s.ClaimLogouts(t.Context(), noon, 10, nil, again)
 			if err != nil {
 				t.Error(err)
 			}
