@@ -248,6 +248,20 @@ func TestADeviceGetsNoTokens(t *testing.T) {
 		}
 	})
 
+	t.Run("the user signs out after the answer", func(t *testing.T) {
+		begun, b := beginDevice(t, s), newBrowser(t, s)
+		b.signIn("diane")
+		b.answers(begun.UserCode, "allow", "allowed")
+		header := append([]string{"Origin", s.Issuer()}, loading...)
+		s.Send(b.client, http.MethodPost, s.Issuer()+"/sign-out", "", header...)
+
+		for _, which := range []string{"first", "second"} {
+			if got := poll(t, s, begun.Code); got.Error != "expired_token" {
+				t.Errorf("the %s question: got %+v, want expired_token", which, got)
+			}
+		}
+	})
+
 	t.Run("an expired code", func(t *testing.T) {
 		begun := beginDevice(t, s)
 		c.move(10*time.Minute + time.Second)

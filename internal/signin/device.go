@@ -209,10 +209,13 @@ func UserScopes(asked []string, c *client.Client) []string {
 // issueDevice stores the tickets of a device code and of its user code.
 func (l *Logins) issueDevice(ctx context.Context, d device) (DeviceBegun, error) {
 	expires := l.now().Add(DeviceLifetime)
+	userCode := newUserCode()
+	shown := secret.HashOf(derived("user", userCode))
 
 	text, err := l.tickets.Issue(ctx, ticket.Ticket{
 		Purpose: ticket.Device,
 		Service: token.ServiceOfClient(d.Client),
+		Data:    shown[:],
 		Expires: expires,
 	})
 	if err != nil {
@@ -225,9 +228,7 @@ func (l *Logins) issueDevice(ctx context.Context, d device) (DeviceBegun, error)
 		return DeviceBegun{}, err
 	}
 
-	begun := DeviceBegun{Code: text, UserCode: newUserCode()}
-
-	return begun, l.tickets.Add(ctx, secret.HashOf(derived("user", begun.UserCode)), ticket.Ticket{
+	return DeviceBegun{Code: text, UserCode: userCode}, l.tickets.Add(ctx, shown, ticket.Ticket{
 		Purpose: ticket.User,
 		Service: token.ServiceOfClient(d.Client),
 		Data:    data,
@@ -341,6 +342,14 @@ func (l *Logins) unanswered(ctx context.Context, c client.Client, req RelyingReq
 		return trail.fail("service", clip(waiting.Service), OtherService)
 	}
 
+	ended, err := l.answerEnded(ctx, waiting, req.Code)
+	if err != nil {
+		return trail.check("store", "", err)
+	}
+	if ended {
+		return trail.check("answer", string(SignInEnded), ErrDeviceExpired)
+	}
+
 	hash := secret.HashOf(req.Device)
 	_, err = l.requests.poll.Begin(l.now(), hex.EncodeToString(hash[:]), netip.Addr{}, false)
 	if err != nil {
@@ -348,4 +357,28 @@ func (l *Logins) unanswered(ctx context.Context, c client.Client, req RelyingReq
 	}
 
 	return ErrDevicePending
+}
+
+// answerEnded reports whether the user of a device has answered, and the answer ended with the sign-in session.
+func (l *Logins) answerEnded(ctx context.Context, waiting ticket.Ticket, answer string) (bool, error) {
+	var shown secret.Hash
+	if copy(shown[:], waiting.Data) < len(shown) {
+		return false, nil // issued by an earlier version
+	}
+
+	taken, err := l.tickets.Taken(ctx, ticket.User, shown)
+	if err != nil || !taken {
+		return false, err
+	}
+
+	// Again: it may be there only since the look at it.
+	_, err = l.tickets.Look(ctx, ticket.Code, answer)
+	switch {
+	case errors.Is(err, jeton.ErrBadCredential):
+		return true, nil
+	case errors.Is(err, jeton.ErrSpent):
+		return false, nil
+	}
+
+	return false, err
 }

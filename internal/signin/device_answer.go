@@ -128,30 +128,7 @@ func (l *Logins) answerDevice(
 		}
 	}
 
-	_, err := l.tickets.Take(ctx, ticket.User, derived("user", found.UserCode))
-	if errors.Is(err, jeton.ErrBadCredential) || errors.Is(err, jeton.ErrSpent) {
-		err = jeton.WithDetail(jeton.ErrNotFound, "no device waits with this code")
-	}
-	if err := trail.check("user code", "", err); err != nil {
-		return err
-	}
-
-	answer, data := ticket.Ticket{Purpose: ticket.Code, Service: t.Service, Expires: t.Expires}, codeData{Denied: true}
-	if req.Allow {
-		answer.Subject, answer.Login = req.Live.User, req.Live.Login
-		data = codeData{Scopes: d.Scopes, Resource: d.Resource}
-	}
-	// The device asks again in a few seconds, perhaps after its own code has expired.
-	soon := l.now().Add(codeLifetime)
-	if answer.Expires.Before(soon) {
-		answer.Expires = soon
-	}
-
-	answer.Data, err = json.Marshal(data)
-	if err != nil {
-		return err
-	}
-
+	// Before the answer, which gives the device its tokens.
 	if req.Allow && found.Client.OpenID.AskConsent {
 		err := l.Consent(ctx, ConsentRequest{
 			Live:    req.Live,
@@ -165,7 +142,37 @@ func (l *Logins) answerDevice(
 		}
 	}
 
-	return l.tickets.Add(ctx, d.Answer, answer)
+	answer, err := l.answerOf(req, d, t)
+	if err != nil {
+		return err
+	}
+
+	err = l.tickets.Swap(ctx, ticket.User, derived("user", found.UserCode), d.Answer, answer)
+	if errors.Is(err, jeton.ErrBadCredential) || errors.Is(err, jeton.ErrSpent) {
+		err = jeton.WithDetail(jeton.ErrNotFound, "no device waits with this code")
+	}
+
+	return trail.check("user code", "", err)
+}
+
+// answerOf returns the ticket that a device gets its tokens with, or the refusal.
+func (l *Logins) answerOf(req UserCodeRequest, d device, t ticket.Ticket) (ticket.Ticket, error) {
+	answer, data := ticket.Ticket{Purpose: ticket.Code, Service: t.Service, Expires: t.Expires}, codeData{Denied: true}
+	if req.Allow {
+		answer.Subject, answer.Login = req.Live.User, req.Live.Login
+		data = codeData{Scopes: d.Scopes, Resource: d.Resource}
+	}
+
+	// The device asks again in a few seconds, perhaps after its own code has expired.
+	soon := l.now().Add(codeLifetime)
+	if answer.Expires.Before(soon) {
+		answer.Expires = soon
+	}
+
+	var err error
+	answer.Data, err = json.Marshal(data)
+
+	return answer, err
 }
 
 // mayAllow checks that a user may sign in at a client, and at the service that its tokens are for.

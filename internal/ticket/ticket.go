@@ -95,6 +95,8 @@ type Store interface {
 	// TakeTicket is FindTicket, and marks the ticket as taken: of concurrent callers, one
 	// succeeds.
 	TakeTicket(ctx context.Context, p Purpose, h secret.Hash, now time.Time) (Ticket, error)
+	// SwapTicket is TakeTicket and AddTicket in one step: with an error, neither has happened.
+	SwapTicket(ctx context.Context, p Purpose, h secret.Hash, now time.Time, next secret.Hash, t Ticket) error
 	// EndTickets deletes the tickets of a purpose for a user that were not taken, with 0 those
 	// for no user.
 	EndTickets(ctx context.Context, p Purpose, subject int64) error
@@ -154,6 +156,18 @@ func (t *Tickets) Issue(ctx context.Context, in Ticket) (jeton.Secret, error) {
 
 // Add is Issue for a secret that the caller knows or has derived, by its hash. There must be no ticket of that hash.
 func (t *Tickets) Add(ctx context.Context, h secret.Hash, in Ticket) error {
+	if err := t.check(in); err != nil {
+		return err
+	}
+	if err := t.store.AddTicket(ctx, h, in); err != nil {
+		return fmt.Errorf("issue ticket: %w", err)
+	}
+
+	return nil
+}
+
+// check returns why a ticket cannot be issued.
+func (t *Tickets) check(in Ticket) error {
 	if len(in.Data) > MaxData {
 		return jeton.WithDetail(
 			jeton.ErrTooLarge,
@@ -166,10 +180,6 @@ func (t *Tickets) Add(ctx context.Context, h secret.Hash, in Ticket) error {
 		return fmt.Errorf(
 			"invalid ticket: purpose %q for %v, want a purpose and at most %v", in.Purpose, valid, MaxLifetime,
 		)
-	}
-
-	if err := t.store.AddTicket(ctx, h, in); err != nil {
-		return fmt.Errorf("issue ticket: %w", err)
 	}
 
 	return nil
@@ -186,6 +196,40 @@ func (t *Tickets) Look(ctx context.Context, p Purpose, text string) (Ticket, err
 // purpose, and one whose user or session has ended is jeton.ErrBadCredential, also if it was taken.
 func (t *Tickets) Take(ctx context.Context, p Purpose, text string) (Ticket, error) {
 	return t.find(ctx, p, text, t.store.TakeTicket)
+}
+
+// Taken reports whether the ticket of the hash of a secret was taken and has not expired.
+func (t *Tickets) Taken(ctx context.Context, p Purpose, h secret.Hash) (bool, error) {
+	_, err := t.store.FindTicket(ctx, p, h, t.now())
+	switch {
+	case errors.Is(err, jeton.ErrSpent):
+		return true, nil
+	case errors.Is(err, jeton.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("%s ticket: %w", p, err)
+	}
+
+	return false, nil
+}
+
+// Swap uses a ticket up and stores another one by the hash of its secret, in one step: no crash leaves one without the
+// other. The errors are those of Take and Add.
+func (t *Tickets) Swap(ctx context.Context, p Purpose, text string, next secret.Hash, in Ticket) error {
+	if err := t.check(in); err != nil {
+		return err
+	}
+
+	_, err := t.find(ctx, p, text, func(
+		ctx context.Context,
+		p Purpose,
+		h secret.Hash,
+		now time.Time,
+	) (Ticket, error) {
+		return Ticket{}, t.store.SwapTicket(ctx, p, h, now, next, in)
+	})
+
+	return err
 }
 
 // find calls a method of the store with the hash of a secret.

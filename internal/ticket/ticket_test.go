@@ -47,6 +47,17 @@ func (s *store) TakeTicket(
 	return s.FindTicket(ctx, p, h, now)
 }
 
+func (s *store) SwapTicket(
+	ctx context.Context,
+	_ ticket.Purpose,
+	_ secret.Hash,
+	_ time.Time,
+	next secret.Hash,
+	t ticket.Ticket,
+) error {
+	return s.AddTicket(ctx, next, t)
+}
+
 func (s *store) EndTickets(context.Context, ticket.Purpose, int64) error { return s.fail }
 
 func (s *store) RevokeTicket(context.Context, ticket.Purpose, secret.Hash) error { return s.fail }

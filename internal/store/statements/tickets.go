@@ -20,29 +20,32 @@ AND (tickets.account = 0 OR EXISTS (SELECT 1 FROM users u WHERE u.id = tickets.a
 
 // AddTicket implements ticket.Store.
 func (db *Store) AddTicket(ctx context.Context, h secret.Hash, t ticket.Ticket) error {
+	return db.do(ctx, func(ctx context.Context, tx Conn) error { return addTicket(ctx, tx, h, t) })
+}
+
+// addTicket does what AddTicket says, as part of a step.
+func addTicket(ctx context.Context, tx Conn, h secret.Hash, t ticket.Ticket) error {
 	// Not nil, which would be NULL.
 	data := append([]byte{}, t.Data...)
 
-	return db.do(ctx, func(ctx context.Context, tx Conn) error {
-		_, err := tx.Exec(
-			ctx, insertInto("tickets", ticketColumns), h[:], string(t.Purpose), t.Subject, t.Login, t.Service,
-			data, milli(t.Expires), nil,
-		)
-		if err != nil || t.Subject == 0 {
-			return err
-		}
-
-		// Rows that another step holds are left for the next ticket: two steps would wait for each other.
-		_, err = tx.Exec(
-			ctx,
-			"DELETE FROM tickets WHERE hash IN (SELECT hash FROM tickets WHERE account = $1 AND purpose = $2"+
-				fmt.Sprintf(" ORDER BY expires DESC LIMIT 1000 OFFSET %d", ticket.MaxPerUser)+
-				tx.Lock("FOR UPDATE SKIP LOCKED")+")",
-			t.Subject, string(t.Purpose),
-		)
-
+	_, err := tx.Exec(
+		ctx, insertInto("tickets", ticketColumns), h[:], string(t.Purpose), t.Subject, t.Login, t.Service,
+		data, milli(t.Expires), nil,
+	)
+	if err != nil || t.Subject == 0 {
 		return err
-	})
+	}
+
+	// Rows that another step holds are left for the next ticket: two steps would wait for each other.
+	_, err = tx.Exec(
+		ctx,
+		"DELETE FROM tickets WHERE hash IN (SELECT hash FROM tickets WHERE account = $1 AND purpose = $2"+
+			fmt.Sprintf(" ORDER BY expires DESC LIMIT 1000 OFFSET %d", ticket.MaxPerUser)+
+			tx.Lock("FOR UPDATE SKIP LOCKED")+")",
+		t.Subject, string(t.Purpose),
+	)
+
+	return err
 }
 
 // RevokeTicket implements ticket.Store.
@@ -89,22 +92,52 @@ func (db *Store) TakeTicket(
 	h secret.Hash,
 	now time.Time,
 ) (ticket.Ticket, error) {
-	const take = "UPDATE tickets SET used = $3 WHERE used IS NULL AND " + validTicket +
-		" RETURNING " + ticketFields + ", FALSE"
-
 	var t ticket.Ticket
 
 	err := db.do(ctx, func(ctx context.Context, tx Conn) (err error) {
-		// The update is the check: a SELECT before it would let two steps at once both pass.
-		t, _, err = scanTicket(tx.QueryRow(ctx, take, h[:], string(p), milli(now)))
-		if errors.Is(err, sql.ErrNoRows) {
-			t, err = findTicket(ctx, tx, p, h, now)
-		}
-
+		t, err = useTicket(ctx, tx, p, h, now)
 		return err
 	})
 
 	return t, err
+}
+
+// useTicket does what TakeTicket says, as part of a step.
+func useTicket(
+	ctx context.Context,
+	tx Conn,
+	p ticket.Purpose,
+	h secret.Hash,
+	now time.Time,
+) (ticket.Ticket, error) {
+	const take = "UPDATE tickets SET used = $3 WHERE used IS NULL AND " + validTicket +
+		" RETURNING " + ticketFields + ", FALSE"
+
+	// The update is the check: a SELECT before it would let two steps at once both pass.
+	t, _, err := scanTicket(tx.QueryRow(ctx, take, h[:], string(p), milli(now)))
+	if errors.Is(err, sql.ErrNoRows) {
+		return findTicket(ctx, tx, p, h, now)
+	}
+
+	return t, err
+}
+
+// SwapTicket implements ticket.Store.
+func (db *Store) SwapTicket(
+	ctx context.Context,
+	p ticket.Purpose,
+	h secret.Hash,
+	now time.Time,
+	next secret.Hash,
+	t ticket.Ticket,
+) error {
+	return db.do(ctx, func(ctx context.Context, tx Conn) error {
+		if _, err := useTicket(ctx, tx, p, h, now); err != nil {
+			return err
+		}
+
+		return addTicket(ctx, tx, next, t)
+	})
 }
 
 // ticketFields is what scanTicket reads, before whether the ticket was taken.

@@ -24,6 +24,7 @@ func Tickets(t *testing.T, open Open) {
 	each(t, open, []test{
 		{"a ticket is taken as it was added, and looked at without using it up", ticketIsKept},
 		{"a ticket that was taken is spent until it expires", ticketTwice},
+		{"a ticket is swapped for another one, or both stay as they were", swappingTickets},
 		{"ending deletes those of one purpose and user that were not taken", endingTickets},
 		{"a sweep deletes expired tickets, up to a limit", sweepingTickets},
 		{"a user has at most a hundred tickets of a purpose, the newest", ticketsPerUser},
@@ -75,6 +76,34 @@ func ticketIsKept(t *testing.T, s Store) {
 	got, err := s.TakeTicket(t.Context(), ticket.Setup, added(t, s, "bare", bare), noon)
 	must(t, err)
 	sameTicket(t, "TakeTicket of one without data", got, bare)
+}
+
+func swappingTickets(t *testing.T, s Store) {
+	answer := newTicket(ticket.Code)
+	old := added(t, s, "old", newTicket(ticket.User))
+	there := added(t, s, "there", answer)
+	swap := func(to secret.Hash) error { return s.SwapTicket(t.Context(), ticket.User, old, noon, to, answer) }
+
+	// A hash that exists is no ticket to add: the step fails as a whole.
+	if err := swap(there); err == nil {
+		t.Error("swap for a ticket that exists = nil, want an error")
+	}
+	if _, err := s.FindTicket(t.Context(), ticket.User, old, noon); err != nil {
+		t.Errorf("the old ticket after that = %v, want it to be valid", err)
+	}
+
+	first, second := secret.HashOf("first"), secret.HashOf("second")
+	must(t, swap(first))
+	if err := swap(second); !errors.Is(err, jeton.ErrSpent) {
+		t.Errorf("second swap = %v, want ErrSpent", err)
+	}
+
+	got, err := s.TakeTicket(t.Context(), ticket.Code, first, noon)
+	must(t, err)
+	sameTicket(t, "the new ticket", got, answer)
+	if _, err := s.FindTicket(t.Context(), ticket.Code, second, noon); !errors.Is(err, jeton.ErrNotFound) {
+		t.Errorf("the ticket of the second swap = %v, want ErrNotFound", err)
+	}
 }
 
 // sameTicket compares tickets; no data and data of no bytes are the same.
