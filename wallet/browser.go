@@ -19,11 +19,11 @@ import (
 )
 
 // byBrowser signs the user in with an authorization code that comes back to this machine (RFC 8252, section 7.3), with
-// PKCE (RFC 7636). It returns the ID token.
-func (f *signInFlow) byBrowser(ctx context.Context) (string, error) {
+// PKCE (RFC 7636), and calls keep with the ID token. The page of the browser says what has come of all that.
+func (f *signInFlow) byBrowser(ctx context.Context, keep func(idToken string) error) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", fmt.Errorf("wait for the browser: %w", err)
+		return fmt.Errorf("wait for the browser: %w", err)
 	}
 
 	c := callback{
@@ -31,9 +31,8 @@ func (f *signInFlow) byBrowser(ctx context.Context) (string, error) {
 		host:     l.Addr().String(),
 		provider: f.provider,
 		codes:    make(chan code, 1),
+		ended:    make(chan struct{}),
 	}
-	verifier, nonce := rand.Text()+rand.Text(), rand.Text()
-	redirect := "http://" + c.host + "/"
 
 	server := &http.Server{Handler: &c, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 32 << 10}
 	go func() { _ = server.Serve(l) }()
@@ -44,34 +43,44 @@ func (f *signInFlow) byBrowser(ctx context.Context) (string, error) {
 		_ = server.Shutdown(ctx)
 	}()
 
-	if err := f.in.Open(ctx, f.address(redirect, c.state, nonce, verifier)); err != nil {
-		return "", fmt.Errorf("open the browser: %w", err)
-	}
+	verifier, nonce := rand.Text()+rand.Text(), rand.Text()
+	redirect := "http://" + c.host + "/"
 
-	var got code
-	select {
-	case got = <-c.codes:
-	case <-ctx.Done():
-		return "", fmt.Errorf("wait for the browser: %w", ctx.Err())
-	}
-	if got.err != nil {
-		return "", got.err
-	}
+	// Not waited for: it may return only once its browser has the page, which waits for what follows here.
+	opened := make(chan error, 1)
+	go func() { opened <- f.in.Open(ctx, f.address(redirect, c.state, nonce, verifier)) }()
 
+	got, err := c.wait(ctx, opened)
+	if err == nil {
+		err = f.redeemCode(ctx, got, redirect, verifier, nonce, keep)
+	}
+	c.failed = err != nil
+	close(c.ended)
+
+	return err
+}
+
+// redeemCode redeems an authorization code (RFC 6749, section 4.1.3), and calls keep with the ID token.
+func (f *signInFlow) redeemCode(
+	ctx context.Context, code, redirect, verifier, nonce string, keep func(idToken string) error,
+) error {
 	form := url.Values{
 		"grant_type":    {"authorization_code"},
-		"code":          {got.text},
+		"code":          {code},
 		"redirect_uri":  {redirect},
 		"code_verifier": {verifier},
 	}
 	f.addResource(form)
 
 	idToken, err := f.w.redeem(ctx, f.e, form)
+	if err == nil {
+		err = f.checkID(idToken, nonce)
+	}
 	if err != nil {
-		return "", err
+		return err
 	}
 
-	return idToken, f.checkID(idToken, nonce)
+	return keep(idToken)
 }
 
 // address returns the authorization request (RFC 6749, section 4.1.1).
@@ -111,12 +120,32 @@ type callback struct {
 	host     string // of the listener
 	provider provider
 	codes    chan code // of one
+
+	ended  chan struct{} // closed when the sign-in has ended
+	failed bool          // how, once it has
 }
 
 // code is an authorization code, or why there is none.
 type code struct {
 	text string
 	err  error
+}
+
+// wait returns the code of the answer. opened has what came of opening the browser.
+func (c *callback) wait(ctx context.Context, opened <-chan error) (string, error) {
+	for {
+		select {
+		case got := <-c.codes:
+			return got.text, got.err
+		case err := <-opened:
+			if err != nil {
+				return "", fmt.Errorf("open the browser: %w", err)
+			}
+			opened = nil
+		case <-ctx.Done():
+			return "", fmt.Errorf("wait for the browser: %w", ctx.Err())
+		}
+	}
 }
 
 // ServeHTTP takes the answer of the issuer to this sign-in. Any program or page can load this address: only what knows
@@ -138,18 +167,24 @@ func (c *callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	got := c.read(query)
+	select {
+	case c.codes <- c.read(query):
+	default: // the browser has loaded the page again
+	}
+
+	// The code may be refused yet.
+	select {
+	case <-c.ended:
+	case <-r.Context().Done():
+		return
+	}
+
 	text := "You are signed in. You may close this window."
-	if got.err != nil {
+	if c.failed {
 		w.WriteHeader(http.StatusBadRequest)
 		text = "You are not signed in. The terminal says why. You may close this window."
 	}
 	_, _ = io.WriteString(w, page(text))
-
-	select {
-	case c.codes <- got:
-	default: // the browser has loaded the page again
-	}
 }
 
 // read returns the code of an answer, or the error that it is.

@@ -37,28 +37,34 @@ type deviceCodes struct {
 	Interval float64 `json:"interval"` // seconds
 }
 
-// byDevice signs the user in with a code that is typed into a browser on any machine. It returns the ID token.
-func (f *signInFlow) byDevice(ctx context.Context) (string, error) {
+// byDevice signs the user in with a code that is typed into a browser on any machine, and calls keep with the ID
+// token.
+func (f *signInFlow) byDevice(ctx context.Context, keep func(idToken string) error) error {
 	if f.provider.Device == "" {
-		return "", jeton.WithDetail(jeton.ErrNotFound, "the issuer has no device grant; sign in with a browser here")
+		return jeton.WithDetail(jeton.ErrNotFound, "the issuer has no device grant; sign in with a browser here")
 	}
 
 	form := url.Values{"scope": {f.scope()}}
 	f.addResource(form)
 	text, err := f.w.postPublic(ctx, f.e, f.provider.Device, form)
 	if err != nil {
-		return "", err
+		return err
 	}
 
 	codes, err := parseDevice(text)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if err := f.in.Device(ctx, DeviceCode{codes.URL, codes.User, codes.Complete}); err != nil {
-		return "", fmt.Errorf("show the code: %w", err)
+		return fmt.Errorf("show the code: %w", err)
 	}
 
-	return f.poll(ctx, codes)
+	idToken, err := f.poll(ctx, codes)
+	if err != nil {
+		return err
+	}
+
+	return keep(idToken)
 }
 
 // poll asks for the tokens until the user has answered.

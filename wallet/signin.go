@@ -39,11 +39,20 @@ func (w *Wallet) bySignIn(ctx context.Context, o Origin, in Login) (*Identity, e
 		return nil, err
 	}
 
-	idToken, err := w.signInAt(ctx, &e, in)
+	var id *Identity
+	err = w.signInAt(ctx, &e, in, func(idToken string) (err error) {
+		id, err = w.keepSignIn(ctx, e, in, idToken)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("sign in for %s: %w", o, err)
 	}
 
+	return id, nil
+}
+
+// keepSignIn stores the tokens of a sign-in.
+func (w *Wallet) keepSignIn(ctx context.Context, e entry, in Login, idToken string) (*Identity, error) {
 	e.Username = userOf(idToken, in.As)
 	if e.Name == "" {
 		e.Name = e.Username
@@ -53,38 +62,65 @@ func (w *Wallet) bySignIn(ctx context.Context, o Origin, in Login) (*Identity, e
 	}
 
 	// The sign-in began without a lock: a renewal that ran meanwhile must not replace it.
-	id := w.identity(o, e.Name)
+	id := w.identity(e.Origin, e.Name)
 	done, err := id.lock(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
 
+	if in.As == "" {
+		if err := w.sameUser(ctx, e); err != nil {
+			_ = w.revokeSignIn(ctx, &e) // of no use to anyone
+			return nil, err
+		}
+	}
+
 	e.Auto = e.SignIn.Refresh != "" && in.Relogin == ReloginWhenAsked
 	if err := id.install(ctx, e, true); err != nil {
-		return nil, fmt.Errorf("keep the tokens of %s at %s: %w", e.Name, o, err)
+		return nil, fmt.Errorf("keep the tokens of %s: %w", e.Name, err)
 	}
 
 	return id, nil
 }
 
-// signInAt finds the issuer of a service, signs the user in there, and puts the tokens into e. It returns the ID token.
-func (w *Wallet) signInAt(ctx context.Context, e *entry, in Login) (string, error) {
+// sameUser returns jeton.ErrConflict if an identity has the name that a sign-in chose, and is not the same user of the
+// same issuer. Its password, key or token would be lost, and no caller has named it.
+func (w *Wallet) sameUser(ctx context.Context, e entry) error {
+	d, err := w.file.read(ctx)
+	if err != nil {
+		return err
+	}
+
+	have := d.find(e.Origin, e.Name)
+	if have == nil || have.SignIn != nil && have.SignIn.Issuer == e.SignIn.Issuer && have.Username == e.Username {
+		return nil
+	}
+
+	return jeton.WithDetail(
+		jeton.ErrConflict,
+		fmt.Sprintf("the wallet has another identity %s there; give this one another name (--as)", e.Name),
+	)
+}
+
+// signInAt finds the issuer of a service, signs the user in there, and puts the tokens into e. Then it calls keep with
+// the ID token.
+func (w *Wallet) signInAt(ctx context.Context, e *entry, in Login, keep func(idToken string) error) error {
 	ctx, cancel := context.WithTimeout(ctx, signInWait)
 	defer cancel()
 
 	service, err := w.wellKnown(ctx, e)
 	if err != nil {
-		return "", err
+		return err
 	}
 	issuer, audience, err := w.issuerOf(ctx, e, service, in)
 	if err != nil {
-		return "", err
+		return err
 	}
 
 	m, err := w.findProvider(ctx, e, issuer)
 	if err != nil {
-		return "", err
+		return err
 	}
 	// The page at which a code is typed in has no parameter iss: a hostile issuer could send the user to that of
 	// another one, and redeem the code there itself.
@@ -92,7 +128,7 @@ func (w *Wallet) signInAt(ctx context.Context, e *entry, in Login) (string, erro
 	if in.Issuer == "" && (byDevice || !m.binds()) {
 		p := Pairing{Service: e.Origin, Issuer: issuer, Audience: cmp.Or(audience, string(e.Origin))}
 		if err := w.confirm(ctx, &document{}, in, p); err != nil {
-			return "", err
+			return err
 		}
 	}
 
@@ -113,10 +149,10 @@ func (w *Wallet) signInAt(ctx context.Context, e *entry, in Login) (string, erro
 		user:     in.Username,
 	}
 	if byDevice {
-		return f.byDevice(ctx)
+		return f.byDevice(ctx, keep)
 	}
 
-	return f.byBrowser(ctx)
+	return f.byBrowser(ctx, keep)
 }
 
 // issuerOf returns the issuer at which to sign in for a service, and what to request tokens for: the service as it was

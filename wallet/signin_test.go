@@ -31,6 +31,8 @@ type openID struct {
 	revoked   string // the last token that was revoked
 	lifetime  int    // of access tokens, in seconds
 
+	pages chan shownPage // that browsers have shown at the end
+
 	answer func(url.Values)         // changes the answer to the authorization request
 	claims func(map[string]any)     // changes the ID token
 	meta   func(map[string]any)     // changes the metadata
@@ -38,10 +40,17 @@ type openID struct {
 	token  func(url.Values) *string // error of the token endpoint, nil: none
 }
 
+// shownPage is a page of the wallet in a browser.
+type shownPage struct {
+	status int
+	text   string
+}
+
 func newOpenID(t *testing.T) *openID {
 	t.Helper()
 	p := &openID{
 		lifetime: 3600,
+		pages:    make(chan shownPage, 10),
 		answer:   func(url.Values) {},
 		claims:   func(map[string]any) {},
 		meta:     func(map[string]any) {},
@@ -173,7 +182,8 @@ func (p *openID) browser(ctx context.Context, address string) error {
 		return err
 	}
 	defer resp.Body.Close()
-	_, err = io.ReadAll(resp.Body)
+	text, err := io.ReadAll(resp.Body)
+	p.pages <- shownPage{resp.StatusCode, string(text)}
 
 	return err
 }
@@ -315,6 +325,79 @@ func TestOnlyTheAnswerEndsTheWait(t *testing.T) {
 		return p.browser(ctx, address)
 	}
 	mustLogin(t, newWallet(t), in)
+}
+
+// TestThePageOfTheBrowserSaysWhatHasComeOfTheSignIn reads it, also if the issuer refuses the code.
+func TestThePageOfTheBrowserSaysWhatHasComeOfTheSignIn(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(*openID)
+		status int
+		want   string
+	}{
+		{"the code is good", func(*openID) {}, http.StatusOK, "You are signed in."},
+		{"an error in place of a code", func(p *openID) {
+			p.answer = func(v url.Values) { v.Set("error", "access_denied") }
+		}, http.StatusBadRequest, "You are not signed in."},
+		{"the code is refused", func(p *openID) {
+			p.token = func(url.Values) *string { return new("invalid_grant") }
+		}, http.StatusBadRequest, "You are not signed in."},
+		{"the ID token is of another sign-in", func(p *openID) {
+			p.claims = func(c map[string]any) { c["nonce"] = "x" }
+		}, http.StatusBadRequest, "You are not signed in."},
+		{"the identity cannot be stored", func(p *openID) {
+			p.claims = func(c map[string]any) { c["preferred_username"] = "a\nb" }
+		}, http.StatusBadRequest, "You are not signed in."},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := newOpenID(t)
+			tc.change(p)
+			_, err := newWallet(t).Login(t.Context(), p.login())
+			shown := <-p.pages
+			worked := err == nil
+			if shown.status != tc.status || !strings.Contains(shown.text, tc.want) || worked != (tc.status == 200) {
+				t.Errorf("page = %d %q for Login = %v, want %d %q", shown.status, shown.text, err, tc.status, tc.want)
+			}
+		})
+	}
+}
+
+// TestASignInWithoutANameReplacesOnlyItsOwnIdentity has users of the issuer whose names are taken.
+func TestASignInWithoutANameReplacesOnlyItsOwnIdentity(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		first func(p *openID, in *Login)
+		want  error
+	}{
+		{"the same user", func(*openID, *Login) {}, nil},
+		{"the same user under the same name", func(_ *openID, in *Login) { in.As = "ada" }, nil},
+		{"another user under this name", func(p *openID, in *Login) {
+			in.As = "ada"
+			p.claims = func(c map[string]any) { c["preferred_username"] = "max" }
+		}, jeton.ErrConflict},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, w := newOpenID(t), newWallet(t)
+			in := p.login()
+			tc.first(p, &in)
+			mustLogin(t, w, in)
+			p.claims = func(map[string]any) {}
+
+			_, err := w.Login(t.Context(), p.login())
+			id, ierr := w.Identity(t.Context(), p.URL, "ada")
+			if !errors.Is(err, tc.want) || ierr != nil {
+				t.Fatalf("second Login = %v, identity ada: %v, want %v and the identity", err, ierr, tc.want)
+			}
+			if tc.want == nil {
+				mustGet(t, id, p.URL+"/api", "ada")
+				return
+			}
+
+			if got := id.Info().Username; got != "max" || p.revoked != "refresh-2" {
+				t.Errorf("identity of %q, revoked %q, want that of max and the new tokens revoked", got, p.revoked)
+			}
+		})
+	}
 }
 
 // TestASpentRefreshTokenIsNotTriedAgain leaves the next sign-in to the user.
