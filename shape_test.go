@@ -28,7 +28,6 @@ var layers = map[string]int{
 	"internal/secretfile": 1,
 	"internal/sweep":      1,
 	"internal/systemd":    1,
-	"internal/outbox":     1,
 	"internal/balance":    1,
 	"internal/palette":    1,
 	"internal/http1":      1,
@@ -49,7 +48,8 @@ var layers = map[string]int{
 	"internal/account":    3,
 	"internal/client":     3,
 	"internal/keys":       3,
-	"internal/mail":       3,
+	"internal/outbox":     3, // changes of a store wake it
+	"internal/mail":       4,
 	"internal/session":    4,
 	"internal/ticket":     4,
 	"internal/factor":     4,
