@@ -18,8 +18,9 @@ type Contact struct {
 	Email string
 }
 
-// maxContacts bounds the cache. A contact has at most about a kilobyte.
-const maxContacts = 8192
+// maxContacts bounds the cache: about as many users as may be busy at one time, since each request of one that is not
+// here costs a question to the store. A contact takes about 200 bytes, and at most about a kilobyte.
+const maxContacts = 1 << 16
 
 // cachedContact is a contact, and the user that a change of the store names.
 type cachedContact struct {
