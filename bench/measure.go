@@ -46,6 +46,7 @@ var blocks = []struct {
 	{name: "nodes", run: onPostgres((*bench).nodes)},
 	{name: "nodeuses", run: onPostgres((*bench).nodeUses)},
 	{name: "revoke", run: onPostgres((*bench).revokes)},
+	{name: "acks", run: onPostgres((*bench).acks)},
 	{name: "scale", run: (*bench).scales, asked: true},
 }
 

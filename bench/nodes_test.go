@@ -67,6 +67,12 @@ func TestALogoutIsMeasuredUntilEveryNodeRefusesTheSession(t *testing.T) {
 		}
 	}
 
+	// The same by the stores of nodes alone, of which one process can have many.
+	s, _, err := b.acknowledged(t.Context(), 3, 5, time.Millisecond)
+	if err != nil || s.rate <= 0 || s.p50 <= 0 {
+		t.Errorf("revocations with 3 stores: got %+v, %v", s, err)
+	}
+
 	d, err := b.database(t.Context(), stored{sessions: 5})
 	if err != nil {
 		t.Fatal(err)

@@ -18,8 +18,8 @@ import (
 )
 
 // settings are the differences from a newly installed PostgreSQL: a
-// quarter of a small machine's memory. A sync is a sync, as it is by default.
-var settings = []string{"shared_buffers = '256MB'", "max_wal_size = '4GB'"}
+// quarter of a small machine's memory, and connections for 100 nodes. A sync is a sync, as it is by default.
+var settings = []string{"shared_buffers = '256MB'", "max_wal_size = '4GB'", "max_connections = 400"}
 
 // onPostgres makes a block of measurements that need PostgreSQL, and a note of them where
 // there is none.
