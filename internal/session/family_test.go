@@ -177,6 +177,44 @@ func TestAProofIsReadFromTheStore(t *testing.T) {
 	}
 }
 
+func TestAProofIsOfTheSecretThatIsShown(t *testing.T) {
+	b := newBench(64)
+	o := diane
+	o.Methods, o.Proved = "pwd", noon
+	s, err := b.Start(t.Context(), o, "shop", terms, jeton.Event{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := b.live(t, s)
+
+	for range 2 { // read, and cached
+		got, err := b.Proof(t.Context(), live)
+		if err != nil || !slices.Equal(got.Methods, []string{"pwd"}) || !got.At.Equal(noon) {
+			t.Errorf("Proof = %v, %v, want pwd at %v", got, err, noon)
+		}
+	}
+
+	at := noon.Add(time.Minute)
+	renewed, err := b.Prove(t.Context(), live, at, "pwd otp mfa", jeton.Event{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := b.Proof(t.Context(), b.live(t, renewed))
+	if err != nil || !slices.Equal(got.Methods, []string{"pwd", "otp", "mfa"}) || !got.At.Equal(at) {
+		t.Errorf("Proof after another one = %v, %v, want pwd otp mfa at %v", got, err, at)
+	}
+
+	unknown := &Live{}
+	if _, err := b.Proof(t.Context(), unknown); !errors.Is(err, jeton.ErrBadCredential) {
+		t.Errorf("Proof of no session = %v, want ErrBadCredential", err)
+	}
+	down := errors.New("down")
+	b.m.fail = down
+	if _, err := b.Proof(t.Context(), unknown); !errors.Is(err, down) {
+		t.Errorf("Proof while the store is down = %v, want its error", err)
+	}
+}
+
 func TestAListSaysHowUsersWereProved(t *testing.T) {
 	b := newBench(64)
 	o := diane

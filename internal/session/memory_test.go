@@ -172,6 +172,9 @@ func (m *memory) ProveSession(_ context.Context, renewal Renewal, ev jeton.Event
 
 	delete(m.sessions, renewal.Shown)
 	r.Hash, r.Proved, r.LastUsed = renewal.Fresh, renewal.At, renewal.At
+	if renewal.Methods != "" {
+		r.Methods = renewal.Methods
+	}
 	m.sessions[renewal.Fresh] = r
 	m.last.Event = ev
 	m.Publish(change.Change{Kind: change.Sessions, Hashes: []secret.Hash{renewal.Shown}})

@@ -66,6 +66,38 @@ func (s *Sessions) Prove(
 	}, nil
 }
 
+// maxProofs limits the proofs that are cached, of about 200 bytes each. A service that needs none reads none.
+const maxProofs = 16384
+
+// Proof is how and when the user of a session was last proved. It is never changed.
+type Proof struct {
+	Methods []string  // amr: values of RFC 8176, and upstream:NAME
+	At      time.Time // auth_time; zero: by nothing that counts as a proof, such as a link
+}
+
+// Proof returns how and when the user of a session was last proved. The session is valid: the proof of an ended one may
+// be cached. It returns jeton.ErrBadCredential if there is none with the secret that was shown.
+func (s *Sessions) Proof(ctx context.Context, live *Live) (Proof, error) {
+	p := s.proofs.Get(live.hash)
+	if p != nil {
+		return *p, nil
+	}
+
+	// Nothing is ever dropped: a new proof comes with a new secret.
+	generation := s.proofs.Generation(live.hash)
+	r, err := s.store.FindSession(ctx, live.hash)
+	if errors.Is(err, jeton.ErrNotFound) {
+		return Proof{}, jeton.ErrBadCredential
+	}
+	if err != nil {
+		return Proof{}, fmt.Errorf("find session: %w", err)
+	}
+
+	p = &Proof{Methods: strings.Fields(r.Methods), At: r.Proved}
+
+	return *s.proofs.Add(live.hash, p, generation), nil
+}
+
 // Proved returns when the user of a session was last proved by a password, or the zero time. It
 // asks the store, so that a proof on one node counts on all. It returns jeton.ErrBadCredential if
 // there is no such session.

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/cache"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store/change"
@@ -142,6 +143,7 @@ type Sessions struct {
 	clock *sweep.Clock
 
 	replaced replaced
+	proofs   *cache.Cache[Proof] // by the hash of the secret, which every proof replaces
 }
 
 // Config is what New needs.
@@ -168,6 +170,8 @@ func New(c Config) *Sessions {
 		log:   c.Log,
 		table: newTable(c.Cache),
 		clock: c.Clock,
+
+		proofs: cache.New[Proof](maxProofs, nil),
 	}
 
 	// Before anything is cached, so that no change is missed.

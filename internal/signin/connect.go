@@ -114,7 +114,5 @@ func (l *Logins) proveUpstream(
 		}, trail)
 	}
 
-	now := l.now()
-
-	return l.sessions.Prove(ctx, live, now, "", trail.event(now, nil))
+	return l.renew(ctx, live, UpstreamMethod(req.Rules.Name), trail)
 }

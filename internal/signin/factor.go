@@ -61,6 +61,12 @@ var errNoPassword = jeton.WithDetail(
 	"this user has a second factor, so a password alone is not accepted: sign in with a browser, or use a token",
 )
 
+// errTwoFactors refuses a password alone at a service that requires two factors.
+var errTwoFactors = jeton.WithDetail(
+	jeton.ErrFactor,
+	"this service requires two factors, so a password alone is not accepted: sign in with a browser, or use a token",
+)
+
 // awaitFactor returns nil if a user who was proved may have a session at a service. Of a user with a second factor who
 // has not shown it, a sign-in at the issuer awaits it; any other path is refused.
 func (l *Logins) awaitFactor(ctx context.Context, owner session.Owner, service string, trail *auditTrail) error {
@@ -262,7 +268,7 @@ func (l *Logins) finish(
 	}
 
 	if data.Proves != 0 {
-		renewed, err := l.finishProof(ctx, req, method, trail)
+		renewed, err := l.finishProof(ctx, req, withMethods(data.Methods, method), trail)
 		return renewed, acct, err
 	}
 
@@ -289,7 +295,7 @@ func (l *Logins) finish(
 func (l *Logins) finishProof(
 	ctx context.Context,
 	req FactorRequest,
-	method string,
+	methods string,
 	trail *auditTrail,
 ) (session.Started, error) {
 	err := l.tickets.Revoke(ctx, ticket.Factor, req.Ticket)
@@ -297,13 +303,7 @@ func (l *Logins) finishProof(
 		return session.Started{}, err
 	}
 
-	methods, err := l.methodsOf(ctx, req.Live)
-	if trail.check("session", "", err) != nil {
-		return session.Started{}, err
-	}
-	now := l.now()
-
-	return l.sessions.Prove(ctx, req.Live, now, withMethods(methods, method), trail.event(now, nil))
+	return l.renew(ctx, req.Live, methods, trail)
 }
 
 // withMethods adds a method of a second factor to those that were shown before.

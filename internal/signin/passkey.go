@@ -305,11 +305,5 @@ func (l *Logins) provePasskey(
 		return session.Started{}, err
 	}
 
-	methods, err := l.methodsOf(ctx, live)
-	if trail.check("store", "", err) != nil {
-		return session.Started{}, err
-	}
-	now := l.now()
-
-	return l.sessions.Prove(ctx, live, now, withMethods(methods, factorMethod(proof)), trail.event(now, nil))
+	return l.renew(ctx, live, strings.Join(proof.Methods(), " "), trail)
 }

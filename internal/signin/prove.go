@@ -3,6 +3,7 @@ package signin
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jeton-auth/jeton"
@@ -37,7 +38,7 @@ func (l *Logins) prove(
 		return session.Started{}, err
 	}
 
-	methods := ""
+	methods := byPassword
 	if v.Second {
 		if req.Code == "" {
 			return session.Started{}, trail.check("second factor", "", jeton.ErrFactor)
@@ -47,28 +48,38 @@ func (l *Logins) prove(
 		if trail.check("second factor", byCode, err) != nil {
 			return session.Started{}, err
 		}
-
-		methods, err = l.methodsOf(ctx, live)
-		if err != nil {
-			return session.Started{}, trail.check("store", "", err)
-		}
 		methods = withMethods(methods, byCode)
 	}
 
-	now := l.now()
-
-	return l.sessions.Prove(ctx, live, now, methods, trail.event(now, nil))
+	return l.renew(ctx, live, methods, trail)
 }
 
-// methodsOf returns how the user of a session was proved.
-func (l *Logins) methodsOf(ctx context.Context, live *session.Live) (string, error) {
+// renew stores that the user of a session was proved now, by methods.
+func (l *Logins) renew(
+	ctx context.Context,
+	live *session.Live,
+	methods string,
+	trail *auditTrail,
+) (session.Started, error) {
 	list, _, err := l.sessions.List(ctx, session.Which{Login: live.Login}, 1)
-	if err != nil {
-		return "", err
+	if err == nil && len(list) == 0 {
+		err = jeton.ErrBadCredential
 	}
-	if len(list) == 0 {
-		return "", jeton.ErrBadCredential
+	if trail.check("session", "", err) != nil {
+		return session.Started{}, err
 	}
+	now := l.now()
 
-	return strings.Join(list[0].AMR, " "), nil
+	return l.sessions.Prove(ctx, live, now, methodsNow(list[0].AMR, methods), trail.event(now, nil))
+}
+
+// methodsNow returns how the user of a session was proved who was proved again. What was shown before is not shown
+// again: amr and auth_time are of one moment. But a provider at which the session began stays, as it ends with it.
+func methodsNow(before []string, methods string) string {
+	now := strings.Fields(methods)
+	kept := slices.DeleteFunc(slices.Clone(before), func(m string) bool {
+		return !byUpstream(m) || slices.Contains(now, m)
+	})
+
+	return strings.Join(append(kept, now...), " ")
 }
