@@ -32,7 +32,7 @@ var (
 	ErrProof = errors.New("a recent proof of the user is required")
 	// ErrFactor means that the user is not proved by what this needs, such as a second factor (RFC 9470). A password
 	// alone is refused so where the user has a second factor: sign in with a browser, or use a token.
-	ErrFactor = errors.New("a second factor of the user is required")
+	ErrFactor = errors.New("a second factor or a newer proof of the user is required")
 	// ErrRelogin means that the service's terms do not permit this subject to log
 	// in again now. RetryAfter returns when, unless only an operator can allow it.
 	ErrRelogin = errors.New("the terms do not permit another login now")

@@ -232,6 +232,7 @@ func (c checker) access(s *Service, r *Route) {
 			"basic has no session to count uses by, and uses are counted here; accept only session or token",
 		)
 	}
+	c.required(s, r, accepted)
 	if len(r.Scopes) > 0 && s.Tokens == nil {
 		c.Fault(&r.Scopes, "set, and the service has no tokens; add a tokens section, or remove it")
 	}
@@ -243,6 +244,9 @@ func (c checker) openRoute(r *Route) {
 
 	if r.Allow != nil {
 		c.Fault(r.Allow, text)
+	}
+	if r.Require != nil {
+		c.Fault(r.Require, text)
 	}
 	if r.Audit {
 		c.Fault(&r.Audit, text)

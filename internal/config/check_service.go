@@ -94,6 +94,7 @@ func (c checker) service(s *Service) {
 		c.usersAPI(s)
 	}
 
+	c.require(s.Require)
 	c.routes(s)
 	c.pagePathsOf(s)
 }
@@ -236,6 +237,35 @@ func (c checker) teaching(s *Service) {
 	for _, name := range []*string{&t.Cookies.Name, &t.Cookies.Token, &t.Cookies.LoginTime} {
 		c.cookie(name, s)
 		c.unique(taken, *name, name)
+	}
+}
+
+// require checks a section that says how users have to be proved.
+func (c checker) require(r *Require) {
+	if r != nil && !c.Has(&r.Factors) && !c.Has(&r.MaxAge) {
+		c.Fault(r, "empty; want factors: 2, max_age: 5m, or both")
+	}
+}
+
+// required checks that callers can show what a route requires, with the credentials that it accepts.
+func (c checker) required(s *Service, r *Route, accepted []string) {
+	c.require(r.Require)
+
+	var factors *int
+	for _, section := range []*Require{s.Require, r.Require} {
+		if section != nil && section.Factors > 1 {
+			factors = &section.Factors
+		}
+	}
+
+	sessions := slices.Contains(accepted, acceptSession)
+	switch {
+	case factors == nil:
+	case !sessions && !slices.Contains(accepted, acceptToken):
+		c.Fault(factors, "%s accepts basic alone, and a password is one factor; accept session or token", r.Match)
+	case sessions && !s.Login.SignIn:
+		const text = "users show a second factor at the sign-in page only; add login.sign_in: true, or accept: [token]"
+		c.Fault(factors, text)
 	}
 }
 

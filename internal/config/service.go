@@ -21,6 +21,7 @@ type Service struct {
 	Accept     []string     `yaml:"accept" enum:"session,token,basic" absent:"session if there is a login, token if there are tokens" doc:"Credentials that routes accept: session, token, basic (name and password in every request)."`
 	Tokens     *Tokens      `yaml:"tokens" absent:"the service accepts no tokens" doc:"Terms of access tokens for this service."`
 	UserScopes []UserScopes `yaml:"user_scopes" absent:"users have no scopes" doc:"Scopes that users' tokens may have here. Judged when a token is created and at each request."`
+	Require    *Require     `yaml:"require" absent:"any credential that is accepted" doc:"How users have to be proved at every route that is not open. A route can require more, not less."`
 	CountBy    string       `yaml:"count_by" default:"user" enum:"user,credential" doc:"What session.max_uses and the max_uses of routes count. user: all credentials of a user here together, from one login to the next. credential: each session and each token by itself. Tokens of clients are always counted by themselves."`
 	Relogin    Relogin      `yaml:"relogin" doc:"When the same user may log in again."`
 	Teaching   *Teaching    `yaml:"teaching" absent:"off" doc:"Insecure options for teaching clients. Each is logged at start-up."`
@@ -132,10 +133,17 @@ type Route struct {
 	Accept   []string  `yaml:"accept" enum:"session,token,basic" absent:"those of the service" doc:"Credentials that the route accepts: session, token, basic."`
 	Scopes   []string  `yaml:"scopes" absent:"none" doc:"Scopes that a token needs, all of them. Sessions have every scope."`
 	Allow    *Allow    `yaml:"allow" absent:"every authenticated caller" doc:"Who may send requests."`
+	Require  *Require  `yaml:"require" absent:"what the service requires" doc:"How users have to be proved, beside what the service requires."`
 	MaxUses  *int64    `yaml:"max_uses" min:"1" absent:"no limit" doc:"Maximum number of requests of one user to this route from one login to the next, or with one token of a client; see count_by."`
 	Audit    bool      `yaml:"audit" doc:"Write an audit event for admitted requests, too."`
 	Respond  *Respond  `yaml:"respond" absent:"see upstream" doc:"Response from Jeton itself. Not for a service without listen."`
 	Upstream *Upstream `yaml:"upstream" absent:"see respond" doc:"Server, or servers, behind the gateway that get the requests. Not for a service without listen."`
+}
+
+// Require says how a user has to be proved.
+type Require struct {
+	Factors int      `yaml:"factors" default:"1" min:"1" max:"2" doc:"2: a passkey that verified its user, or a second factor beside the first. Browsers are sent to show what is missing, and come back to the page. A password alone (basic, login.paths) is refused. A token is as good as the sign-in of the user who created it."`
+	MaxAge  Duration `yaml:"max_age" min:"1m" absent:"any time" doc:"How long ago the user was proved, at most, as a request begins. Not judged for tokens."`
 }
 
 // Allow lists who is allowed. Being in one of the lists is enough; empty lists allow no one.

@@ -89,12 +89,16 @@ func event(req *Request, c Credential) jeton.Event {
 func Actor(p jeton.Principal) string { return string(p.Kind) + ":" + p.Name }
 
 // names are the names of the checks in the audit log.
-var names = [steps]string{"route", "credential", "window", "scope", "uses"}
+var names = [steps]string{"route", "credential", "window", "scope", "factors", "uses"}
 
 // checks returns every check up to the one that failed; those after it are skipped.
 func checks(req *Request, d *Decision, failed step, err error) []jeton.Check {
 	list := make([]jeton.Check, 0, steps)
 	for s := range steps {
+		if s == stepFactors && req.Access.Require.IsZero() {
+			continue // most routes require none
+		}
+
 		c := jeton.Check{Name: names[s], Result: "skip"}
 		if s <= failed {
 			c.Result = "pass"
@@ -129,6 +133,8 @@ func describe(req *Request, d *Decision, s step) string {
 		return describeWindow(req, d)
 	case stepScope:
 		return describeScope(req, d.credential.Principal())
+	case stepFactors:
+		return describeFactors(req, d)
 	default:
 		return describeUses(d)
 	}

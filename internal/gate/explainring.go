@@ -8,6 +8,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
 )
 
 // recentDecisions holds the last decisions that admitted a request, so that an operator can
@@ -34,6 +35,7 @@ type recentDecision struct {
 	now        time.Time
 	credential Credential // see kept
 	lastUsed   time.Time
+	proof      session.Proof
 	left       int64
 	counted    bool
 	free       bool
@@ -69,6 +71,7 @@ func (r *recentDecisions) add(req *Request, d Decision) {
 		now:        req.Now,
 		credential: credential,
 		lastUsed:   d.lastUsed,
+		proof:      d.proof,
 		left:       d.left,
 		counted:    d.counted,
 		free:       d.free,
@@ -110,6 +113,7 @@ func (r *recentDecision) event() jeton.Event {
 	e := admitted(&req, &Decision{
 		credential: r.credential,
 		lastUsed:   r.lastUsed,
+		proof:      r.proof,
 		left:       r.left,
 		counted:    r.counted,
 		free:       r.free,

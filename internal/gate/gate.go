@@ -1,7 +1,7 @@
 // Package gate judges requests: who is calling, may they, and what does it cost.
 //
 // Admit turns a Request into a Decision, and nothing else creates one. It checks in a
-// fixed order: route, credential, window, scope, uses. A use is spent last, so a
+// fixed order: route, credential, window, scope, factors, uses. A use is spent last, so a
 // refusal costs nothing. Each refusal becomes an audit event with every check.
 //
 // A Request is a value and not an *http.Request: behind a proxy, the request that
@@ -59,6 +59,7 @@ func New(sessions *session.Sessions, counts *count.Counts, log *audit.Log, now f
 type Decision struct {
 	credential Credential
 	lastUsed   time.Time // of the credential, before this request
+	proof      session.Proof
 	left       int64
 	counted    bool
 	free       bool
@@ -164,6 +165,7 @@ const (
 	stepCredential
 	stepWindow
 	stepScope
+	stepFactors
 	stepUses
 	steps
 )
@@ -195,6 +197,10 @@ func (g *Gate) judge(ctx context.Context, req *Request, d *Decision) (step, erro
 
 	if err := permits(req, c); err != nil {
 		return stepScope, err
+	}
+
+	if err := g.proves(ctx, req, d); err != nil {
+		return stepFactors, err
 	}
 
 	// Last, so that a refusal by any other check costs no use.

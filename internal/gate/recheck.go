@@ -31,7 +31,14 @@ func (g *Gate) Recheck(
 		return err
 	}
 
-	return permits(&req, c)
+	if err := permits(&req, c); err != nil {
+		return err
+	}
+
+	// How long ago the user was proved is judged as a request begins. It may last longer.
+	req.Access.Require.MaxAge = 0
+
+	return g.proves(ctx, &req, &Decision{credential: c})
 }
 
 // again returns the credential of a request in progress as it is now.

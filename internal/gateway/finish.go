@@ -1,14 +1,18 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -21,25 +25,25 @@ func (g *Gateway) start(w *web.Reply, r *http.Request) error {
 	}
 
 	if fromAnotherSite(r) {
-		return g.beginUnlessIn(w, r, query.Get("to"), 0)
+		return g.beginUnlessIn(w, r, goalOf(query))
 	}
 
-	return g.signIn.begin(w, r, query.Get("to"), 0)
+	return g.signIn.begin(w, r, goalOf(query))
 }
 
 // beginUnlessIn begins a sign-in, or goes to the page at once if the browser has a session. Where another site can have
 // caused the request, it must not use up the logins that the terms permit to a user.
-func (g *Gateway) beginUnlessIn(w *web.Reply, r *http.Request, path string, round int) error {
+func (g *Gateway) beginUnlessIn(w *web.Reply, r *http.Request, to goal) error {
 	live, err := gate.ShownSession(w, r, g.service)
 	switch {
 	case undecided(err):
 		return err
 	case live != nil && live.Check(w.Start) == nil:
-		seeOther(w, g.signIn.origin(w.Origin)+returnTo(path))
+		seeOther(w, g.signIn.origin(w.Origin)+returnTo(to.path))
 		return nil
 	}
 
-	return g.signIn.begin(w, r, path, round)
+	return g.signIn.begin(w, r, to)
 }
 
 // fromAnotherSite reports whether a page of another origin led the browser here.
@@ -68,10 +72,10 @@ func (g *Gateway) finish(w *web.Reply, r *http.Request) error {
 	err = g.signIn.seal.Open(query.Get("state"), &p)
 	switch {
 	case err != nil:
-		return g.beginUnlessIn(w, r, "/", 1)
+		return g.beginUnlessIn(w, r, goal{path: "/", round: 1})
 	// The first check is against login CSRF: another browser's state would sign this one in as its user.
 	case !g.signIn.began(p, r.Header), !w.Start.Before(p.Expires):
-		return g.beginUnlessIn(w, r, p.Path, p.Round+1)
+		return g.beginUnlessIn(w, r, p.again())
 	// RFC 9207, section 2.4: the answer of another authorization server.
 	case query.Get("iss") != g.issuer:
 		return jeton.WithDetail(jeton.ErrInvalid, "iss is not the authorization server of this service")
@@ -81,7 +85,7 @@ func (g *Gateway) finish(w *web.Reply, r *http.Request) error {
 
 	err = g.redeem(w, r, query.Get("code"), p)
 	if errors.Is(err, jeton.ErrBadCredential) {
-		return g.beginUnlessIn(w, r, p.Path, p.Round+1)
+		return g.beginUnlessIn(w, r, p.again())
 	}
 
 	return err
@@ -114,10 +118,43 @@ func (g *Gateway) redeem(w *web.Reply, r *http.Request, code string, p pending) 
 	g.cookies.Set(w, started, user.Name)
 	g.signIn.rounds.Set(w, strconv.Itoa(g.signIn.succeeded(r.Header)+1), loopTime)
 
+	unmet, err := g.unmet(r.Context(), started, p.Require, w.Start)
+	switch {
+	case err != nil:
+		return err
+	case unmet != nil:
+		// The page would send the browser to sign in once more, for ever.
+		g.notice(w, r, unmet, web.Notice{Kind: web.NoticeFactor, Link: g.issuer + "/account/security"})
+		return nil
+	}
+
 	// With the origin in front, a browser cannot read the path as another one.
 	seeOther(w, origin+returnTo(p.Path))
 
 	return nil
+}
+
+// unmet returns *policy.Unmet if the user of a new session was not proved as a page requires, or nil.
+func (g *Gateway) unmet(
+	ctx context.Context,
+	started session.Started,
+	rule policy.Require,
+	now time.Time,
+) (unmet, err error) {
+	if rule.IsZero() {
+		return nil, nil
+	}
+
+	live, err := g.sessions.Find(ctx, started.Secret.Reveal(), g.conf.Name, now)
+	if err != nil {
+		return nil, err
+	}
+	proof, err := g.sessions.Proof(ctx, live)
+	if err != nil {
+		return nil, err
+	}
+
+	return signin.Meets(rule, proof, now), nil
 }
 
 // refusedBy returns the error for one of the authorization server (RFC 6749, section 4.1.2.1). Its description is not
@@ -133,6 +170,16 @@ func refusedBy(code string) error {
 	return jeton.WithDetail(jeton.ErrInvalid, "the authorization server refused the request of this service")
 }
 
+// requiredBy returns how the user has to be proved, if a refusal is for that.
+func requiredBy(err error) policy.Require {
+	var unmet *policy.Unmet
+	if errors.As(err, &unmet) {
+		return unmet.Require
+	}
+
+	return policy.Require{}
+}
+
 // visit answers a refusal of a route that accepts sessions. A browser without one is sent to sign in, and a
 // browser that is refused otherwise gets a page.
 func (g *Gateway) visit(w *web.Reply, r *http.Request, err error) {
@@ -142,6 +189,7 @@ func (g *Gateway) visit(w *web.Reply, r *http.Request, err error) {
 		return
 	}
 
+	rule := requiredBy(err)
 	visit := web.Navigation(r)
 	switch {
 	case web.Problem(err).Status != http.StatusUnauthorized && visit == web.Page:
@@ -149,21 +197,22 @@ func (g *Gateway) visit(w *web.Reply, r *http.Request, err error) {
 	case web.Problem(err).Status != http.StatusUnauthorized:
 		g.refuse(w, r, err)
 	case visit == web.Page && g.conf.Forwarded():
-		g.visitPassed(w, r)
+		g.visitPassed(w, r, rule)
 	case visit == web.Page:
-		err = g.signIn.begin(w, r, pathOf(r.URL), 0)
+		err = g.signIn.begin(w, r, goal{path: pathOf(r.URL), rule: rule})
 		if err != nil {
 			g.refuseSignIn(w, r, err)
 		}
 	case visit == web.Fragment:
 		// htmx leaves the page for it. It would put a redirect, or a page, into the page.
-		w.Header().Set("HX-Redirect", startAt(w, g.fragmentPage(w, r)))
+		w.Header().Set("HX-Redirect", startAt(w, g.fragmentPage(w, r), rule))
 		g.refuse(w, r, err)
 	case visit == web.Frame:
-		g.notice(w, r, err, web.Notice{Kind: web.NoticeFrame, Link: startAt(w, pathOf(r.URL))})
+		g.notice(w, r, err, web.Notice{Kind: web.NoticeFrame, Link: startAt(w, pathOf(r.URL), rule)})
 	case visit == web.Form:
 		// Back to the page with the form. The form itself is never sent again.
-		g.notice(w, r, err, web.Notice{Kind: web.NoticeForm, Link: startAt(w, g.signIn.pageOf(w, r, "Referer"))})
+		link := startAt(w, g.signIn.pageOf(w, r, "Referer"), rule)
+		g.notice(w, r, err, web.Notice{Kind: web.NoticeForm, Link: link})
 	default:
 		g.refuse(w, r, err)
 	}
@@ -193,7 +242,7 @@ func (g *Gateway) refuseSignIn(w *web.Reply, r *http.Request, err error) {
 		kind = web.NoticeRefused
 	}
 
-	g.notice(w, r, err, web.Notice{Kind: kind, Link: startAt(w, "/")})
+	g.notice(w, r, err, web.Notice{Kind: kind, Link: startAt(w, "/", policy.Require{})})
 }
 
 // notice answers a refusal with a page.

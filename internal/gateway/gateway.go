@@ -35,7 +35,8 @@ type Gateway struct {
 	issuer     string // of tokens
 	tokenTerms policy.TokenTerms
 	allow      *policy.Allow
-	schemes    policy.Kinds // what a refused caller may prove itself with
+	require    policy.Require // at every route that is not open
+	schemes    policy.Kinds   // what a refused caller may prove itself with
 	routes     []web.Route
 	pools      map[string]*balance.Pool // of upstreams, by what makes them different
 	buffers    *buffers
@@ -90,6 +91,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		terms:    terms(c.Service),
 		issuer:   c.Issuer,
 		allow:    allow(c.Service.Login.Allow),
+		require:  require(c.Service.Require),
 		pools:    map[string]*balance.Pool{},
 		buffers:  &buffers{},
 		log:      c.Log,

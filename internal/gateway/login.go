@@ -37,6 +37,7 @@ func (g *Gateway) login(w *web.Reply, r *http.Request) error {
 		Service:  g.conf.Name,
 		Terms:    g.terms,
 		Allow:    g.allow,
+		Require:  g.require,
 		Source:   w.Source,
 		Request:  w.ID,
 		Agent:    r.UserAgent(),

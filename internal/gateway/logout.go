@@ -8,6 +8,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -50,7 +51,7 @@ func (g *Gateway) loggedOut(w *web.Reply, r *http.Request) {
 		return
 	}
 
-	n.Link = startAt(w, "/")
+	n.Link = startAt(w, "/", policy.Require{})
 	g.signIn.Page(w, r, http.StatusOK, n)
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -38,6 +39,6 @@ func (g *Gateway) pass(w *web.Reply, r *http.Request) error {
 
 // visitPassed sends a browser to the page of the service that begins a sign-in. The pending sign-in has a cookie, and
 // not every proxy delivers one of a refusal.
-func (g *Gateway) visitPassed(w *web.Reply, r *http.Request) {
-	seeOther(w, w.Origin.String()+startAt(w, pathOf(r.URL)))
+func (g *Gateway) visitPassed(w *web.Reply, r *http.Request, rule policy.Require) {
+	seeOther(w, w.Origin.String()+startAt(w, pathOf(r.URL), rule))
 }

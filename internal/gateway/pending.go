@@ -3,6 +3,7 @@ package gateway
 import (
 	"time"
 
+	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 )
 
@@ -17,7 +18,12 @@ type pending struct {
 	Browser  []byte    `json:"browser"`  // SHA-256 of the cookie of the browser that began
 	Round    int       `json:"round"`    // how many sign-ins have come back without success
 	Expires  time.Time `json:"expires"`
+
+	Require policy.Require `json:"require,omitzero"` // of the page
 }
+
+// again returns the goal of the sign-in that follows one without success.
+func (p pending) again() goal { return goal{path: p.Path, rule: p.Require, round: p.Round + 1} }
 
 // newSeal returns the seal of the pending sign-ins of a service: the state of one does not open at another. key has 32
 // bytes.

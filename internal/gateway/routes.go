@@ -28,6 +28,7 @@ func (g *Gateway) builtinRoutes() []web.Route {
 	if g.conf.Login.Token != "" {
 		// A token is not enough here: a token that creates tokens would never end.
 		access := policy.Authenticated(policy.ByPassword)
+		access.Require = g.require
 
 		routes = append(routes, web.Route{
 			Pattern: "GET " + web.ExactPath(g.conf.Login.Token),
@@ -91,6 +92,7 @@ func (g *Gateway) route(ctx context.Context, r config.Route, dataDir string) (ro
 	route.Access.Audit = r.Audit
 
 	if !r.Open {
+		route.Access.Require = g.require.And(require(r.Require))
 		route.Access.Scopes = slices.Sorted(slices.Values(r.Scopes))
 		list, err := g.budgets(ctx, r)
 		if err != nil {

@@ -15,6 +15,8 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/factor"
+	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -76,10 +78,17 @@ func newSignIn(c Config) (*signIn, error) {
 	}, nil
 }
 
-// begin redirects a browser to the authorization server, to come back to a path of the service. round is how many
-// sign-ins have come back without success. It returns jeton.ErrNoCredential when that happens again and again.
-func (s *signIn) begin(w *web.Reply, r *http.Request, path string, round int) error {
-	if max(round, s.succeeded(r.Header)) >= maxRounds {
+// goal is what a sign-in is for.
+type goal struct {
+	path  string         // of the service, where the browser goes in the end
+	rule  policy.Require // how the user has to be proved there
+	round int            // how many sign-ins have come back without success
+}
+
+// begin redirects a browser to the authorization server, to come back to a path of the service. It returns
+// jeton.ErrNoCredential when a sign-in comes back without success again and again.
+func (s *signIn) begin(w *web.Reply, r *http.Request, to goal) error {
+	if max(to.round, s.succeeded(r.Header)) >= maxRounds {
 		// So that the next attempt is not stopped, too.
 		s.rounds.Clear(w)
 		return errLoop
@@ -95,11 +104,13 @@ func (s *signIn) begin(w *web.Reply, r *http.Request, path string, round int) er
 	verifier := secret.Random()
 	sum := sha256.Sum256([]byte(browser))
 	state, err := s.seal.Close(pending{
-		Path:     returnTo(path),
+		Path:     returnTo(to.path),
 		Verifier: verifier,
 		Browser:  sum[:],
-		Round:    round,
+		Round:    to.round,
 		Expires:  w.Start.Add(pendingLifetime),
+
+		Require: to.rule,
 	})
 	if err != nil {
 		return err
@@ -112,6 +123,13 @@ func (s *signIn) begin(w *web.Reply, r *http.Request, path string, round int) er
 		"state":                 {state},
 		"code_challenge":        {secret.Challenge(verifier)},
 		"code_challenge_method": {"S256"},
+	}
+
+	if to.rule.Factors > 1 {
+		query.Set("acr_values", factor.TwoFactors)
+	}
+	if to.rule.MaxAge > 0 {
+		query.Set("max_age", seconds(to.rule.MaxAge))
 	}
 
 	seeOther(w, s.authorize+"?"+query.Encode())
@@ -187,10 +205,44 @@ func returnTo(path string) string {
 	return path
 }
 
+// The parameters of the address that begins a sign-in.
+const (
+	toParam      = "to"
+	factorsParam = "factors"
+	maxAgeParam  = "max_age" // in seconds
+)
+
 // startAt returns the address that begins a sign-in, for a link in a page.
-func startAt(w *web.Reply, path string) string {
-	return w.Origin.Prefix + config.StartPath + "?" + url.Values{"to": {returnTo(path)}}.Encode()
+func startAt(w *web.Reply, path string, rule policy.Require) string {
+	query := url.Values{toParam: {returnTo(path)}}
+	if rule.Factors > 1 {
+		query.Set(factorsParam, strconv.Itoa(rule.Factors))
+	}
+	if rule.MaxAge > 0 {
+		query.Set(maxAgeParam, seconds(rule.MaxAge))
+	}
+
+	return w.Origin.Prefix + config.StartPath + "?" + query.Encode()
 }
+
+// goalOf reads the parameters of startAt. What is invalid in them requires nothing: the page itself does.
+func goalOf(query url.Values) goal {
+	factors, _ := strconv.Atoi(query.Get(factorsParam))
+	age, _ := strconv.Atoi(query.Get(maxAgeParam))
+
+	const longest = 1 << 31 // seconds
+
+	return goal{
+		path: query.Get(toParam),
+		rule: policy.Require{
+			Factors: min(max(factors, 0), 2),
+			MaxAge:  time.Duration(min(max(age, 0), longest)) * time.Second,
+		},
+	}
+}
+
+// seconds returns a time as authorization requests have it.
+func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
 
 // pathOf returns the path and the query of a request, as they were sent.
 func pathOf(u *url.URL) string {

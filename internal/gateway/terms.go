@@ -28,6 +28,24 @@ func unlimited(n int) int {
 	return n
 }
 
+// require returns how users have to be proved.
+func require(r *config.Require) policy.Require {
+	if r == nil {
+		return policy.Require{}
+	}
+	return policy.Require{Factors: r.Factors, MaxAge: r.MaxAge.Std()}
+}
+
+// RequireAnywhere returns what some route of a service requires, for credentials that are good for all of them.
+func RequireAnywhere(s config.Service) policy.Require {
+	all := require(s.Require)
+	for _, r := range s.Routes {
+		all = all.And(require(r.Require))
+	}
+
+	return all
+}
+
 // TokenTerms returns the terms of access tokens for a service, and false when it accepts none.
 func TokenTerms(s config.Service) (policy.TokenTerms, bool) {
 	c := s.Tokens

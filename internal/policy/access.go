@@ -19,6 +19,7 @@ type Access struct {
 	SessionBudgets []Budget // a request with a session takes one use of each
 	TokenBudgets   []Budget // a request with a token of a user takes one use of each
 	ClientBudgets  []Budget // a request with a token of a client takes one use of each
+	Require        Require  // how a user has to be proved; a token counts as what its creator showed
 	Audit          bool     // record admitted requests in the audit log, too
 	// AboutItself: the request is about its credential. It takes none of its uses, and may be made whatever methods
 	// and paths the token is limited to.
@@ -113,6 +114,10 @@ func (a Access) String() string {
 	}
 	if a.Allow != nil {
 		parts = append(parts, a.Allow.String())
+	}
+
+	if !a.Require.IsZero() {
+		parts = append(parts, a.Require.String())
 	}
 
 	for _, b := range a.SessionBudgets {

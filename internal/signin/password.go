@@ -22,6 +22,7 @@ type PasswordRequest struct {
 	Service  string // whose session starts, for the audit log
 	Terms    policy.Terms
 	Allow    *policy.Allow // nil: every user
+	Require  policy.Require
 	Source   netip.Addr
 	Request  string // ID of the request
 	Agent    string // User-Agent of the request
@@ -61,6 +62,9 @@ func (l *Logins) Password(
 	v, err := l.verify(ctx, req, &trail)
 	if err == nil && v.Second && req.NoPage {
 		err = trail.check("second factor", "", errNoPassword)
+	}
+	if err == nil && req.Require.Factors > 1 {
+		err = trail.check("second factor", "", errTwoFactors)
 	}
 	if err == nil {
 		started, err = l.start(ctx, req, v.Account, &trail)

@@ -3,7 +3,9 @@ package web
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
@@ -30,10 +32,17 @@ func (c Challenge) Set(w *Reply, r *http.Request, err error) {
 		list = append(list, BasicChallenge(c.Realm))
 	}
 
+	var unmet *policy.Unmet
+	errors.As(err, &unmet)
+	if unmet != nil && unmet.Factors > 1 {
+		list = nil // the right password would be refused again
+	}
+
 	if len(list) > 0 && fromRegistryClient(r) {
 		// Docker before version 23 gives up unless the refusal names the registry's API.
 		w.Header()["Docker-Distribution-Api-Version"] = []string{"registry/2.0"}
-	} else if c.Schemes&policy.ByToken != 0 {
+	} else if c.Schemes&policy.ByToken != 0 || unmet != nil {
+		// RFC 9470 defines its answer for this scheme alone; it helps scripts with a session, too.
 		list = append(list, c.bearer(w.Scopes, err))
 	}
 
@@ -59,7 +68,7 @@ func (c Challenge) bearer(scopes []string, err error) string {
 	case errors.Is(err, jeton.ErrScope):
 		challenge += `, error="insufficient_scope"`
 	case errors.Is(err, jeton.ErrFactor): // RFC 9470, section 3
-		challenge += `, error="insufficient_user_authentication"`
+		challenge += `, error="insufficient_user_authentication"` + required(err)
 	case !errors.Is(err, jeton.ErrNoCredential):
 		challenge += `, error="invalid_token"`
 	}
@@ -72,6 +81,24 @@ func (c Challenge) bearer(scopes []string, err error) string {
 	}
 
 	return challenge
+}
+
+// required returns the parameters that say how the user has to be proved (RFC 9470, section 3).
+func required(err error) string {
+	var unmet *policy.Unmet
+	if !errors.As(err, &unmet) {
+		return ""
+	}
+
+	text := ""
+	if unmet.ACR != "" {
+		text += `, acr_values="` + unmet.ACR + `"`
+	}
+	if unmet.MaxAge > 0 {
+		text += `, max_age="` + strconv.FormatInt(int64(unmet.MaxAge/time.Second), 10) + `"`
+	}
+
+	return text
 }
 
 // cookie asks for a session. There is no registered scheme for a login form and a cookie.

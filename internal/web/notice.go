@@ -36,6 +36,8 @@ const (
 	NoticeRefused NoticeKind = "refused"
 	// NoticeDenied says that a page is not shown to a user who is signed in, for the reason in Problem.
 	NoticeDenied NoticeKind = "denied"
+	// NoticeFactor says that a sign-in did not show what the page requires. The link adds a factor to the account.
+	NoticeFactor NoticeKind = "factor"
 	// NoticeClient says that an authorization request is invalid, so that it leads nowhere.
 	NoticeClient NoticeKind = "client"
 	// NoticeSignOut says that a request of a client to sign the user out is invalid. The link signs out.
@@ -58,8 +60,14 @@ var noticeTexts = map[NoticeKind][3]string{
 			"Allow cookies for this site, and use the address that its operator names.",
 		"Try again",
 	},
-	NoticeRefused:   {"You may not use this service", "It does not accept your account.", "Use another account"},
-	NoticeDenied:    {"This page is not shown", "Ask an administrator with the number of the request.", ""},
+	NoticeRefused: {"You may not use this service", "It does not accept your account.", "Use another account"},
+	NoticeDenied:  {"This page is not shown", "Ask an administrator with the number of the request.", ""},
+	NoticeFactor: {
+		"This page needs a stronger sign-in",
+		"It asks for a second factor, or for a newer sign-in with your password or passkey. Add a passkey or an " +
+			"authenticator app to your account. Then open the page again.",
+		"Add a second factor",
+	},
 	NoticeClient:    {"This sign-in link is not valid", "Go back to the application and try again.", ""},
 	NoticeSignOut:   {"This sign-out link is not valid", "You are still signed in.", "Sign out"},
 	NoticeSignedOut: {"You are signed out", "Your session has ended.", "Sign in again"},

@@ -27,7 +27,7 @@ var outcomes = []struct {
 	{jeton.ErrForbidden, http.StatusForbidden, "Not allowed"},
 	{jeton.ErrScope, http.StatusForbidden, "The scopes of the token are not enough"},
 	{jeton.ErrProof, http.StatusForbidden, "A recent login or the current password is required"},
-	{jeton.ErrFactor, http.StatusUnauthorized, "A second factor is required"},
+	{jeton.ErrFactor, http.StatusUnauthorized, "A second factor or a newer sign-in is required"},
 	{jeton.ErrRelogin, http.StatusForbidden, "The terms do not permit another login now"},
 	{jeton.ErrSessionsFull, http.StatusForbidden, "Too many sessions are open"},
 	{jeton.ErrTokensFull, http.StatusForbidden, "Too many personal tokens exist"},
