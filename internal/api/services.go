@@ -43,6 +43,8 @@ type ServiceRoute struct {
 	Scopes  []string `json:"scopes,omitempty" jsonschema:"That a token needs"`
 	Allow   *Allowed `json:"allow,omitempty" jsonschema:"Absent: every authenticated subject"`
 	MaxUses int64    `json:"max_uses,omitempty" jsonschema:"The smallest of its counts. Absent: not counted"`
+	Factors int      `json:"factors,omitempty" jsonschema:"How many factors users have to show: 2. Absent: one"`
+	MaxAge  int64    `json:"max_age,omitempty" jsonschema:"Seconds since users were proved, at most. Absent: any time"`
 }
 
 // Allowed lists subjects that are allowed.
@@ -74,6 +76,10 @@ func RouteWith(pattern string, a policy.Access) ServiceRoute {
 		Open:   a.IsOpen(),
 		Scopes: a.Scopes,
 		Allow:  AllowedBy(a.Allow),
+	}
+	r.MaxAge = int64(a.Require.MaxAge.Seconds())
+	if a.Require.Factors > 1 {
+		r.Factors = a.Require.Factors
 	}
 	if a.NeedsCredential() {
 		r.Accepts = a.Accept.Names()

@@ -238,6 +238,9 @@ func (a *API) createOwnToken(w *web.Reply, r *http.Request, c caller) error {
 	if err := a.requireProof(w, r, c, acct, in.Proof); err != nil {
 		return err
 	}
+	if err := a.requireFactors(w, r, c, acct, in.Services); err != nil {
+		return err
+	}
 
 	// A token that is made with a token is revoked with it.
 	origin, err := c.decision.Origin()
@@ -395,6 +398,10 @@ func (a *API) rotateOwnToken(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 	if err := a.requireProof(w, r, c, acct, proof); err != nil {
+		return err
+	}
+
+	if err := a.requireFactorsOf(w, r, c, acct); err != nil {
 		return err
 	}
 

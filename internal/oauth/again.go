@@ -12,10 +12,12 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
@@ -138,6 +140,7 @@ type lack struct {
 	code  string // that answers a request with prompt=none; "": nothing
 	final bool   // the user was asked already, and the sign-in page would not help
 	spent bool   // the session has no use left at the client: only another one helps
+	proof bool   // the user has to be proved again, or by more
 }
 
 // lacks returns what a sign-in session, nil for none, lacks to answer a request without the sign-in page. asked is when
@@ -159,8 +162,8 @@ func (s *Server) lacks(
 		if err != nil {
 			return lack{}, err
 		}
-		if !p.suffices(a, asked, now) {
-			return lack{code: codeLoginRequired}, nil
+		if !p.suffices(a, asked, now) || !p.reaches(a, asked) {
+			return lack{code: codeLoginRequired, proof: true}, nil
 		}
 	}
 
@@ -190,13 +193,26 @@ func (s *Server) lacks(
 // needsProof reports whether it matters for a request when the user was proved.
 func (a authorization) needsProof() bool {
 	age, _ := maxAge(a.query)
-	return age >= 0 || a.offlineFor() >= 0 || slices.Contains(a.prompts(), "login")
+	return age >= 0 || a.offlineFor() >= 0 || slices.Contains(a.prompts(), "login") || len(a.levels()) > 0
+}
+
+// levels returns the acr_values of a request that are known. Others are ignored: the claim is voluntary (OpenID Connect
+// Core 1.0, section 3.1.2.1). Tokens for a service that requires two factors need them in any case.
+func (a authorization) levels() []string {
+	unknown := func(level string) bool { return !slices.Contains(factor.Levels(), level) }
+	list := slices.DeleteFunc(strings.Fields(a.query.Get("acr_values")), unknown)
+	if len(list) == 0 && a.resource != nil && a.resource.Require.Factors > 1 {
+		list = []string{factor.TwoFactors}
+	}
+
+	return list
 }
 
 // proof is when the user of a sign-in session was proved.
 type proof struct {
 	began    time.Time // the session, or the last proof after that
 	proved   time.Time // as signin.ProvedAt
+	methods  []string  // amr
 	answered bool      // the sign-in page that the request led to was answered a short time ago
 }
 
@@ -210,7 +226,7 @@ func (s *Server) proofOf(ctx context.Context, live *session.Live, asked, now tim
 		return proof{}, jeton.ErrBadCredential
 	}
 
-	p := proof{began: live.Created, proved: signin.ProvedAt(list[0])}
+	p := proof{began: live.Created, proved: signin.ProvedAt(list[0]), methods: list[0].AMR}
 	if p.proved.After(p.began) {
 		p.began = p.proved
 	}
@@ -239,6 +255,16 @@ func (p proof) suffices(a authorization, asked, now time.Time) bool {
 	limit := a.offlineFor()
 
 	return limit < 0 || caused || now.Sub(p.began) <= limit
+}
+
+// reaches reports whether a proof reaches a level that a request asks for. After the sign-in that the request has
+// caused no more is asked of the user, who may have no second factor: who needs one looks at the answer.
+func (p proof) reaches(a authorization, asked time.Time) bool {
+	levels := a.levels()
+	caused := p.answered && !p.began.Before(asked)
+	reached := func(level string) bool { return factor.Reaches(p.methods, level) }
+
+	return len(levels) == 0 || caused || slices.ContainsFunc(levels, reached)
 }
 
 // hinted reports whether the user of a session is the one of id_token_hint, if a request has one (OpenID Connect Core

@@ -31,6 +31,8 @@ type RelyingService struct {
 const (
 	pathAuthorize = "/oauth2/authorize"
 	pathSignIn    = "/sign-in"
+	pathProve     = "/prove"
+	pathContinue  = "/sign-in/continue"
 )
 
 // The codes of RFC 6749, section 4.1.2.1, and of OpenID Connect Core, section 3.1.2.6.
@@ -112,11 +114,18 @@ func (s *Server) proceed(w *web.Reply, r *http.Request, a authorization) error {
 	case lack.final, a.silent():
 		s.answer(w, a, url.Values{"error": {lack.code}})
 	default:
-		if lack.spent {
+		// The page of a service needs the same user. A new sign-in would end the sessions at other services.
+		proves := lack.proof && a.party.client == nil && !a.asksForAccount()
+		if lack.spent || lack.proof && !proves {
 			a.query.Set("prompt", strings.Join(append(a.prompts(), "login"), " "))
 		}
 		s.mark(w, r, a)
-		seeOther(w, pathSignIn+"?"+a.query.Encode())
+
+		to := pathSignIn + "?" + a.query.Encode()
+		if proves {
+			to = pathProve + "?" + url.Values{"to": {pathContinue + "?" + a.query.Encode()}}.Encode()
+		}
+		seeOther(w, to)
 	}
 
 	return nil
@@ -145,6 +154,11 @@ func (s *Server) byGet(w *web.Reply, r *http.Request, path string) error {
 
 // prompts returns the values of prompt.
 func (a authorization) prompts() []string { return strings.Fields(a.query.Get("prompt")) }
+
+// asksForAccount reports whether the sign-in page is asked for, where the user can sign in as another one.
+func (a authorization) asksForAccount() bool {
+	return slices.ContainsFunc(a.prompts(), func(p string) bool { return p == "login" || p == "select_account" })
+}
 
 // silent reports whether the user must see no page: the answer is always a redirect.
 func (a authorization) silent() bool { return slices.Contains(a.prompts(), "none") }

@@ -27,6 +27,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/pages"
 	"github.com/jeton-auth/jeton/internal/password"
+	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/sweep"
@@ -350,6 +351,7 @@ func (k *core) apiConfig(start *config.Config, conf func() *config.Config) api.C
 		Factors:    k.factors,
 		CursorKey:  k.secret.Derive("cursor of users"),
 		Audiences:  func(names []string) ([]string, error) { return audiences(conf(), names) },
+		Requires:   func(names []string) policy.Require { return requiredBy(conf(), names) },
 		ProviderOf: func(issuer string) string { return providerOf(conf(), issuer) },
 		Scopes:     func(names []string, user jeton.Principal) []string { return userScopes(conf(), names, user) },
 	}
@@ -422,6 +424,18 @@ func userScopes(conf *config.Config, names []string, user jeton.Principal) []str
 	}
 
 	return list
+}
+
+// requiredBy returns what the services with names or audiences require of a user who creates a token.
+func requiredBy(conf *config.Config, names []string) policy.Require {
+	var rule policy.Require
+	for _, t := range targets(conf) {
+		if slices.Contains(names, t.Service) || slices.Contains(names, t.Terms.Audience) {
+			rule = rule.And(t.Require)
+		}
+	}
+
+	return rule
 }
 
 // passwordPolicy returns what a configuration demands of new passwords.

@@ -90,6 +90,7 @@ func targets(conf *config.Config) []signin.Target {
 				Terms:   terms,
 				Allow:   gateway.LoginAllow(s),
 				Grants:  gateway.Grants(s),
+				Require: gateway.RequireAnywhere(s),
 			})
 		}
 	}

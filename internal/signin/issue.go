@@ -23,6 +23,7 @@ type Target struct {
 	Terms   policy.TokenTerms
 	Allow   *policy.Allow   // users who may log in at the service; nil: all
 	Grants  policy.Grants   // scopes of users at the service
+	Require policy.Require  // how a user has to be proved who gets a token
 	Origins func() []string // addresses of the service; nil: none
 }
 

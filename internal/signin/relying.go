@@ -13,6 +13,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
@@ -107,7 +108,7 @@ func (l *Logins) relying(ctx context.Context, req RelyingRequest, trail *auditTr
 
 	out.Client = c
 	switch jeton.Outcome(err) {
-	case jeton.ErrBadCredential, jeton.ErrSpent:
+	case jeton.ErrBadCredential, jeton.ErrSpent, jeton.ErrFactor:
 		err = &GrantError{err}
 	case jeton.ErrForbidden:
 		if !errors.Is(err, errResource) {
@@ -172,7 +173,7 @@ func (l *Logins) redeem(
 		return Relied{}, err
 	}
 
-	terms, err := l.resource(c, acct, req, data.Resource, trail)
+	terms, err := l.resource(c, acct, req, granted{data.Resource, parent.AMR}, trail)
 	if err != nil {
 		return Relied{}, err
 	}
@@ -340,7 +341,7 @@ func (l *Logins) refresh(
 			return none, err
 		}
 
-		terms, err := l.resource(c, acct, req, g.ForService(), trail)
+		terms, err := l.resource(c, acct, req, granted{g.ForService(), strings.Fields(g.Methods)}, trail)
 		if err != nil {
 			return none, err
 		}
@@ -385,18 +386,24 @@ func (l *Logins) refresh(
 // errResource is a resource indicator that is not the one of the grant (RFC 8707, section 2.2).
 var errResource = jeton.WithDetail(jeton.ErrForbidden, "resource is not the one that was granted")
 
+// granted is what a user has granted to a client.
+type granted struct {
+	resource string   // name of a service; "": the issuer
+	methods  []string // how the user was proved
+}
+
 // resource returns the terms of the access tokens of a grant for a service, or for the issuer. It checks that the
 // client may still have them, the user may still log in there, and that the request names no other resource.
 func (l *Logins) resource(
 	c client.Client,
 	acct account.Account,
 	req RelyingRequest,
-	granted string,
+	by granted,
 	trail *auditTrail,
 ) (*policy.TokenTerms, error) {
 	shown := clip(fmt.Sprintf("requested %q", req.Resources))
 
-	if granted == "" {
+	if by.resource == "" {
 		if len(req.Resources) > 0 {
 			return nil, trail.check("resource", shown, errResource)
 		}
@@ -410,7 +417,7 @@ func (l *Logins) resource(
 		}, nil
 	}
 
-	target, ok := ForClient(req.Targets, c, granted)
+	target, ok := ForClient(req.Targets, c, by.resource)
 	other := func(r string) bool { return !target.Named(r) }
 	if !ok || slices.ContainsFunc(req.Resources, other) {
 		return nil, trail.check("resource", shown, errResource)
@@ -422,6 +429,10 @@ func (l *Logins) resource(
 		if trail.check("allowed users", target.Allow.String(), err) != nil {
 			return nil, err
 		}
+	}
+
+	if target.Require.Factors > 1 && !factor.Reaches(by.methods, factor.TwoFactors) {
+		return nil, trail.check("second factor", strings.Join(by.methods, " "), errTwoFactors)
 	}
 
 	return &target.Terms, nil
