@@ -43,6 +43,7 @@ var checkNames = map[string]Text{
 	"credential":        text("admin.check.credential"),
 	"window":            text("admin.check.window"),
 	"scope":             text("admin.check.scope"),
+	"factors":           text("admin.check.factors"),
 	"uses":              text("admin.check.uses"),
 	"terms":             text("admin.check.terms"),
 	"signature":         text("admin.check.signature"),

@@ -43,6 +43,8 @@ type serviceRoute struct {
 	Scopes  []string `json:"scopes"`
 	Allow   *allowed `json:"allow"`
 	MaxUses int64    `json:"max_uses"`
+	Factors int      `json:"factors"`
+	MaxAge  int64    `json:"max_age"` // seconds
 }
 
 // allowed lists subjects that are allowed.
@@ -166,6 +168,12 @@ func ruleTexts(r serviceRoute) []Text {
 	}
 	if len(r.Scopes) > 0 {
 		list = append(list, text("admin.rule.scopes", Code(strings.Join(r.Scopes, " "))))
+	}
+	if r.Factors > 1 {
+		list = append(list, text("phrase.two-factors"))
+	}
+	if r.MaxAge > 0 {
+		list = append(list, text("phrase.proved-ago", time.Duration(r.MaxAge)*time.Second))
 	}
 	if r.MaxUses > 0 {
 		list = append(list, text("admin.rule.uses", r.MaxUses))

@@ -15,6 +15,9 @@ const (
 	otherParam = "other" // another account than that of the session
 )
 
+// continuePath is where a sign-in for a service goes on after a form.
+const continuePath = "/sign-in/continue"
+
 // authorizePath is where a sign-in for a service began, and goes on.
 const authorizePath = "/oauth2/authorize"
 
@@ -54,7 +57,7 @@ const defaultPage = "/account"
 // account: another site must not choose where a user lands.
 func localPage(text string) string {
 	path := web.ReturnPath(text)
-	for _, own := range []string{"/account", "/admin", "/device"} {
+	for _, own := range []string{"/account", "/admin", "/device", continuePath} {
 		rest, ok := strings.CutPrefix(path, own)
 		if ok && (rest == "" || rest[0] == '/' || rest[0] == '?') {
 			return path
@@ -77,7 +80,7 @@ func destination(query url.Values) string {
 // that follows a form, and the authorization endpoint redirects to another origin: such a sign-in goes on by a page.
 func goOnPath(query url.Values) string {
 	if query.Has("client_id") {
-		return "/sign-in/continue?" + carried(query).Encode()
+		return continuePath + "?" + carried(query).Encode()
 	}
 
 	return destination(query)

@@ -45,6 +45,10 @@ func newNotice(n web.Notice, now time.Time) noticeView {
 		again = text("choose.other")
 	case web.NoticeDenied:
 		v.Title, v.Text = text("error."+n.Problem.Code), text("error."+n.Problem.Code+".do")
+	case web.NoticeFactor:
+		v.Title, v.Text = text("notice.factor"), text("notice.factor.do", Strong(n.Service))
+		v.Detail = ""
+		again = text("notice.factor.add")
 	case web.NoticeClient:
 		v.Title, v.Text = text("notice.client"), text("notice.client.do")
 	case web.NoticeSignOut:

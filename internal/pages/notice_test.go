@@ -23,6 +23,7 @@ func TestANoticeLoadsNothing(t *testing.T) {
 		web.NoticeLoop:    false,
 		web.NoticeRefused: false,
 		web.NoticeClient:  false,
+		web.NoticeFactor:  false,
 	} {
 		w, rec := newReply()
 		p.Notice(w, get("/", "de"), http.StatusForbidden, web.Notice{

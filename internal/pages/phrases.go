@@ -104,6 +104,21 @@ var phrases = []phrase{
 	{`the token is valid for (?P<l>\[[^\]]*\])`, text("phrase.token-rules")},
 	{`the token is valid from (?P<l>\[[^\]]*\])`, text("phrase.token-networks")},
 
+	// How the user was proved.
+	{`required`, text("phrase.required")},
+	{`two factors`, text("phrase.two-factors")},
+	{`proved at most (?P<d>\S+) ago`, text("phrase.proved-ago")},
+	{`the user was proved by (?P<c>[^,;]+)`, text("phrase.proved-by")},
+	{`the user was proved by (?P<c>[^,;]+) at (?P<t>\S+)`, text("phrase.proved-by-at")},
+	{`a token counts as what its creator showed`, text("phrase.token-proof")},
+	{`the sign-in asks for it`, text("phrase.asks-for-it")},
+	{`two factors are required here, and the user was proved by (?P<c>[^,;]+)`, text("phrase.one-factor")},
+	{
+		`the user has to be proved at most (?P<d>\S+) ago, and was proved by (?P<c>[^,;]+)`,
+		text("phrase.no-proof-time"),
+	},
+	{`the user has to be proved at most (?P<d>\S+) ago, and was proved at (?P<t>\S+)`, text("phrase.old-proof")},
+
 	// Uses.
 	{`not counted`, text("try.uncounted")},
 	{`HEAD takes none`, text("phrase.head")},

@@ -88,6 +88,11 @@ var logPhrases = []phrase{
 		`this user has a second factor, so a password alone is not accepted: sign in with a browser, or use a token`,
 		text("log.second-factor"),
 	},
+	{
+		`this service requires two factors, so a password alone is not accepted: ` +
+			`sign in with a browser, or use a token`,
+		text("log.two-factors"),
+	},
 	{`the client has no redirect_uris: it signs no users in`, text("log.no-redirects")},
 	{`resource is not the one that was granted`, text("log.other-resource")},
 	{`the session that asked for it has ended`, text("log.asking-ended")},

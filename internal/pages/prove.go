@@ -3,6 +3,7 @@ package pages
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -26,6 +27,39 @@ type proveView struct {
 	With     []Link // forms that lead to other providers
 	Passkey  passkeyForm
 	Lasts    time.Duration
+
+	Service Strong // whose page needs the proof, or ""
+	Factor  bool   // it needs two factors
+	Other   string // where another user signs in for it, or ""
+}
+
+// Missing reports whether the user has no second factor to show.
+func (v proveView) Missing() bool { return v.Factor && v.Code == nil && v.Passkey.Kind == "" }
+
+// ByPassword reports whether the password helps, with a code where one is needed.
+func (v proveView) ByPassword() bool { return !v.Factor || v.Code != nil }
+
+// forService adds the service whose page needs the proof to a form. Without a code, other providers do
+// not help there: they are one factor.
+func (p *Pages) forService(r *http.Request, v *proveView, to string) {
+	rest, ok := strings.CutPrefix(to, continuePath+"?")
+	if !ok {
+		return
+	}
+	query, err := url.ParseQuery(rest)
+	if err != nil {
+		return
+	}
+
+	v.Service = p.from(r.Context(), query)
+	v.Factor = query.Get("acr_values") != ""
+	if v.Factor && v.Code == nil {
+		v.With = nil
+	}
+
+	other := carried(query)
+	other.Set(otherParam, "1")
+	v.Other = pathWith("/sign-in", other)
 }
 
 // provePath returns the page that proves the user again, and leads back to a page of ours.
@@ -55,6 +89,7 @@ func (p *Pages) proveView(w *web.Reply, r *http.Request, to string) (proveView, 
 	if err == nil {
 		err = p.askCode(w, r, &v)
 	}
+	p.forService(r, &v, to)
 
 	return v, err
 }

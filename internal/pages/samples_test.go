@@ -179,6 +179,17 @@ func signInSamples() map[string][]any {
 				With:     []Link{{Text: text("prove.with", hostile), URL: "/prove/with/company?to=%2Faccount"}},
 				Lasts:    proofAge,
 			},
+			proveView{
+				Action:   "/prove?to=/sign-in/continue",
+				Cancel:   "/account",
+				Name:     field,
+				Password: secret,
+				Code:     &field,
+				Service:  hostile,
+				Factor:   true,
+				Other:    "/sign-in?other=1",
+			},
+			proveView{Cancel: "/account", Service: "reports", Factor: true},
 		},
 		"sign-in/notice": {
 			newNotice(web.Notice{Kind: web.NoticeFrame, Service: hostile, Link: "/.jeton/start"}, noon),
@@ -189,6 +200,7 @@ func signInSamples() map[string][]any {
 				Link:    "/sign-in?prompt=select_account",
 				Problem: jeton.Problem{Detail: hostile, Request: "r1"},
 			}, noon),
+			newNotice(web.Notice{Kind: web.NoticeFactor, Service: hostile, Link: "/account/security"}, noon),
 			newNotice(web.Notice{Kind: web.NoticeSignOut, Link: "/sign-out"}, noon),
 			newNotice(web.Notice{Kind: web.NoticeSignedOut, Service: hostile, Link: "/.jeton/start?to=%2F"}, noon),
 			newNotice(web.Notice{
