@@ -21,10 +21,14 @@ func (g *Gateway) leaseRoutes() []web.Route {
 		return nil
 	}
 
+	// As for every token that a session creates; one that exists already is renewed at any time.
+	makes := g.leaseAccess()
+	makes.Require = RequireAnywhere(g.conf)
+
 	return []web.Route{
 		{
 			Pattern: "POST " + config.LeasePath,
-			Access:  g.leaseAccess(),
+			Access:  makes,
 			Handle:  g.makeLease,
 			Refuse:  g.refuse,
 		},
@@ -48,6 +52,7 @@ func (g *Gateway) leaseRoutes() []web.Route {
 func (g *Gateway) leaseAccess() policy.Access {
 	access := policy.Authenticated(g.Accepts() & (policy.BySession | policy.ByToken))
 	access.AboutItself = true
+	access.Require.Factors = RequireAnywhere(g.conf).Factors
 
 	return access
 }

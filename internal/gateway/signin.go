@@ -129,7 +129,7 @@ func (s *signIn) begin(w *web.Reply, r *http.Request, to goal) error {
 		query.Set("acr_values", factor.TwoFactors)
 	}
 	if to.rule.MaxAge > 0 {
-		query.Set("max_age", seconds(to.rule.MaxAge))
+		query.Set("max_age", inSeconds(to.rule.MaxAge))
 	}
 
 	seeOther(w, s.authorize+"?"+query.Encode())
@@ -219,7 +219,7 @@ func startAt(w *web.Reply, path string, rule policy.Require) string {
 		query.Set(factorsParam, strconv.Itoa(rule.Factors))
 	}
 	if rule.MaxAge > 0 {
-		query.Set(maxAgeParam, seconds(rule.MaxAge))
+		query.Set(maxAgeParam, inSeconds(rule.MaxAge))
 	}
 
 	return w.Origin.Prefix + config.StartPath + "?" + query.Encode()
@@ -241,8 +241,8 @@ func goalOf(query url.Values) goal {
 	}
 }
 
-// seconds returns a time as authorization requests have it.
-func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
+// inSeconds returns a time as authorization requests have it.
+func inSeconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
 
 // pathOf returns the path and the query of a request, as they were sent.
 func pathOf(u *url.URL) string {

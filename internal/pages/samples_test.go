@@ -39,6 +39,7 @@ func signInSamples() map[string][]any {
 	}
 	field := Field{Name: "username", Label: text("sign-in.name")}
 	secret := Field{Name: "password", Label: text("sign-in.password"), Type: "password"}
+	code := codeField()
 	full := Field{
 		Name:         "password",
 		Label:        text("sign-in.password"),
@@ -184,7 +185,7 @@ func signInSamples() map[string][]any {
 				Cancel:   "/account",
 				Name:     field,
 				Password: secret,
-				Code:     &field,
+				Code:     &code,
 				Service:  hostile,
 				Factor:   true,
 				Other:    "/sign-in?other=1",

@@ -155,6 +155,12 @@ func TestEachKindOfRequestIsToldWhatIsRequired(t *testing.T) {
 			401, level, "/.jeton/start?factors=2&amp;max_age=300&amp;to=%2Fsecrets%2F1",
 		},
 		{"a password", "GET", "/secrets/1", []string{"Authorization", basic("diane", right)}, 401, level, "by pwd"},
+		{
+			"a token for a job",
+			"POST", "/.jeton/leases",
+			[]string{"Sec-Fetch-Site", "same-origin"},
+			401, level + `, max_age="300"`, "two factors are required here",
+		},
 		{"a new password", "GET", "/fresh", []string{"Authorization", basic("diane", right)}, 200, "", "fresh"},
 		{"a token", "GET", "/secrets/1", []string{"Authorization", "Bearer " + token}, 200, "", "of diane"},
 		{"a token in Basic", "POST", "/secrets/1", []string{"Authorization", basic("diane", token)}, 200, "", "sent"},
