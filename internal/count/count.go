@@ -140,10 +140,16 @@ func (k *Key) use(budgets []policy.Budget) Use {
 }
 
 // Counts counts uses in a store.
-type Counts struct{ store Store }
+type Counts struct {
+	store Store
+	taken atomic.Int64
+}
 
 // New returns the counts of a server.
-func New(s Store) *Counts { return &Counts{s} }
+func New(s Store) *Counts { return &Counts{store: s} }
+
+// Taken returns how many uses this process has taken since it started.
+func (c *Counts) Taken() int64 { return c.taken.Load() }
 
 // Spend takes one use of every budget and returns the smallest number left.
 // It returns jeton.ErrSpent, and takes nothing, when one of them has none.
@@ -173,6 +179,8 @@ func (c *Counts) Spend(ctx context.Context, k *Key, budgets []policy.Budget) (in
 	if err != nil {
 		return 0, fmt.Errorf("spend: %w", err)
 	}
+
+	c.taken.Add(1)
 
 	return slices.Min(left), nil
 }

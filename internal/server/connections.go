@@ -33,6 +33,12 @@ type connectionLimits struct {
 	proxies web.Proxies
 }
 
+// The limits by which connections are refused, as the metric names them.
+const (
+	limitTotal  = "total"
+	limitSource = "source"
+)
+
 func newConnections(log *slog.Logger) *connections {
 	c := &connections{
 		log:     log,
@@ -41,6 +47,10 @@ func newConnections(log *slog.Logger) *connections {
 			Name: "jeton_connections_refused_total",
 			Help: "Connections closed at once, by the limit: total or source.",
 		}, []string{"limit"}),
+	}
+	// From the start: a rate cannot see the first one otherwise.
+	for _, limit := range []string{limitTotal, limitSource} {
+		c.refused.WithLabelValues(limit)
 	}
 	c.limits.Store(&connectionLimits{})
 
@@ -111,9 +121,9 @@ func (c *connections) enter(addr net.Addr) (leave func(), ok bool) {
 	full := ""
 	switch {
 	case limits.MaxConnections > 0 && c.open >= limits.MaxConnections:
-		full = "total"
+		full = limitTotal
 	case source.IsValid() && limits.MaxPerSource > 0 && c.sources[source] >= limits.MaxPerSource:
-		full = "source"
+		full = limitSource
 	}
 
 	if full != "" {

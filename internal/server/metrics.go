@@ -50,6 +50,7 @@ func newMetrics(version string, k *core) *metrics {
 		return m
 	}
 
+	m.registry.MustRegister(newWork(k.counts.Taken, k.hasher.Waiting)...)
 	m.registry.MustRegister(
 		k.logoutCount,
 		k.mailCount,
@@ -79,11 +80,29 @@ func newMetrics(version string, k *core) *metrics {
 	return m
 }
 
-// countLost adds the number of log lines that could not be written: those of the log, of which nil knows nothing, and
-// those of the file of requests.
+// newWork measures uses, and passwords that wait to be hashed.
+func newWork(taken func() int64, waiting func() (now, limit, workers int)) []prometheus.Collector {
+	return []prometheus.Collector{
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "jeton_uses_total",
+			Help: "Uses of counted logins and tokens that were taken. A refused request takes none.",
+		}, func() float64 { return float64(taken()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "jeton_hasher_waiting",
+			Help: "Passwords that wait to be hashed.",
+		}, func() float64 { now, _, _ := waiting(); return float64(now) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "jeton_hasher_queue_max",
+			Help: "Passwords that may wait; further logins are answered 503 busy: hashing.queue.",
+		}, func() float64 { _, limit, _ := waiting(); return float64(limit) }),
+	}
+}
+
+// countLost adds the number of log lines that could not be written: those of the log (none with nil), and those of the
+// file of requests.
 func (m *metrics) countLost(lines, requests func() int64) {
 	if lines == nil {
-		return
+		lines = func() int64 { return 0 }
 	}
 
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
