@@ -104,6 +104,7 @@ const (
 	FactorReset     = "factor.reset"
 	ClientAdd       = "client.add"
 	ClientChange    = "client.change"
+	ClientDocument  = "client.document"
 	ClientSecret    = "client.secret"
 	ClientEndTokens = "client.end-tokens"
 	ClientRemove    = "client.remove"

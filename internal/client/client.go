@@ -5,17 +5,23 @@
 // same step, and so does every change that is asked to. Keys with the same kid are kept
 // apart by client. Keys are registered here or fetched from the address in the
 // configuration: nothing that a caller sends chooses an address (RFC 8725, section
-// 3.10). When a source of keys does not answer, the outcome is jeton.ErrUnavailable.
+// 3.10). When a source of keys does not answer, the outcome is jeton.ErrUnavailable. The
+// one exception is the document of a client, whose address is the name of the client; it
+// is fetched from hosts alone that the configuration has.
 // Package signin checks assertions, and package token issues tokens.
 //
 // # Files
 //
 //	clients.go   finding and changing clients
+//	addresses.go changing where browsers are sent
 //	key.go       the keys that may verify an assertion of a client now
 //	fetch.go     keys that are fetched from a client's address, and cached
 //	source.go    where keys of a client may be fetched from
 //	declare.go   the clients of the configuration file
 //	relying.go   clients that sign users in, and their addresses
+//	documents.go clients that a document describes, whose address is their name
+//	documents_fetch.go
+//	             the request for such a document
 //	refuse.go    why a client or a key was refused, for operators only
 //	cache.go     found clients, until they change
 package client

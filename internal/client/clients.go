@@ -25,11 +25,12 @@ const keepRevoked = 25 * time.Hour
 
 // Clients is the clients of one server. Its methods are safe for concurrent use.
 type Clients struct {
-	store   Store
-	now     func() time.Time
-	rand    io.Reader
-	cache   *cache
-	sources *fetcher
+	store     Store
+	now       func() time.Time
+	rand      io.Reader
+	cache     *cache
+	sources   *fetcher
+	documents *documents
 }
 
 // Config is what New needs.
@@ -51,11 +52,12 @@ func New(c Config) *Clients {
 	}
 
 	cs := &Clients{
-		store:   c.Store,
-		now:     c.Now,
-		rand:    c.Rand,
-		cache:   newCache(c.Cache),
-		sources: newFetcher(c.Log),
+		store:     c.Store,
+		now:       c.Now,
+		rand:      c.Rand,
+		cache:     newCache(c.Cache),
+		sources:   newFetcher(c.Log),
+		documents: newDocuments(),
 	}
 
 	c.Store.Subscribe(cs.invalidate)
@@ -85,8 +87,8 @@ func (cs *Clients) FindForLogin(ctx context.Context, name string) (Client, error
 	if c, ok := cs.cache.get(name); ok {
 		return c, nil
 	}
-	if _, err := naming.Client(name); err != nil {
-		return Client{}, nil // no client has it
+	if !cs.mayExist(name) {
+		return Client{}, nil
 	}
 
 	// Before the read: a drop between the two makes add ignore the result.
@@ -103,6 +105,17 @@ func (cs *Clients) FindForLogin(ctx context.Context, name string) (Client, error
 	cs.cache.add(c, generation)
 
 	return c, nil
+}
+
+// mayExist reports whether a client can have a name.
+func (cs *Clients) mayExist(name string) bool {
+	_, err := naming.Client(name)
+	if err == nil {
+		return true
+	}
+	_, ok := cs.documents.host(name)
+
+	return ok
 }
 
 // invalidate drops the clients of a change from the cache.
@@ -275,6 +288,10 @@ func (cs *Clients) Disable(ctx context.Context, actor, name string, disabled boo
 // SetTerms sets what the client may get tokens for, from its next token on. A nil list
 // stays as it is. Tokens that were issued before keep their terms; EndTokens ends them.
 func (cs *Clients) SetTerms(ctx context.Context, actor, name string, services, scopes, introspects *[]string) error {
+	if described(name) {
+		return errDescribed
+	}
+
 	var c Change
 	var changed []string
 	for _, l := range []struct {
@@ -307,65 +324,13 @@ func (cs *Clients) SetTerms(ctx context.Context, actor, name string, services, s
 	return cs.change(ctx, name, c, cs.step(actor, audit.ClientChange, name, strings.Join(changed, ", ")))
 }
 
-// Addresses are where browsers and logout tokens are sent for a relying party. Those that are nil stay as they are.
-type Addresses struct {
-	Redirects   *[]string
-	PostLogouts *[]string
-	Backchannel *string // "": none
-}
-
-// SetAddresses sets addresses of a relying party. Those that it replaces are refused from then on; what was issued for
-// them goes on. It returns jeton.ErrInvalid for a client that signs no users in.
-func (cs *Clients) SetAddresses(ctx context.Context, actor, name string, in Addresses) error {
-	if in == (Addresses{}) {
-		return jeton.WithDetail(
-			jeton.ErrInvalid, "name redirect_uris, post_logout_redirect_uris or backchannel_logout_uri",
-		)
-	}
-
-	edit := func(current *jeton.RelyingParty) (*jeton.RelyingParty, error) {
-		if current == nil {
-			return nil, jeton.WithDetail(jeton.ErrInvalid, "the client signs no users in: it has no redirect_uris")
-		}
-
-		party := *current
-		if in.Redirects != nil {
-			party.RedirectURIs = *in.Redirects
-		}
-		if in.PostLogouts != nil {
-			party.PostLogoutRedirectURIs = *in.PostLogouts
-		}
-		if in.Backchannel != nil {
-			party.BackchannelLogoutURI = *in.Backchannel
-		}
-
-		return CheckRelying(&party)
-	}
-
-	step := cs.step(actor, audit.ClientChange, name, "addresses "+in.String())
-
-	return cs.change(ctx, name, Change{OpenID: &SetRelying{Edit: edit}}, step)
-}
-
-// String describes a change of addresses in the audit log.
-func (a Addresses) String() string {
-	var list []string
-	if a.Redirects != nil {
-		list = append(list, "redirect_uris "+strings.Join(*a.Redirects, " "))
-	}
-	if a.PostLogouts != nil {
-		list = append(list, "post_logout_redirect_uris "+strings.Join(*a.PostLogouts, " "))
-	}
-	if a.Backchannel != nil {
-		list = append(list, "backchannel_logout_uri "+*a.Backchannel)
-	}
-
-	return strings.Join(list, ", ")
-}
-
 // NewSecret replaces the secret of the client and returns the new one. With end, its
 // tokens end, too.
 func (cs *Clients) NewSecret(ctx context.Context, actor, name string, end bool) (jeton.Secret, error) {
+	if described(name) {
+		return jeton.Secret{}, errDescribed
+	}
+
 	text, h, err := cs.mint()
 	if err != nil {
 		return jeton.Secret{}, err

@@ -221,6 +221,10 @@ func (c Client) checkNewKey(k Key) error {
 
 // AddKey registers a key for an operator.
 func (cs *Clients) AddKey(ctx context.Context, actor, name string, n NewKey) (jeton.ClientKey, error) {
+	if described(name) {
+		return jeton.ClientKey{}, errDescribed
+	}
+
 	key, err := n.key(cs.now())
 	if err != nil {
 		return jeton.ClientKey{}, err

@@ -20,20 +20,63 @@ const (
 	NoKey          Reason = "the client has no key that is valid now"
 )
 
-// refused is jeton.ErrBadCredential with its reason.
-type refused struct{ reason Reason }
+// The reasons for the document of a client.
+const (
+	DocumentUnread    Reason = "the document of the client cannot be fetched"
+	DocumentNotJSON   Reason = "the document of the client is not valid JSON"
+	DocumentOfOther   Reason = "client_id in the document of the client is not its address"
+	DocumentSecret    Reason = "the document of the client has a secret, which anyone can read"
+	DocumentMethod    Reason = "the document of the client has a token_endpoint_auth_method other than none"
+	DocumentGrant     Reason = "the document of the client is not for the authorization code grant"
+	DocumentAddresses Reason = "the document of the client has no redirect_uris of its own host or the user's machine"
+	TooManyDocuments  Reason = "there are 1000 clients with documents; remove some"
+)
 
-func (r *refused) Error() string { return jeton.ErrBadCredential.Error() }
-func (r *refused) Unwrap() error { return jeton.ErrBadCredential }
+// refused is an outcome with its reason.
+type refused struct {
+	outcome error
+	reason  Reason
+	value   string // what was looked at, for operators
+}
 
-func refuse(r Reason) error { return &refused{r} }
+func (r *refused) Error() string { return r.outcome.Error() }
+func (r *refused) Unwrap() error { return r.outcome }
 
-// ReasonOf returns the reason of an error of Keys or Check, or "". A caller that sees it
-// learns which clients and keys exist.
+func refuse(r Reason) error { return &refused{outcome: jeton.ErrBadCredential, reason: r} }
+
+var (
+	errUnread = jeton.WithDetail(
+		jeton.ErrUnavailable, "the address that is client_id does not answer with the document of the client",
+	)
+	errDocument = jeton.WithDetail(
+		jeton.ErrInvalid, "the document of the client, at the address that is client_id, is not accepted here",
+	)
+)
+
+// refuseDocument returns the refusal of a document. The value is for operators: a caller must learn no more of the
+// network.
+func refuseDocument(r Reason, value string) error {
+	if r == DocumentUnread {
+		return &refused{errUnread, r, value}
+	}
+	return &refused{errDocument, r, value}
+}
+
+// ReasonOf returns the reason of an error of Keys, Check or ReadDocument, or "". A caller that sees it learns which
+// clients and keys exist.
 func ReasonOf(err error) Reason {
 	var r *refused
 	if errors.As(err, &r) {
 		return r.reason
+	}
+	return ""
+}
+
+// ValueOf returns what was looked at when a document was refused, or "".
+func ValueOf(err error) string {
+	var r *refused
+	if errors.As(err, &r) {
+		return r.value
 	}
 	return ""
 }
