@@ -63,7 +63,7 @@ var auditActions = []string{
 	audit.IdentityAdd, audit.IdentityRemove, audit.ConsentGive, audit.ConsentEnd, audit.LogoutSend, audit.MailSend,
 	audit.DeviceBegin, audit.DeviceAllow, audit.DeviceDeny, audit.RequestPush,
 	audit.ClientAdd, audit.ClientChange, audit.ClientSecret, audit.ClientEndTokens, audit.ClientRemove,
-	audit.ClientKeyAdd, audit.ClientKeyRetire,
+	audit.ClientKeyAdd, audit.ClientKeyRetire, audit.ClientDocument,
 	audit.TokenIssue, audit.TokenCreate, audit.TokenRotate, audit.TokenInspect, audit.TokenRevoke,
 	audit.KeyMake, audit.KeyRotate, audit.KeyRevoke,
 	audit.Backup, audit.Restore, audit.Epoch, audit.Missing, audit.Start, audit.Reload,

@@ -63,6 +63,7 @@ var checkNames = map[string]Text{
 	"sign-in uses":      text("admin.check.sign-in-uses"),
 	"throttle":          text("admin.check.throttle"),
 	"client":            text("admin.check.client"),
+	"client document":   text("admin.check.client-document"),
 	"secret":            text("admin.check.secret"),
 	"code":              text("admin.check.code"),
 	"grant":             text("admin.check.grant"),

@@ -8,7 +8,9 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/openid"
+	"github.com/jeton-auth/jeton/internal/outbound"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -20,6 +22,29 @@ type consentView struct {
 	Client Strong
 	Name   string // who is signed in
 	Scopes []consentScope
+	// Of a client that a document describes.
+	Described bool
+	Host      Strong // of the document
+	Return    Strong // host to which the browser returns; "": the user's machine
+}
+
+// describe adds what is known of a client that a document describes. redirect is where the browser returns.
+func (v *consentView) describe(c client.Client, redirect string) {
+	if !c.Described() {
+		return
+	}
+
+	v.Described = true
+	host, err := naming.Document(c.Name)
+	if err == nil {
+		v.Host = Strong(host)
+	}
+
+	// As package oauth judges it: no other address is shown, and none leads on.
+	u, err := url.Parse(redirect)
+	if err == nil && client.Redirects(c.OpenID.RedirectURIs, redirect) && !outbound.Loopback(u.Hostname()) {
+		v.Return = Strong(u.Host)
+	}
 }
 
 // consentScope is one thing that a client may learn or do.
@@ -97,12 +122,15 @@ func (p *Pages) consentPage(w *web.Reply, r *http.Request) error {
 		return see(w, destination(r.URL.Query())) // which leads to the sign-in page
 	}
 
-	return p.show(w, r, http.StatusOK, "sign-in/consent", consentView{
+	view := consentView{
 		Action: pathWith("/consent", carried(r.URL.Query())),
 		Client: Strong(c.Name),
 		Name:   live.Principal().Name,
 		Scopes: consentScopes(scopes),
-	})
+	}
+	view.describe(c, r.URL.Query().Get("redirect_uri"))
+
+	return p.show(w, r, http.StatusOK, "sign-in/consent", view)
 }
 
 // consent answers POST /consent.
@@ -159,7 +187,7 @@ func newApplications(list []jeton.Application) applicationsView {
 	for _, a := range list {
 		v.Applications = append(v.Applications, applicationRow{
 			Application: a,
-			URL:         "/account/applications/" + url.PathEscape(a.Client),
+			URL:         "/account/applications/" + url.PathEscape(naming.ClientInPath(a.Client)),
 			Learns:      consentScopes(a.Scopes),
 			Consent:     !a.Agreed.IsZero(),
 		})

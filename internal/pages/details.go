@@ -79,6 +79,15 @@ var clientReasonTexts = map[client.Reason]Text{
 	client.KeyNotYetValid: text("reason.key-early"),
 	client.KeyExpired:     text("reason.key-expired"),
 	client.NoKey:          text("reason.no-key"),
+
+	client.DocumentUnread:    text("reason.document.unread"),
+	client.DocumentNotJSON:   text("reason.document.not-json"),
+	client.DocumentOfOther:   text("reason.document.other"),
+	client.DocumentSecret:    text("reason.document.secret"),
+	client.DocumentMethod:    text("reason.document.method"),
+	client.DocumentGrant:     text("reason.document.grant"),
+	client.DocumentAddresses: text("reason.document.addresses"),
+	client.TooManyDocuments:  text("reason.document.too-many"),
 }
 
 // passkeyReasonTexts are those of package passkey.

@@ -37,6 +37,7 @@ var logPhrases = []phrase{
 	{`new secret`, text("log.new-secret")},
 	{`secret removed`, text("log.secret-removed")},
 	{`thumbprint (?P<c>\S+)`, text("log.thumbprint")},
+	{`its host is not allowed any more`, text("log.host-not-allowed")},
 	{`proof of the new key`, text("log.proof-of-key")},
 	{`for (?P<c>\S+ \S+)`, text("log.for-pair")},
 	{`on schedule for (?P<c>\S+ \S+)`, text("log.on-schedule")},

@@ -115,6 +115,21 @@ func signInSamples() map[string][]any {
 				Name:   hostile,
 				Scopes: consentScopes(append(openid.Scopes(), "service: reports", "service: reports: read")),
 			},
+			consentView{
+				Action:    "/consent?client_id=a",
+				Client:    "https://app.example.org/client.json",
+				Name:      "diane",
+				Described: true,
+				Host:      "app.example.org",
+			},
+			consentView{
+				Action:    "/consent?client_id=a",
+				Client:    Strong(hostile),
+				Name:      hostile,
+				Described: true,
+				Host:      Strong(hostile),
+				Return:    Strong(hostile),
+			},
 		},
 		"sign-in/device": {
 			deviceView{Action: "/device", Code: Field{Name: "user_code", Label: text("at-device.code")}},

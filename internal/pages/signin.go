@@ -167,7 +167,7 @@ func (p *Pages) choose(ctx context.Context, query url.Values, who jeton.Principa
 }
 
 // from returns the service or the relying party that a request came from, or "". Only a name that an operator chose is
-// shown.
+// shown, or an address at a host that an operator chose.
 func (p *Pages) from(ctx context.Context, query url.Values) Strong {
 	name := query.Get("client_id")
 	if name == "" {
