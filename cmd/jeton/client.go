@@ -14,6 +14,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/naming"
 
 	"github.com/spf13/cobra"
 )
@@ -56,7 +57,7 @@ running or stopped. Clients declared in the configuration file are changed only 
 // clientPath returns the path of a client in the API, or of something below it. Each part is
 // escaped: a mistyped argument with a slash in it names nothing else.
 func clientPath(name string, what ...string) string {
-	path := "/api/v1/clients/" + url.PathEscape(name)
+	path := "/api/v1/clients/" + url.PathEscape(naming.ClientInPath(name))
 	for _, w := range what {
 		path += "/" + url.PathEscape(w)
 	}
@@ -291,7 +292,7 @@ func clientShow() *cobra.Command {
 
 	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, args []string, ctl *control) error {
 		var k jeton.Client
-		path := "/api/v1/clients/" + url.PathEscape(args[0])
+		path := "/api/v1/clients/" + url.PathEscape(naming.ClientInPath(args[0]))
 		if err := ctl.call(ctx, http.MethodGet, path, nil, &k); err != nil {
 			return named(err, "client "+args[0])
 		}

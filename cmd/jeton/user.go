@@ -13,6 +13,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/naming"
 
 	"github.com/spf13/cobra"
 )
@@ -151,7 +152,7 @@ func disabling(verb, kind, example, short string) *cobra.Command {
 	}, func(args []string) (change, error) {
 		return change{
 			method:  http.MethodPut,
-			path:    "/api/v1/" + kind + "s/" + url.PathEscape(args[0]) + "/disabled",
+			path:    "/api/v1/" + kind + "s/" + url.PathEscape(naming.ClientInPath(args[0])) + "/disabled",
 			body:    api.Disabled{Disabled: verb == "disable"},
 			subject: kind + " " + args[0],
 			done:    verb + "d " + kind + " " + args[0],

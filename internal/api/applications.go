@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -29,7 +30,7 @@ func (a *API) endOwnApplication(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	name := r.PathValue("client")
+	name := naming.ClientOfPath(r.PathValue("client"))
 	ev := a.event(w, c, audit.ConsentEnd, "client:"+name)
 	if err := a.Tokens.Disconnect(r.Context(), acct.ID, name, ev); err != nil {
 		return err

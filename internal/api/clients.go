@@ -9,6 +9,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -44,9 +45,12 @@ func (a *API) listClients(w *web.Reply, r *http.Request, _ caller) error {
 	return web.JSON(w, http.StatusOK, list)
 }
 
+// clientOf returns the name of the client that the path of a request has.
+func clientOf(r *http.Request) string { return naming.ClientOfPath(r.PathValue("name")) }
+
 // readClient answers GET /clients/{name}.
 func (a *API) readClient(w *web.Reply, r *http.Request, _ caller) error {
-	c, err := a.Clients.Read(r.Context(), r.PathValue("name"))
+	c, err := a.Clients.Read(r.Context(), clientOf(r))
 	if err != nil {
 		return err
 	}
@@ -119,7 +123,7 @@ func (a *API) createClient(w *web.Reply, r *http.Request, c caller) error {
 
 // removeClient answers DELETE /clients/{name}.
 func (a *API) removeClient(w *web.Reply, r *http.Request, c caller) error {
-	err := a.Clients.Remove(r.Context(), c.actor(), r.PathValue("name"))
+	err := a.Clients.Remove(r.Context(), c.actor(), clientOf(r))
 	if err != nil {
 		return err
 	}
@@ -133,7 +137,7 @@ func (a *API) setClientDisabled(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	err = a.Clients.Disable(r.Context(), c.actor(), r.PathValue("name"), disabled)
+	err = a.Clients.Disable(r.Context(), c.actor(), clientOf(r), disabled)
 	if err != nil {
 		return err
 	}
@@ -155,7 +159,7 @@ func (a *API) setClientTerms(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	err = a.Clients.SetTerms(r.Context(), c.actor(), r.PathValue("name"), in.Services, in.Scopes, in.Introspects)
+	err = a.Clients.SetTerms(r.Context(), c.actor(), clientOf(r), in.Services, in.Scopes, in.Introspects)
 	if err != nil {
 		return err
 	}
@@ -177,7 +181,7 @@ func (a *API) setClientAddresses(w *web.Reply, r *http.Request, c caller) error 
 		return err
 	}
 
-	err = a.Clients.SetAddresses(r.Context(), c.actor(), r.PathValue("name"), client.Addresses{
+	err = a.Clients.SetAddresses(r.Context(), c.actor(), clientOf(r), client.Addresses{
 		Redirects:   in.RedirectURIs,
 		PostLogouts: in.PostLogoutRedirectURIs,
 		Backchannel: in.BackchannelLogoutURI,
@@ -201,7 +205,7 @@ func (a *API) newClientSecret(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	secret, err := a.Clients.NewSecret(r.Context(), c.actor(), r.PathValue("name"), endTokens)
+	secret, err := a.Clients.NewSecret(r.Context(), c.actor(), clientOf(r), endTokens)
 	if err != nil {
 		return err
 	}
@@ -216,7 +220,7 @@ func (a *API) removeClientSecret(w *web.Reply, r *http.Request, c caller) error 
 		return err
 	}
 
-	err = a.Clients.RemoveSecret(r.Context(), c.actor(), r.PathValue("name"), endTokens)
+	err = a.Clients.RemoveSecret(r.Context(), c.actor(), clientOf(r), endTokens)
 	if err != nil {
 		return err
 	}
@@ -226,7 +230,7 @@ func (a *API) removeClientSecret(w *web.Reply, r *http.Request, c caller) error 
 
 // revokeClientTokens answers POST /clients/{name}/end-tokens, also for declared clients.
 func (a *API) revokeClientTokens(w *web.Reply, r *http.Request, c caller) error {
-	err := a.Clients.EndTokens(r.Context(), c.actor(), r.PathValue("name"))
+	err := a.Clients.EndTokens(r.Context(), c.actor(), clientOf(r))
 	if err != nil {
 		return err
 	}
@@ -240,7 +244,7 @@ func (a *API) addClientKey(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	key, err := a.Clients.AddKey(r.Context(), c.actor(), r.PathValue("name"), in.newKey())
+	key, err := a.Clients.AddKey(r.Context(), c.actor(), clientOf(r), in.newKey())
 	if err != nil {
 		return err
 	}
@@ -256,7 +260,7 @@ func (a *API) retireClientKey(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	err = a.Clients.RetireKey(r.Context(), c.actor(), r.PathValue("name"), r.PathValue("kid"), endTokens)
+	err = a.Clients.RetireKey(r.Context(), c.actor(), clientOf(r), r.PathValue("kid"), endTokens)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func (p *Pages) changeClient(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	return see(w, donePath(clientPath(r.PathValue("name")), done))
+	return see(w, donePath(clientPath(clientOf(r)), done))
 }
 
 // changeClientBy does what one button does, and returns the key of what to say then.
@@ -85,12 +85,12 @@ func (p *Pages) clientAgain(w *web.Reply, r *http.Request, form url.Values, refu
 
 // newClientSecret gives a client a new secret, which no other response has. The old one is refused from then on.
 func (p *Pages) newClientSecret(w *web.Reply, r *http.Request) error {
-	name := r.PathValue("name")
+	name := clientOf(r)
 
 	var made struct {
 		Secret string `json:"secret"`
 	}
-	err := p.call(w, r, http.MethodPost, "/clients/"+url.PathEscape(name)+"/secret", nil, nil, &made)
+	err := p.call(w, r, http.MethodPost, "/clients/"+url.PathEscape(r.PathValue("name"))+"/secret", nil, nil, &made)
 	if keepsForm(err) {
 		return p.clientAgain(w, r, nil, err)
 	}
@@ -132,7 +132,7 @@ func (p *Pages) confirmClient(w *web.Reply, r *http.Request, view func(adminClie
 
 // clientEnds returns how many tokens of a client end. Signed tokens that are not counted are not stored, and end, too.
 func (p *Pages) clientEnds(w *web.Reply, r *http.Request) (Text, error) {
-	query := url.Values{"client": {r.PathValue("name")}, "limit": {"1000"}}
+	query := url.Values{"client": {clientOf(r)}, "limit": {"1000"}}
 
 	var tokens []jeton.Token
 	next, err := p.API.Page(w, r, pathWith(apiPath+"/tokens", query), &tokens)
@@ -192,7 +192,7 @@ func (p *Pages) endClientTokens(w *web.Reply, r *http.Request) error {
 	}
 
 	return p.endClient(w, r, endClientTokensView, func(path string) (string, error) {
-		done := donePath(clientPath(r.PathValue("name")), "tokens-revoked")
+		done := donePath(clientPath(clientOf(r)), "tokens-revoked")
 		return done, p.call(w, r, http.MethodPost, path+"/end-tokens", nil, nil, nil)
 	})
 }
@@ -205,7 +205,7 @@ func (p *Pages) disableClient(w *web.Reply, r *http.Request) error {
 
 	return p.endClient(w, r, disableClientView, func(path string) (string, error) {
 		in := map[string]any{"disabled": true}
-		done := donePath(clientPath(r.PathValue("name")), "client-disabled")
+		done := donePath(clientPath(clientOf(r)), "client-disabled")
 
 		return done, p.call(w, r, http.MethodPut, path+"/disabled", nil, in, nil)
 	})
@@ -218,7 +218,7 @@ func (p *Pages) deleteClient(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	name := r.PathValue("name")
+	name := clientOf(r)
 	typed := strings.TrimSpace(form.Get("confirm"))
 	if typed != name {
 		v, err := p.readClient(w, r)

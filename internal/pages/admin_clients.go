@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -155,7 +156,9 @@ func clientTags(c jeton.Client) []Tag {
 }
 
 // clientPath returns the page of a client.
-func clientPath(name string) string { return adminClientsPath + "/" + url.PathEscape(name) }
+func clientPath(name string) string {
+	return adminClientsPath + "/" + url.PathEscape(naming.ClientInPath(name))
+}
 
 // newClientView is the view of admin/client-new.
 type newClientView struct {
@@ -350,6 +353,9 @@ type clientKeyRow struct {
 	Created   time.Time
 	Retired   bool
 }
+
+// clientOf returns the name of the client in the path of a request.
+func clientOf(r *http.Request) string { return naming.ClientOfPath(r.PathValue("name")) }
 
 // readClient returns the view of the client in the path.
 func (p *Pages) readClient(w *web.Reply, r *http.Request) (adminClientView, error) {
