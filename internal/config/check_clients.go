@@ -44,6 +44,7 @@ func (c checker) issuer() {
 	c.signInSession(&s.Session)
 	c.brand(&s.Brand)
 	c.providers(s)
+	c.documents(s)
 
 	// The next key must have been published before its turn comes.
 	keys := &s.Keys
@@ -214,6 +215,25 @@ func (c checker) keySource(s *KeySource) {
 	c.outbound(&s.URL, s.PrivateNetwork, "replace a key", "jwks.json")
 	if strings.HasPrefix(s.URL, "http://") && s.CA != "" {
 		c.Fault(&s.CA, "set for an http:// url; remove it, or use https://")
+	}
+}
+
+// documents checks the hosts whose documents describe clients.
+func (c checker) documents(s *Issuer) {
+	if len(s.Documents) > 0 && !s.Pages {
+		c.Fault(&s.Documents, "needs the sign-in page, and issuer.pages is false; set it to true, or remove this")
+	}
+
+	taken := map[string]*string{}
+	for i := range s.Documents {
+		d := &s.Documents[i]
+		if err := naming.DocumentHost(d.Host); err != nil && c.Valid(&d.Host) {
+			c.badName(&d.Host, "host", d.Host, err)
+		}
+
+		c.unique(taken, d.Host, &d.Host)
+		c.servicesExist(d.Services)
+		c.scopes(d.Scopes)
 	}
 }
 

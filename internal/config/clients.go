@@ -61,6 +61,16 @@ type KeySource struct {
 	PrivateNetwork bool   `yaml:"private_network" doc:"The address may be on this machine or in a private network, and may use plain http:// there."`
 }
 
+// Document is a host whose documents describe clients (draft-ietf-oauth-client-id-metadata-document).
+type Document struct {
+	Host           string      `yaml:"host" required:"true" doc:"Host of the addresses, with a port if they have one, compared exactly: app.example.org or app.example.org:8443. Who can publish JSON there can be a client here."`
+	Services       []string    `yaml:"services" absent:"none" doc:"Services that such a client may get tokens for."`
+	Scopes         []string    `yaml:"scopes" absent:"none" doc:"Scopes that the tokens may have."`
+	Allow          *AllowUsers `yaml:"allow" absent:"every user" doc:"Users who may sign in."`
+	CA             string      `yaml:"ca" absent:"the system's authorities" doc:"PEM file with the certificate authority of the host. Relative to the data directory."`
+	PrivateNetwork bool        `yaml:"private_network" doc:"The host may be on this machine or in a private network."`
+}
+
 // Tokens is the terms of access tokens for a service.
 type Tokens struct {
 	Format          string   `yaml:"format" default:"jwt" enum:"jwt,opaque" doc:"jwt: signed, verified with our public keys (RFC 9068); opaque: random, looked up here."`

@@ -18,6 +18,7 @@ type Issuer struct {
 	PublishClientKeys bool          `yaml:"publish_client_keys" doc:"Answer GET /oauth2/clients/NAME/jwks.json with the public keys of a client. Anybody can then find out which clients exist."`
 	Keyserver         string        `yaml:"keyserver" absent:"none" doc:"Path that answers GET with ?identity=NAME: the public key of that client, PEM."`
 	RequirePAR        bool          `yaml:"require_par" doc:"Refuse authorization requests that were not pushed to /oauth2/par before (RFC 9126), of every client. The sign-in at services is not affected."`
+	Documents         []Document    `yaml:"client_documents" absent:"none: only registered clients" doc:"Hosts whose client ID metadata documents are accepted: https:// addresses that are client_id themselves (MCP). Each user is asked at each sign-in."`
 	Keys              IssuerKeys    `yaml:"keys" doc:"The keys that sign tokens."`
 	Pages             bool          `yaml:"pages" default:"true" doc:"Serve the pages for browsers: sign-in, account and administration. On the address of a service they have precedence over its routes."`
 	Session           SignInSession `yaml:"session" doc:"Terms of sign-in sessions, which start at the pages. The session at a service that follows from one has the terms of the service and ends no later."`

@@ -65,6 +65,13 @@ func (c *Config) ReservedUsers() []string {
 			names = append(names, declared.OpenID.Allow.Users...)
 		}
 	}
+	if c.Issuer != nil {
+		for _, d := range c.Issuer.Documents {
+			if d.Allow != nil {
+				names = append(names, d.Allow.Users...)
+			}
+		}
+	}
 
 	var list []string
 	for _, name := range names {

@@ -76,6 +76,10 @@ func (s *Server) authorize(w *web.Reply, r *http.Request) error {
 		return jeton.WithDetail(jeton.ErrForbidden, "only a browser that loads this page signs in")
 	}
 
+	if err := s.introduce(w, r, r.URL.Query().Get("client_id")); err != nil {
+		return err
+	}
+
 	a, err := s.readAuthorization(r, w.Start)
 	if err != nil {
 		return err

@@ -19,7 +19,8 @@ const deniedParam = "consent"
 
 // consents reports whether a user has agreed to a request, if it needs that.
 func (s *Server) consents(w *web.Reply, r *http.Request, a authorization, live *session.Live) (bool, error) {
-	again := slices.Contains(a.prompts(), "consent")
+	// No operator has registered a client that a document describes, and any program can name its address.
+	again := slices.Contains(a.prompts(), "consent") || a.party.client != nil && a.party.client.Described()
 	if a.party.client == nil || !again && !a.party.client.OpenID.AskConsent {
 		return true, nil
 	}
@@ -29,7 +30,7 @@ func (s *Server) consents(w *web.Reply, r *http.Request, a authorization, live *
 		return false, err
 	}
 
-	// With prompt=consent, an answer counts that this request has caused.
+	// Asked again, an answer counts that this request has caused.
 	asked := s.askedAt(a, s.browserOf(r.Header), w.Start)
 
 	return !again || !asked.IsZero() && !c.Agreed.Before(asked), nil

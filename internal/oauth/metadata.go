@@ -53,6 +53,7 @@ type openIDMetadata struct {
 	ChallengeMethods []string `json:"code_challenge_methods_supported"`
 	Prompts          []string `json:"prompt_values_supported"`
 	IssParameter     bool     `json:"authorization_response_iss_parameter_supported"`
+	Documents        bool     `json:"client_id_metadata_document_supported"`
 	// Their defaults are not all false.
 	ClaimsParameter bool `json:"claims_parameter_supported"`
 	Request         bool `json:"request_parameter_supported"`
@@ -89,6 +90,7 @@ func (s *Server) describeOpenID(m *metadata) {
 		ChallengeMethods:   []string{"S256"},
 		Prompts:            []string{"none", "login", "select_account", "consent"},
 		IssParameter:       true,
+		Documents:          len(s.conf.Documents) > 0,
 		RequirePAR:         s.conf.RequirePAR,
 	}
 }

@@ -2,11 +2,14 @@ package oauth
 
 import (
 	"context"
+	"net/http"
 	"slices"
 
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/signin"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // party is who sends a browser here to sign in: one of our services, or a client.
@@ -16,6 +19,15 @@ type party struct {
 	client *client.Client // nil: a service
 
 	redirects func(uri string) bool
+}
+
+// introduce reads the document that describes a client, if that is necessary.
+func (s *Server) introduce(w *web.Reply, r *http.Request, clientID string) error {
+	return s.logins.ReadDocument(r.Context(), signin.DocumentRequest{
+		ClientID: clientID,
+		Source:   w.Source,
+		Request:  w.ID,
+	})
 }
 
 // party returns the service or the client of a client_id, or false if there is none that signs users in.

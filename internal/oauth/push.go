@@ -49,6 +49,10 @@ func (s *Server) push(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
+	if err := s.introduce(w, r, credential.ClientID); err != nil {
+		return err
+	}
+
 	reference, err := s.logins.Push(r.Context(), signin.PushRequest{
 		Credential: credential,
 		Read: func(ctx context.Context, c client.Client) ([]byte, error) {

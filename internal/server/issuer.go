@@ -13,6 +13,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/gateway"
 	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/outbound"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/token"
@@ -162,11 +163,41 @@ func relyingParty(o *config.OpenID) *jeton.RelyingParty {
 	if o.RefreshMaxUses != nil {
 		p.RefreshMaxUses = *o.RefreshMaxUses
 	}
-	if o.Allow != nil {
-		p.Allow = &jeton.AllowedUsers{Users: o.Allow.Users, Groups: o.Allow.Groups}
-	}
+	p.Allow = allowedUsers(o.Allow)
 
 	return p
+}
+
+// allowedUsers returns who may sign in; nil: everyone.
+func allowedUsers(a *config.AllowUsers) *jeton.AllowedUsers {
+	if a == nil {
+		return nil
+	}
+	return &jeton.AllowedUsers{Users: a.Users, Groups: a.Groups}
+}
+
+// documentHosts returns the hosts whose documents describe clients.
+func (k *core) documentHosts(conf *config.Config) []client.DocumentHost {
+	if conf.Issuer == nil {
+		return nil
+	}
+
+	var hosts []client.DocumentHost
+	for _, d := range conf.Issuer.Documents {
+		host := client.DocumentHost{
+			Host:     d.Host,
+			Services: slices.Sorted(slices.Values(d.Services)),
+			Scopes:   slices.Sorted(slices.Values(d.Scopes)),
+			Allow:    allowedUsers(d.Allow),
+			Target:   outbound.Target{Private: d.PrivateNetwork},
+		}
+		if d.CA != "" {
+			host.Target.CA = k.dir.file(d.CA)
+		}
+		hosts = append(hosts, host)
+	}
+
+	return hosts
 }
 
 // declaredKey returns a key of a client, and reads its file if it has one.

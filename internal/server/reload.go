@@ -156,6 +156,9 @@ func (s *Server) store(
 	if err := s.core.clients.Declare(ctx, clients); err != nil {
 		return err
 	}
+	if err := s.core.clients.SetDocuments(ctx, s.core.documentHosts(conf)); err != nil {
+		return err
+	}
 
 	// Only now: a configuration that is refused must change nothing.
 	s.core.mails.SetMailer(mailer)

@@ -53,6 +53,8 @@ type RequestLimits struct {
 	poll   *limit.Limiter // questions of a device
 	push   *limit.Limiter // requests that public clients push from a network
 
+	document *limit.Limiter // documents of clients that a network makes us fetch
+
 	passkey *limit.Limiter // challenges for a network: each sign-in page gets one
 }
 
@@ -74,6 +76,11 @@ func NewRequestLimits() (RequestLimits, error) {
 		return RequestLimits{}, err
 	}
 
+	document, err := limit.New(limit.Config{Pair: some, Account: none, Source: some})
+	if err != nil {
+		return RequestLimits{}, err
+	}
+
 	poll, err := limit.New(limit.Config{
 		Pair:    limit.Rate{Burst: 1, Every: pollEvery},
 		Account: none,
@@ -87,10 +94,11 @@ func NewRequestLimits() (RequestLimits, error) {
 	passkey, err := limit.New(limit.Config{Pair: many, Account: none, Source: many})
 
 	return RequestLimits{
-		device:  device,
-		poll:    poll,
-		push:    push,
-		passkey: passkey,
+		device:   device,
+		poll:     poll,
+		push:     push,
+		document: document,
+		passkey:  passkey,
 	}, err
 }
 

@@ -98,5 +98,10 @@ func ReasonOf(err error) Reason {
 		return Reason(reason)
 	}
 
+	described := client.ReasonOf(err)
+	if described != "" {
+		return Reason(described)
+	}
+
 	return Reason(upstream.ReasonOf(err))
 }

@@ -26,6 +26,7 @@
 //	uses.go            how often a sign-in session may be used at a relying party
 //	passkey.go         a passkey, alone or as a new proof
 //	passkey_own.go     the passkeys of a user
+//	document.go        a client that a document describes
 //	push.go            a pushed authorization request (RFC 9126)
 //	factor.go          a sign-in that awaits its second factor
 //	open.go            the last step of each: the session
