@@ -58,6 +58,7 @@ var layers = map[string]int{
 	"internal/test/authenticator": 2,
 	"internal/test/testkey":       2,
 
+	"internal/invite":   5,
 	"internal/openid":   4,
 	"internal/upstream": 4,
 	"internal/token":    4,
@@ -86,12 +87,12 @@ var layers = map[string]int{
 	// The stores stand beside the order: they know the records that they keep (0 to 4), and
 	// only the server introduces them. Caches subscribe to store/change.
 	"internal/store/change":     2,
-	"internal/store/statements": 5,
-	"internal/store/sqlite":     6,
-	"internal/store/postgres":   6,
+	"internal/store/statements": 6,
+	"internal/store/sqlite":     7,
+	"internal/store/postgres":   7,
 	"internal/test/storetest":   6,
 	"internal/test/pgtest":      5,
-	"internal/store/move":       7,
+	"internal/store/move":       8,
 }
 
 // only says who alone may import a package.

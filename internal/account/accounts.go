@@ -203,21 +203,29 @@ type NewUser struct {
 	AnyPassword bool
 }
 
-// Add adds a user.
-func (a *Accounts) Add(ctx context.Context, actor string, n NewUser) (jeton.User, error) {
+// Prepare returns the account of a user to be added, with the hash of the password. It returns jeton.ErrInvalid or
+// jeton.ErrBusy.
+func (a *Accounts) Prepare(ctx context.Context, n NewUser) (Account, error) {
 	acct, err := a.newAccount(n)
 	if err != nil {
-		return jeton.User{}, err
+		return Account{}, err
 	}
 
 	// After the names, which the password must not be made of.
 	if err := a.checkNew(n.Password, n.AnyPassword, acct.Name, acct.Profile); err != nil {
-		return jeton.User{}, err
+		return Account{}, err
 	}
 
 	// Last before the store: a hash is slow on purpose, and wasted on a request that is
 	// refused.
 	acct.Password, err = a.hash(ctx, n.Password)
+
+	return acct, err
+}
+
+// Add adds a user.
+func (a *Accounts) Add(ctx context.Context, actor string, n NewUser) (jeton.User, error) {
+	acct, err := a.Prepare(ctx, n)
 	if err != nil {
 		return jeton.User{}, err
 	}

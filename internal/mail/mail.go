@@ -1,4 +1,4 @@
-// Package mail sends mail to users: links to set a password, and notices of what changed.
+// Package mail sends mail to users: links to set a password or to make an account, and notices of what changed.
 //
 // What happens and the mail about it are stored in one step, so that a crash loses none. A mail is tried again for a
 // day, by one node at a time, and may arrive twice: then both have the same Message-ID. Sending delays no request.
@@ -32,11 +32,12 @@ type Kind string
 
 // The kinds of mail. Each has a template in every language.
 const (
-	Recovery Kind = "recovery" // a link to set a new password
-	Password Kind = "password" // the password was changed
-	Address  Kind = "address"  // the e-mail address was changed
-	Factor   Kind = "factor"   // a second factor was added or removed, or a recovery code used
-	Test     Kind = "test"     // that the operator sends to see whether it arrives
+	Recovery   Kind = "recovery"   // a link to set a new password
+	Password   Kind = "password"   // the password was changed
+	Address    Kind = "address"    // the e-mail address was changed
+	Factor     Kind = "factor"     // a second factor was added or removed, or a recovery code used
+	Invitation Kind = "invitation" // a link to make an account
+	Test       Kind = "test"       // that the operator sends to see whether it arrives
 )
 
 const (

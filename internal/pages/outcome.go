@@ -36,6 +36,8 @@ func targetText(target string) Text {
 		return text("admin.target.session", Code(name))
 	case "token":
 		return text("admin.target.token", Code(name))
+	case "invitation":
+		return text("admin.target.invitation", Code(name))
 	case "key":
 		return text("admin.target.key", Code(name))
 	}

@@ -4,6 +4,8 @@ package pages
 var logPhrases = []phrase{
 	// Users.
 	{`groups (?P<l>[^ ]*)`, text("log.groups")},
+	{`invitation (?P<c>\S+) of (?P<c2>\S+)`, text("log.invitation")},
+	{`at most (?P<n>\d+) accounts`, text("log.at-most-accounts")},
 	{`email`, text("log.email")},
 	{`first_name`, text("log.first-name")},
 	{`last_name`, text("log.last-name")},

@@ -6,12 +6,12 @@ import (
 )
 
 // Level is the version of the list of tables. This program cannot keep the rows of a greater one.
-const Level = 11
+const Level = 12
 
 // firstSchema has the number of the schema with which each level began, from level 1 on, by Head.Engine.
 var firstSchema = map[string][Level]int{
-	"sqlite":   {5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16},
-	"postgres": {1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12},
+	"sqlite":   {5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 18},
+	"postgres": {1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 14},
 }
 
 // LevelOf returns the level of a schema of an engine, and 0 for one that is older than backups.
@@ -108,6 +108,8 @@ func tables() []table {
 		withKey("factors", 1, "id:text account kind:text name:text created confirmed used handle:blob? "+
 			"secret:blob counter flags transports:text model:text"),
 		withKey("factor_attempts", 1, "account failed ready"),
+		withKey("invitations", 1, "id:text hash:blob note:text email:text groups:text inviter actor:text most used "+
+			"created expires"),
 		withKey("relying_sessions", 2, "login client session:text subject:text due tries"),
 		withKey("uses", 2, "login budget used"),
 		withKey("assertions", 2, "issuer:text jti:blob expires"),
@@ -135,6 +137,7 @@ var later = map[string]int{
 	"connections":      10,
 	"factors":          11,
 	"factor_attempts":  11,
+	"invitations":      12,
 }
 
 // tablesOf returns what a schema of a level has of it.

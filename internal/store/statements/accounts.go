@@ -385,7 +385,8 @@ func removeUser(ctx context.Context, tx Conn, a account.Account, ev jeton.Event)
 
 	for _, from := range []string{
 		"logins WHERE account", "sources WHERE account", "connections WHERE account",
-		"identities WHERE account", "factors WHERE account", "factor_attempts WHERE account", "users WHERE id",
+		"identities WHERE account", "factors WHERE account", "factor_attempts WHERE account",
+		"invitations WHERE inviter", "users WHERE id",
 	} {
 		if _, err := tx.Exec(ctx, "DELETE FROM "+from+" = $1", id); err != nil {
 			return err

@@ -21,11 +21,12 @@ const (
 	connectionColumns = "account, client, scopes, agreed, created, used"
 	factorColumns     = "id, account, kind, name, created, confirmed, used, handle, secret, counter, " +
 		"flags, transports, model"
-	attemptColumns = "account, failed, ready"
-	relyingColumns = "login, client, session, subject, due, tries"
-	mailColumns    = "id, kind, account, recipient, language, facts, created, expires, due, tries, linked"
-	endedColumns   = "hash, accessor, name, owner, at, actor, action"
-	auditColumns   = "at, request, actor, action, target, service, outcome, reason, source, checks"
+	attemptColumns    = "account, failed, ready"
+	relyingColumns    = "login, client, session, subject, due, tries"
+	mailColumns       = "id, kind, account, recipient, language, facts, created, expires, due, tries, linked"
+	invitationColumns = "id, hash, note, email, groups, inviter, actor, most, used, created, expires"
+	endedColumns      = "hash, accessor, name, owner, at, actor, action"
+	auditColumns      = "at, request, actor, action, target, service, outcome, reason, source, checks"
 )
 
 // insertInto returns "INSERT INTO table (a, b) VALUES ($1, $2)".

@@ -20,6 +20,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/factor"
+	"github.com/jeton-auth/jeton/internal/invite"
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/mail"
 	"github.com/jeton-auth/jeton/internal/naming"
@@ -47,6 +48,7 @@ type Store interface {
 	keys.Store
 	ticket.Store
 	factor.Store
+	invite.Store
 	openid.LogoutStore
 	mail.Store
 	openid.SubjectStore
@@ -70,6 +72,7 @@ func Run(t *testing.T, open Open) {
 		{"grants", Grants},
 		{"identities", Identities},
 		{"factors", Factors},
+		{"invitations", Invitations},
 		{"logouts", Logouts},
 		{"mails", Mails},
 		{"subjects", Subjects},
@@ -393,6 +396,22 @@ func Closed(t *testing.T, open Open) {
 		}},
 		{"ForgetAttempts", func(ctx context.Context) error { return s.ForgetAttempts(ctx, u.ID) }},
 		{"SweepFactors", func(ctx context.Context) error { _, err := s.SweepFactors(ctx, noon, 9); return err }},
+		{"AddInvitation", func(ctx context.Context) error {
+			return s.AddInvitation(ctx, newInvitation("one", 1), nil, event("", ""))
+		}},
+		{"FindInvitation", func(ctx context.Context) error {
+			_, err := s.FindInvitation(ctx, secret.HashOf("one"), noon)
+			return err
+		}},
+		{"ListInvitations", func(ctx context.Context) error { _, err := s.ListInvitations(ctx); return err }},
+		{"EndInvitation", func(ctx context.Context) error { return s.EndInvitation(ctx, "i_one", event("", "")) }},
+		{"AcceptInvitation", func(ctx context.Context) error {
+			return s.AcceptInvitation(ctx, secret.HashOf("one"), account.Account{Name: "new"}, noon, event("", ""))
+		}},
+		{"SweepInvitations", func(ctx context.Context) error {
+			_, err := s.SweepInvitations(ctx, noon, 9)
+			return err
+		}},
 		{"TouchSessions", func(ctx context.Context) error {
 			return s.TouchSessions(ctx, map[int64]time.Time{r.Login: noon})
 		}},
