@@ -20,7 +20,7 @@
 //	                       what the documentation says about each route
 //	openapi.go, page.go    the document (OpenAPI 3.1) and the page made of it
 //	cursor.go, etag.go     pages of lists, conditional changes
-//	users.go, user_settings.go, factors.go, import.go, signin.go, sessions.go,
+//	users.go, user_settings.go, factors.go, invitations.go, import.go, signin.go, sessions.go,
 //	tokens.go, tokentest.go, check.go, clients.go, claims.go, keys.go, audit.go, services.go, overview.go, status.go
 //	                       the handlers, by what they are about
 //
@@ -40,6 +40,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/invite"
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
@@ -64,6 +65,7 @@ type Config struct {
 	Gate     *gate.Gate
 	Logins   *signin.Logins
 	Factors  *factor.Factors
+	Invites  *invite.Invites
 
 	// Audiences returns the audiences of tokens for services with these names.
 	Audiences func(services []string) ([]string, error)
@@ -81,6 +83,8 @@ type Config struct {
 	LinkURL func(secret jeton.Secret) string
 	// RecoveryURL returns the address of a link that sets a password; nil: there are no pages.
 	RecoveryURL func(secret jeton.Secret) string
+	// InviteURL returns the address of the page of an invitation; nil: there are no pages.
+	InviteURL func(secret jeton.Secret) string
 	// ProviderOf returns the name of the provider of an issuer, or "" for one that is not configured; nil: none is.
 	ProviderOf func(issuer string) string
 	// Node returns the state of this process and its database.

@@ -1,7 +1,11 @@
 package api
 
-// factorDocs documents the routes of second factors, as docs does for the others.
+// factorDocs documents the routes of second factors and invitations, as docs does for the others.
 var factorDocs = map[string]Doc{
+	"GET /invitations":         listInvitationsDoc,
+	"POST /invitations":        createInvitationDoc,
+	"DELETE /invitations/{id}": endInvitationDoc,
+
 	"GET /users/me/factors": {Summary: "List own second factors.", Out: Factors{}, Status: 200},
 	"POST /users/me/factors": {
 		Summary: "Add an authenticator app, which waits 10 minutes for its first code. Needs a proof.",

@@ -118,6 +118,9 @@ var centralMatrix = map[string]struct {
 	"GET /users/{id}/impact":         {path: "/users/ID/impact", want: [4]int{401, 403, 200, 200}},
 	"POST /users/{id}/recovery-link": {path: "/users/ID/recovery-link", want: [4]int{401, 403, 201, 403}},
 	"POST /users/{id}/sign-in-link":  {path: "/users/ID/sign-in-link", want: [4]int{401, 403, 201, 403}},
+	"GET /invitations":               {want: [4]int{401, 403, 200, 200}},
+	"POST /invitations":              {body: `{"groups":["staff"]}`, want: [4]int{401, 403, 201, 403}},
+	"DELETE /invitations/{id}":       {path: "/invitations/i_none", want: [4]int{401, 403, 404, 403}},
 	"GET /overview":                  {want: [4]int{401, 403, 200, 200}},
 
 	"GET /users/me/identities": {want: [4]int{401, 200, 200, 200}},

@@ -32,6 +32,7 @@ func forAdmins() policy.Access {
 func (p *Pages) adminRoutes() []web.Route {
 	routes := slices.Concat(
 		p.adminUserRoutes(),
+		p.adminInvitationRoutes(),
 		p.adminSessionRoutes(),
 		p.adminTokenRoutes(),
 		p.adminClientRoutes(),
@@ -168,14 +169,16 @@ type adminSecretView struct {
 
 // adminDone are what these pages say after a change. See doneNotes.
 var adminDone = map[string]Text{
-	"user-added":     text("admin.done.user-added"),
-	"user-saved":     text("admin.done.user-saved"),
-	"user-disabled":  text("admin.done.user-disabled"),
-	"user-enabled":   text("admin.done.user-enabled"),
-	"user-deleted":   text("admin.done.user-deleted"),
-	"login-allowed":  text("admin.done.login-allowed"),
-	"sessions-ended": text("admin.done.sessions-ended"),
-	"tokens-revoked": text("admin.done.tokens-revoked"),
+	"user-added":       text("admin.done.user-added"),
+	"user-saved":       text("admin.done.user-saved"),
+	"user-disabled":    text("admin.done.user-disabled"),
+	"user-enabled":     text("admin.done.user-enabled"),
+	"user-deleted":     text("admin.done.user-deleted"),
+	"invitation-sent":  text("admin.done.invitation-sent"),
+	"invitation-ended": text("admin.done.invitation-ended"),
+	"login-allowed":    text("admin.done.login-allowed"),
+	"sessions-ended":   text("admin.done.sessions-ended"),
+	"tokens-revoked":   text("admin.done.tokens-revoked"),
 
 	"session-ended":   text("admin.done.session-ended"),
 	"token-revoked":   text("admin.done.token-revoked"),

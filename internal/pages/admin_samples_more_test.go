@@ -317,3 +317,46 @@ func adminKeySamples() map[string][]any {
 		"admin/confirm": {revokeKeyView("k2"), revokeKeyView(hostile)},
 	}
 }
+
+func adminInvitationSamples() map[string][]any {
+	p := samplePages()
+	mailing := samplePages()
+	mailing.Mail = true
+	typed := mailing.newInvitationForm(url.Values{"about": {hostile}, "email": {hostile}, "lifetime": {"86400"}})
+	typed.Note = sampleNote
+
+	one := invitation{
+		ID:      "i_1",
+		Note:    hostile,
+		Groups:  []string{"staff", hostile},
+		By:      "user:" + hostile,
+		Most:    20,
+		Used:    3,
+		Expires: noon.Add(time.Hour),
+	}
+	sent := invitation{
+		ID:      "i_2",
+		Email:   "diane@example.org",
+		By:      "operator",
+		Most:    1,
+		Expires: noon.Add(-time.Hour),
+	}
+	spent := invitation{
+		ID:      "i_3",
+		By:      "operator",
+		Most:    1,
+		Used:    1,
+		Expires: noon.Add(time.Hour),
+		URL:     "https://auth.example/invite/jtn_t_x",
+	}
+
+	return map[string][]any{
+		"admin/invitations": {
+			invitationsPage(nil, noon),
+			invitationsPage([]invitation{one, sent, spent}, noon),
+		},
+		"admin/invitation-new": {p.newInvitationForm(url.Values{}), typed},
+		"admin/confirm":        {endInvitationView(one), endInvitationView(sent)},
+		"admin/secret":         {madeInvitationPage(spent), madeInvitationPage(one)},
+	}
+}

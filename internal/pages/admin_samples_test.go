@@ -14,6 +14,7 @@ func adminSamples() map[string][]any {
 	for _, part := range []map[string][]any{
 		adminOverviewSamples(),
 		adminUserSamples(),
+		adminInvitationSamples(),
 		adminSessionSamples(),
 		adminTokenSamples(),
 		adminClientSamples(),

@@ -22,6 +22,7 @@ var accountNav = []Link{
 var adminNav = []Link{
 	{Text: text("nav.overview"), URL: "/admin"},
 	{Text: text("nav.users"), URL: "/admin/users"},
+	{Text: text("nav.invitations"), URL: "/admin/invitations"},
 	{Text: text("nav.admin-sessions"), URL: "/admin/sessions"},
 	{Text: text("nav.admin-tokens"), URL: "/admin/tokens"},
 	{Text: text("nav.clients"), URL: "/admin/clients"},

@@ -24,7 +24,7 @@
 //	catalogue.go, language.go, spans.go  messages, times and numbers in a language
 //	headers.go, assets.go  headers of every page; the style sheet, script and logo
 //	fail.go, notice.go     what a page says of an error, here and at services
-//	signin.go, continue.go, signout.go, prove.go, setup.go, link.go, recover.go  pages before an account
+//	signin.go, continue.go, signout.go, prove.go, setup.go, invite.go, link.go, recover.go  pages before an account
 //	factor.go, factors.go, qr.go  second factors: at a sign-in, and of an account
 //	device.go              the page for the code of a device
 //	upstream.go, connections.go  sign-ins at other providers, and accounts there
@@ -43,6 +43,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/factor/passkey"
 	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/invite"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
@@ -83,6 +84,7 @@ type Config struct {
 	Clients  *client.Clients // nil: no page names a relying party
 	Targets  []signin.Target // the services that tokens of relying parties can be for
 	Tickets  *ticket.Tickets
+	Invites  *invite.Invites
 	API      Caller
 	Now      func() time.Time
 	Log      *slog.Logger

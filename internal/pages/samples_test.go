@@ -160,6 +160,16 @@ func signInSamples() map[string][]any {
 				Password: full,
 			},
 		},
+		"sign-in/invite": {
+			inviteView{Action: "/invite/jtn_t_x", Name: field, Password: secret},
+			inviteView{
+				Action:   "/invite/jtn_t_x",
+				Email:    hostile,
+				Note:     note,
+				Name:     Field{Name: "username", Label: text("setup.name"), Value: hostile},
+				Password: full,
+			},
+		},
 		"sign-in/recover-ask": {
 			askRecoveryView{Name: field},
 			askRecoveryView{Mail: true, Note: note, Name: Field{Name: "username", Value: hostile}},

@@ -40,6 +40,8 @@ func (p *Pages) signInRoutes() []web.Route {
 		{Pattern: "POST /recover", Access: policy.Open, Handle: p.askRecovery},
 		{Pattern: "GET /recover/{ticket}", Access: policy.Open, Handle: p.recoverPage},
 		{Pattern: "POST /recover/{ticket}", Access: policy.Open, Handle: p.recover},
+		{Pattern: "GET /invite/{ticket}", Access: policy.Open, Handle: p.invitePage},
+		{Pattern: "POST /invite/{ticket}", Access: policy.Open, Handle: p.invite},
 		{Pattern: "GET /device", Access: policy.Session, Handle: p.devicePage},
 		{Pattern: "POST /device", Access: policy.Session, Handle: p.device},
 		{Pattern: "GET /prove", Access: policy.Session, Handle: p.provePage},
@@ -97,8 +99,11 @@ func (p *Pages) signInPage(w *web.Reply, r *http.Request) error {
 	}
 
 	v := p.signInForm(r.Context(), query, name)
-	if query.Get("done") == "recovered" {
+	switch query.Get("done") {
+	case "recovered":
 		v.Note = &Note{Kind: Good, Text: text("recover.done")}
+	case "invited":
+		v.Note = &Note{Kind: Good, Text: text("invite.done")}
 	}
 	if v.Name.Value == "" && !query.Has("done") && p.isPrerendered(v) {
 		return p.showEmptySignIn(w, r, v)

@@ -21,6 +21,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/invite"
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/limit"
 	"github.com/jeton-auth/jeton/internal/mail"
@@ -61,6 +62,7 @@ type core struct {
 	logouts      *openid.Sender
 	logoutCount  *prometheus.CounterVec
 	mails        *mail.Sender
+	invites      *invite.Invites
 	mailCount    *prometheus.CounterVec
 	invalidation prometheus.Histogram
 }
@@ -130,6 +132,9 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 
 	k.openLogouts(c)
 	k.openMail(c)
+	if err := k.openInvites(c); err != nil {
+		return err
+	}
 
 	if err := patiently(ctx, c.Log, func() error { return k.openLogins(ctx, c, conf) }); err != nil {
 		return err
@@ -282,7 +287,7 @@ func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) er
 		Factors:  k.factors,
 		Mails: signin.Mails{
 			Store:   k.db,
-			Links:   mail.NewLinks(k.secret.Derive("links in mails")),
+			Links:   k.links(),
 			Path:    pages.RecoverPath,
 			Limiter: recoveries,
 			Wake:    k.mails.Wake,
@@ -314,6 +319,7 @@ func (k *core) run(ctx context.Context, log *slog.Logger) {
 		"hasher":   k.hasher.Run,
 		"logouts":  k.logouts.Run,
 		"mail":     k.mails.Run,
+		"invites":  k.invites.Run,
 	} {
 		wg.Go(func() {
 			if err := work(ctx); err != nil && !errors.Is(err, context.Canceled) {
@@ -349,6 +355,7 @@ func (k *core) apiConfig(start *config.Config, conf func() *config.Config) api.C
 		Gate:       k.gate,
 		Logins:     k.logins,
 		Factors:    k.factors,
+		Invites:    k.invites,
 		CursorKey:  k.secret.Derive("cursor of users"),
 		Audiences:  func(names []string) ([]string, error) { return audiences(conf(), names) },
 		Requires:   func(names []string) policy.Require { return requiredBy(conf(), names) },
@@ -359,6 +366,7 @@ func (k *core) apiConfig(start *config.Config, conf func() *config.Config) api.C
 	issuer := start.Issuer
 	if issuer != nil && issuer.Pages {
 		a.RecoveryURL = func(secret jeton.Secret) string { return issuer.URL + pages.RecoverPath(secret) }
+		a.InviteURL = func(secret jeton.Secret) string { return issuer.URL + pages.InvitePath(secret) }
 		a.IssuerURL = issuer.URL
 		a.LinkURL = func(secret jeton.Secret) string { return issuer.URL + pages.LinkPath(secret) }
 	}

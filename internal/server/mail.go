@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/url"
 	"os"
@@ -9,8 +10,11 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/invite"
 	"github.com/jeton-auth/jeton/internal/mail"
 	"github.com/jeton-auth/jeton/internal/outbound"
+	"github.com/jeton-auth/jeton/internal/pages"
+	"github.com/jeton-auth/jeton/internal/sweep"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -20,12 +24,43 @@ func (k *core) openMail(c Config) {
 	k.mailCount = newMailCounter()
 	k.mails = mail.NewSender(mail.SenderConfig{
 		Store:   k.db,
-		Prepare: func(ctx context.Context, m mail.Mail) (mail.Letter, error) { return k.logins.Letter(ctx, m) },
+		Prepare: k.letter,
 		Audit:   k.audit,
 		Now:     c.Now,
 		Log:     c.Log,
 		Count:   func(outcome string) { k.mailCount.WithLabelValues(outcome).Inc() },
 	})
+}
+
+// letter returns the letter of a mail.
+func (k *core) letter(ctx context.Context, m mail.Mail) (mail.Letter, error) {
+	if m.Kind == mail.Invitation {
+		return k.invites.Letter(ctx, m)
+	}
+
+	return k.logins.Letter(ctx, m)
+}
+
+// links returns what derives the secrets of links in mails.
+func (k *core) links() mail.Links { return mail.NewLinks(k.secret.Derive("links in mails")) }
+
+// openInvites opens the invitations, which may be sent by mail.
+func (k *core) openInvites(c Config) (err error) {
+	k.invites, err = invite.New(invite.Config{
+		Store:    k.db,
+		Accounts: k.accounts,
+		Audit:    k.audit,
+		Links:    k.links(),
+		Path:     pages.InvitePath,
+		Mailing:  k.mails.On,
+		Wake:     k.mails.Wake,
+		Now:      c.Now,
+		Rand:     rand.Reader,
+		Clock:    sweep.NewClock(k.db),
+		Log:      c.Log,
+	})
+
+	return err
 }
 
 // mailer returns how a configuration sends mail, or nil.

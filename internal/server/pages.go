@@ -46,6 +46,7 @@ func (s *Server) pages(conf *config.Config) (*pages.Pages, error) {
 		Clients:  s.core.clients,
 		Targets:  s.targets(conf),
 		Tickets:  s.core.tickets,
+		Invites:  s.core.invites,
 		API:      api,
 		Now:      s.c.Now,
 		Log:      s.c.Log,

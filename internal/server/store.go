@@ -14,6 +14,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/count"
 	"github.com/jeton-auth/jeton/internal/factor"
+	"github.com/jeton-auth/jeton/internal/invite"
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/mail"
 	"github.com/jeton-auth/jeton/internal/openid"
@@ -39,6 +40,7 @@ type store interface {
 	keys.Store
 	ticket.Store
 	factor.Store
+	invite.Store
 	openid.LogoutStore
 	mail.Store
 	openid.SubjectStore

@@ -299,6 +299,10 @@ func TestEveryPageBeforeAnAccount(t *testing.T) {
 	p.Open(w.issuer + strings.TrimPrefix(link.URL, w.issuer))
 	w.inspect(p, "recover")
 
+	w.MustControl(http.MethodPost, "/api/v1/invitations", map[string]any{}, &link)
+	p.Open(w.issuer + strings.TrimPrefix(link.URL, w.issuer))
+	w.inspect(p, "invite")
+
 	p.Open(w.issuer + "/no-such-page")
 	w.inspect(p, "not-found")
 	p.Open(w.issuer + "/oauth2/authorize?client_id=unknown")
