@@ -102,6 +102,8 @@ type Config struct {
 	Status   func() Status
 	// TestMail sends a mail to an address at once.
 	TestMail func(ctx context.Context, to string) error
+	// Ready returns why the server should get no requests; nil: no server is running.
+	Ready func(ctx context.Context) error
 	// Loaded returns the loaded configuration and what its file would change; nil: no server is running.
 	Loaded func() (LoadedConfig, error)
 	// Reload reads the configuration file again and applies it; nil: no server is running.

@@ -30,6 +30,11 @@ var (
 		Status:  200,
 		Fails:   []int{404},
 	}
+	readyDoc = Doc{
+		Summary: "Get whether the server should get requests: it is not stopping, and its database works.",
+		Status:  204,
+		Fails:   []int{404, 503},
+	}
 	reloadDoc = Doc{
 		Summary: "Read the configuration file again and apply it, as SIGHUP does. An invalid file changes nothing.",
 		Status:  204,
@@ -49,6 +54,18 @@ func (a *API) readConfig(w *web.Reply, _ *http.Request, _ caller) error {
 	}
 
 	return web.JSON(w, http.StatusOK, loaded)
+}
+
+// ready answers GET /ready, as /readyz of the admin listener does.
+func (a *API) ready(w *web.Reply, r *http.Request, _ caller) error {
+	if a.Ready == nil {
+		return jeton.WithDetail(jeton.ErrNotFound, "no server is running")
+	}
+	if err := a.Ready(r.Context()); err != nil {
+		return jeton.WithDetail(jeton.ErrUnavailable, err.Error())
+	}
+
+	return web.NoContent(w)
 }
 
 // reload answers POST /config/reload. The caller is an operator, who may read the file: the text of

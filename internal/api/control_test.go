@@ -146,6 +146,7 @@ func TestControlSocketAnswersAsDocumented(t *testing.T) {
 	call("POST /mail/test", 404, api.MailTest{To: "diane@example.org"})
 	call("POST /check", 404, map[string]string{"user": "unknown", "method": "GET", "url": "https://portal.example/"})
 	call("GET /explain/{request}", 404, nil, "{request}", "unknown")
+	call("GET /ready", 204, nil)
 	call("GET /config", 200, nil)
 	call("POST /config/reload", 204, nil)
 

@@ -391,6 +391,7 @@ var docs = map[string]Doc{
 	},
 	"POST /check":         checkDoc,
 	"POST /mail/test":     mailTestDoc,
+	"GET /ready":          readyDoc,
 	"GET /config":         readConfigDoc,
 	"POST /config/reload": reloadDoc,
 	"GET /backup": {

@@ -150,6 +150,7 @@ func (a *API) credentialRoutes() []route {
 		{"POST /check", operator, a.check},
 		{"GET /backup", operator, a.backup},
 		{"POST /mail/test", operator, a.testMail},
+		{"GET /ready", operator, a.ready},
 		{"GET /config", operator, a.readConfig},
 		{"POST /config/reload", operator, a.reload},
 	}

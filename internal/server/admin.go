@@ -126,19 +126,23 @@ func ok(w *web.Reply, _ *http.Request) error {
 
 // ready answers GET /readyz: whether this server should get requests.
 func (s *Server) ready(w *web.Reply, r *http.Request) error {
+	if err := s.isReady(r.Context()); err != nil {
+		return err
+	}
+	return ok(w, r)
+}
+
+// isReady returns why this server should get no requests, or nil.
+func (s *Server) isReady(ctx context.Context) error {
 	if s.draining.Load() {
 		return errDraining
 	}
 
-	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 
 	// Without its store a server can answer almost nothing: requests should go to another node.
-	if err := s.core.db.Ping(ctx); err != nil {
-		return err
-	}
-
-	return ok(w, r)
+	return s.core.db.Ping(ctx)
 }
 
 // errDraining is why a server that is stopping is not ready. Load balancers then choose

@@ -388,6 +388,7 @@ func (k *core) controlRoutes(
 		running.showState(&a)
 		a.Loaded = running.loaded
 		a.Reload = running.Reload
+		a.Ready = running.isReady
 	}
 
 	a.Prefix = "/api/v1"

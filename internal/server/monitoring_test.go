@@ -173,7 +173,7 @@ func TestEveryMetricOfTheDashboardAndTheAlertsExists(t *testing.T) {
 	// A metric that is in no graph and no alert is no use.
 	for name := range help {
 		if strings.HasPrefix(name, "jeton_") && !used[name] {
-			t.Errorf("%s is neither in an alert nor in the dashboard", name)
+			t.Errorf("%s is neither in an alert nor in the dashboard; add it to panels", name)
 		}
 	}
 }
