@@ -251,11 +251,30 @@ func FuzzReadClients(f *testing.F) {
 	})
 }
 
+func TestTheFactorsOfKeycloakThatAreLeftOutAreCounted(t *testing.T) {
+	const all = `{"users": [
+		{"username": "a", "credentials": [{"type": "password"}, {"type": "otp"}, {"type": "otp"}, {"type": "webauthn"}]},
+		{"username": "b", "credentials": [{"type": "otp"}]},
+		{"username": "c", "credentials": [{"type": "password"}]},
+		{"username": "d", "serviceAccountClientId": "job", "credentials": [{"type": "otp"}]}]}`
+	const none = `{"users": [{"username": "c", "credentials": [{"type": "password"}]}]}`
+
+	for _, tc := range []struct{ name, file, want string }{
+		{"each user once for each type", all, `: "otp" of 2 users, "webauthn" of 1 user; a password alone signs`},
+		{"passwords alone", none, ""},
+	} {
+		_, left, err := keycloakUsers(strings.NewReader(tc.file))
+		if err != nil || !strings.Contains(left, tc.want) || (left == "") != (tc.want == "") {
+			t.Errorf("%s: got %q, %v, want %q", tc.name, left, err, tc.want)
+		}
+	}
+}
+
 func FuzzKeycloakUsers(f *testing.F) {
 	f.Add([]byte(`{"users":[{"username":"a","credentials":[{"type":"password","secretData":"{}"}]}]}`))
 	f.Add([]byte(`{"users":[{"username":"a\nb","groups":["/x",""]}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		rows, err := keycloakUsers(strings.NewReader(string(text)))
+		rows, _, err := keycloakUsers(strings.NewReader(string(text)))
 		if err != nil {
 			return
 		}

@@ -46,7 +46,8 @@ The file is CSV (separated by commas, semicolons or tabs; first line:
 name,email,first_name,last_name,groups,password_hash,disabled; only name is required), JSON
 lines (one object per line with the same members, as 'jeton user export' writes them), or
 htpasswd. With --format keycloak it is a realm export, with the hashes of pbkdf2 and argon2; a
-line is then a user of the export. How it was read is printed. The command reports a result per row: added, exists,
+line is then a user of the export. Second factors and passkeys of Keycloak are not imported:
+the command prints how many users have them. How it was read is printed. The command reports a result per row: added, exists,
 changed (with --update), declared (the configuration file declares the name), or refused
 with the reason. A refused row does not stop the others; the exit code is then 1. Existing
 users are skipped, so it is safe to run again after an interruption.
@@ -117,6 +118,9 @@ func (f *importFlags) run(c *cobra.Command, name string) error {
 
 	// On stderr: the report of the rows may be for a program.
 	fmt.Fprintf(c.ErrOrStderr(), "reading %s as %s\n", name, oneLine(rows.dialect))
+	if rows.left != "" {
+		fmt.Fprintln(c.ErrOrStderr(), "warning:", oneLine(rows.left))
+	}
 
 	if f.verify != "" {
 		return f.verifyPassword(c, rows)

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/jeton-auth/jeton/internal/api"
@@ -36,14 +38,15 @@ type keycloakCredential struct {
 	Data   string `json:"credentialData"`
 }
 
-// keycloakUsers converts the users of a realm export to JSON lines. Accounts of clients are no users.
-func keycloakUsers(from io.Reader) ([]byte, error) {
+// keycloakUsers converts the users of a realm export to JSON lines. Accounts of clients are no users. It returns also
+// what of their credentials is left out, for the operator, or "".
+func keycloakUsers(from io.Reader) (rows []byte, left string, err error) {
 	text, err := io.ReadAll(io.LimitReader(from, maxRealm+1))
 	if err == nil && len(text) > maxRealm {
 		err = fmt.Errorf("larger than %d MiB", maxRealm>>20)
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 
 	var realm struct {
@@ -51,24 +54,56 @@ func keycloakUsers(from io.Reader) ([]byte, error) {
 	}
 	// The errors of package json may quote a hash.
 	if json.Unmarshal(text, &realm) != nil {
-		return nil, errClientJSON
+		return nil, "", errClientJSON
 	}
 	if len(realm.Users) == 0 {
-		return nil, errors.New("it has no users; export them with 'kc.sh export --users realm_file'")
+		return nil, "", errors.New("it has no users; export them with 'kc.sh export --users realm_file'")
 	}
 
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
+	losing := map[string]int{}
 	for _, u := range realm.Users {
 		if u.Service != "" {
 			continue
 		}
 		if err := e.Encode(u.row()); err != nil {
-			return nil, err
+			return nil, "", err
+		}
+		for _, kind := range u.factors() {
+			losing[kind]++
 		}
 	}
 
-	return b.Bytes(), nil
+	return b.Bytes(), leftFactors(losing), nil
+}
+
+// factors returns the types of the user's credentials beside passwords, each once.
+func (u keycloakUser) factors() []string {
+	var list []string
+	for _, c := range u.Credentials {
+		if c.Type != "password" && !slices.Contains(list, c.Type) {
+			list = append(list, c.Type)
+		}
+	}
+
+	return list
+}
+
+// leftFactors says which credentials are left out, by their types, and how many users have each. Without them a
+// password alone signs these users in.
+func leftFactors(losing map[string]int) string {
+	if len(losing) == 0 {
+		return ""
+	}
+
+	var list []string
+	for _, kind := range slices.Sorted(maps.Keys(losing)) {
+		list = append(list, fmt.Sprintf("%q of %s", kind, plural(losing[kind], "user")))
+	}
+
+	return "second factors and passkeys are not imported: " + strings.Join(list, ", ") +
+		"; a password alone signs these users in until they add a factor here"
 }
 
 // row converts a user. A group of Keycloak is a path.

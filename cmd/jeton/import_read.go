@@ -40,6 +40,7 @@ type userFile struct {
 	comments bool // lines that begin with # are skipped
 	parse    func(line string) (api.Moved, error)
 	dialect  string // the format as it was read, for the operator
+	left     string // what the format has and is not imported, for the operator, or ""
 }
 
 // openUsers opens a file in a format: csv, jsonl or htpasswd, or "" to detect it by the name of
@@ -53,14 +54,14 @@ func openUsers(from io.Reader, name, format string) (*userFile, error) {
 	}
 
 	if format == "keycloak" {
-		rows, err := keycloakUsers(buffered)
+		rows, left, err := keycloakUsers(buffered)
 		if err != nil {
 			return nil, err
 		}
 
 		p, err := openUsers(bytes.NewReader(rows), name, "jsonl")
 		if err == nil {
-			p.dialect = "keycloak"
+			p.dialect, p.left = "keycloak", left
 		}
 
 		return p, err
