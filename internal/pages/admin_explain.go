@@ -67,6 +67,7 @@ var checkNames = map[string]Text{
 	"secret":            text("admin.check.secret"),
 	"code":              text("admin.check.code"),
 	"grant":             text("admin.check.grant"),
+	"consent":           text("admin.check.consent"),
 	"refresh token":     text("admin.check.refresh-token"),
 	"allowed users":     text("admin.check.allowed-users"),
 	"replaces":          text("admin.check.replaces"),

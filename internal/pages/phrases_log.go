@@ -97,6 +97,7 @@ var logPhrases = []phrase{
 		text("log.two-factors"),
 	},
 	{`the client has no redirect_uris: it signs no users in`, text("log.no-redirects")},
+	{`the user has not agreed to what the client has access to`, text("log.no-consent")},
 	{`resource is not the one that was granted`, text("log.other-resource")},
 	{`the session that asked for it has ended`, text("log.asking-ended")},
 	{`invalid proof: want a JWT for this server, signed by the new key`, text("log.no-proof")},

@@ -104,6 +104,36 @@ func TestAClientOfAnotherOrganisationNeedsConsent(t *testing.T) {
 	other.isAsked(few)
 }
 
+// TestAClientThatMustAskFromNowOnGetsNoTokensOfGrantsFromBefore turns ask_consent on.
+func TestAClientThatMustAskFromNowOnGetsNoTokensOfGrantsFromBefore(t *testing.T) {
+	dir := jetontest.DataDir(t.TempDir())
+	s := startRelying(t, dir, jetontest.Env("STRANGER_ASKS", "false"))
+	b := newBrowser(t, s)
+	b.signIn("diane")
+	stranger := []string{"client_id", "stranger", "redirect_uri", strangerDone}
+	before := redeem(t, s, b.codeFor(strangerAsks(s, "scope", "openid offline_access")), stranger...)
+	before = refresh(t, s, before.Refresh, stranger...)
+	if before.Refresh == "" {
+		t.Fatalf("without ask_consent: got %+v, want a refresh token", before)
+	}
+
+	s.Stop()
+	s = jetontest.Start(t, relying, dir)
+	if got := refresh(t, s, before.Refresh, stranger...); got.Error != "invalid_grant" {
+		t.Errorf("with ask_consent: got %+v, want invalid_grant", got)
+	}
+
+	b = newBrowser(t, s)
+	b.signIn("diane")
+	b.isAsked(strangerAsks(s, "scope", "openid offline_access"))
+	after := redeem(t, s, b.codeFor(b.consent("allow")), stranger...)
+	if got := refresh(t, s, after.Refresh, stranger...); got.Status != http.StatusOK {
+		t.Errorf("once the user has agreed: got %+v, want tokens", got)
+	}
+
+	readLogInGerman(t, s)
+}
+
 // TestConsentIsForOneService has a client with tokens for two services.
 func TestConsentIsForOneService(t *testing.T) {
 	c := newHeldClock()

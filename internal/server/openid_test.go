@@ -75,7 +75,7 @@ clients:
     secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0
     openid:
       redirect_uris: ["https://stranger.example/done"]
-      ask_consent: true
+      ask_consent: ${STRANGER_ASKS:-true}
       device_grant: true
       id_token_algorithm: ES256
   - name: brief

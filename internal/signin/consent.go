@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/openid"
@@ -59,6 +60,34 @@ func ConsentService(text string) (service, scope string) {
 	service, scope, _ = strings.Cut(rest, consentScope)
 
 	return service, scope
+}
+
+// errConsent is a grant from before the client had to ask, or of more than what the user has agreed to since.
+var errConsent = jeton.WithDetail(jeton.ErrForbidden, "the user has not agreed to what the client has access to")
+
+// consented checks that the user of a grant has agreed to scopes, if the client has to ask: that may have been
+// configured after the grant was made.
+func (l *Logins) consented(
+	ctx context.Context,
+	c client.Client,
+	acct account.Account,
+	scopes []string,
+	trail *auditTrail,
+) error {
+	if !c.OpenID.AskConsent {
+		return nil
+	}
+
+	agreed, err := l.tokens.Connection(ctx, acct.ID, c.ID)
+	if err != nil {
+		return trail.check("store", "", err)
+	}
+	if !agreed.Covers(scopes) {
+		return trail.check("consent", "", errConsent)
+	}
+	trail.pass("consent", "")
+
+	return nil
 }
 
 // Consent stores what a user agrees to.

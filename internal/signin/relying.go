@@ -346,18 +346,11 @@ func (l *Logins) refresh(
 			return none, err
 		}
 
-		// The client may have lost scopes since.
-		lost := func(scope string) bool {
-			return !slices.Contains(openid.Scopes(), scope) && !slices.Contains(c.Scopes, scope)
+		if err := narrow(g, c, req.Scopes, trail); err != nil {
+			return none, err
 		}
-		g.Scopes = slices.DeleteFunc(slices.Clone(g.Scopes), lost)
-
-		// RFC 6749, section 6: no more than what was granted, for these tokens alone.
-		if len(req.Scopes) > 0 {
-			if !containsAll(g.Scopes, req.Scopes) {
-				return none, trail.check("scopes", "", jeton.ErrScope)
-			}
-			g.Scopes = req.Scopes
+		if err := l.consented(ctx, c, acct, ConsentScopes(g.Scopes, g.ForService()), trail); err != nil {
+			return none, err
 		}
 
 		subject, err := l.subjects.Of(ctx, c, acct.UUID)
@@ -381,6 +374,25 @@ func (l *Logins) refresh(
 	out.Issued = issued
 
 	return out, trail.check("refresh token", "", err)
+}
+
+// narrow takes from a grant the scopes that the client has lost since, and those that a request does not name.
+func narrow(g *token.Grant, c client.Client, asked []string, trail *auditTrail) error {
+	lost := func(scope string) bool {
+		return !slices.Contains(openid.Scopes(), scope) && !slices.Contains(c.Scopes, scope)
+	}
+	g.Scopes = slices.DeleteFunc(slices.Clone(g.Scopes), lost)
+	if len(asked) == 0 {
+		return nil
+	}
+
+	// RFC 6749, section 6: no more than what was granted, for these tokens alone.
+	if !containsAll(g.Scopes, asked) {
+		return trail.check("scopes", "", jeton.ErrScope)
+	}
+	g.Scopes = asked
+
+	return nil
 }
 
 // errResource is a resource indicator that is not the one of the grant (RFC 8707, section 2.2).
