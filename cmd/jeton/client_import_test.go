@@ -253,7 +253,8 @@ func FuzzReadClients(f *testing.F) {
 
 func TestTheFactorsOfKeycloakThatAreLeftOutAreCounted(t *testing.T) {
 	const all = `{"users": [
-		{"username": "a", "credentials": [{"type": "password"}, {"type": "otp"}, {"type": "otp"}, {"type": "webauthn"}]},
+		{"username": "a", "credentials": [{"type": "password"}, {"type": "otp"}, {"type": "otp"},
+		 {"type": "webauthn"}]},
 		{"username": "b", "credentials": [{"type": "otp"}]},
 		{"username": "c", "credentials": [{"type": "password"}]},
 		{"username": "d", "serviceAccountClientId": "job", "credentials": [{"type": "otp"}]}]}`

@@ -47,10 +47,11 @@ name,email,first_name,last_name,groups,password_hash,disabled; only name is requ
 lines (one object per line with the same members, as 'jeton user export' writes them), or
 htpasswd. With --format keycloak it is a realm export, with the hashes of pbkdf2 and argon2; a
 line is then a user of the export. Second factors and passkeys of Keycloak are not imported:
-the command prints how many users have them. How it was read is printed. The command reports a result per row: added, exists,
-changed (with --update), declared (the configuration file declares the name), or refused
-with the reason. A refused row does not stop the others; the exit code is then 1. Existing
-users are skipped, so it is safe to run again after an interruption.
+the command prints how many users have them. How it was read is printed. The command reports
+a result per row: added, exists, changed (with --update), declared (the configuration file
+declares the name), or refused with the reason. A refused row does not stop the others; the
+exit code is then 1. Existing users are skipped, so it is safe to run again after an
+interruption.
 
 It accepts hashes of crypt(3) ($5$, $6$), bcrypt, argon2, passlib, werkzeug and Django; at
 the first login the password is hashed again. Plain passwords are refused.`,
