@@ -14,7 +14,8 @@ type LeaseRequest struct {
 // it, before Expires.
 type Lease struct {
 	Token
-	Secret string `json:"token,omitempty"` // in the answer that creates it alone
+	Secret  string `json:"token,omitempty"` // in the answer that creates it alone
+	Seconds int64  `json:"lease_seconds"`   // from the answer to Expires: no two clocks are compared
 }
 
 // LeaseRenewal is the body of POST /.jeton/leases/renew.

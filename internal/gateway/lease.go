@@ -178,7 +178,7 @@ func (g *Gateway) renewLease(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	return web.JSON(w, http.StatusOK, jeton.Lease{Token: renewed})
+	return web.JSON(w, http.StatusOK, renewed)
 }
 
 // endToken answers POST /.jeton/token/end: the token in the header Authorization ends, with what derives from it.

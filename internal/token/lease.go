@@ -82,7 +82,12 @@ func (t *Tokens) Lease(ctx context.Context, by Maker, d LeaseDraft, ev jeton.Eve
 		return jeton.Lease{}, err
 	}
 
-	return jeton.Lease{Token: tok, Secret: text.Reveal()}, nil
+	return leased(tok, text.Reveal(), now), nil
+}
+
+// leased returns a token for the one that asked for it.
+func leased(tok jeton.Token, secret string, now time.Time) jeton.Lease {
+	return jeton.Lease{Token: tok, Secret: secret, Seconds: int64(tok.Expires.Sub(now) / time.Second)}
 }
 
 func checkLease(d time.Duration) error {
@@ -120,9 +125,9 @@ type LeaseRenewal struct {
 // it. That is the token that made it; or, of one that an access token or a session made,
 // another one of its owner with as many rights. It returns jeton.ErrNotFound for a token that has
 // ended, or that the credential may not renew.
-func (t *Tokens) RenewLease(ctx context.Context, by Maker, accessor string, d time.Duration) (jeton.Token, error) {
+func (t *Tokens) RenewLease(ctx context.Context, by Maker, accessor string, d time.Duration) (jeton.Lease, error) {
 	if err := checkLease(d); err != nil {
-		return jeton.Token{}, err
+		return jeton.Lease{}, err
 	}
 
 	which := Which{Accessor: accessor}
@@ -134,7 +139,7 @@ func (t *Tokens) RenewLease(ctx context.Context, by Maker, accessor string, d ti
 
 	live, err := t.FindAccessor(ctx, which)
 	if err != nil {
-		return jeton.Token{}, err
+		return jeton.Lease{}, err
 	}
 
 	now := t.now()
@@ -151,7 +156,7 @@ func (t *Tokens) RenewLease(ctx context.Context, by Maker, accessor string, d ti
 	}
 	if by.Token != nil {
 		if err := within(next, by.Token); err != nil {
-			return jeton.Token{}, err
+			return jeton.Lease{}, err
 		}
 
 		r.Parent = by.Token.Number
@@ -160,10 +165,12 @@ func (t *Tokens) RenewLease(ctx context.Context, by Maker, accessor string, d ti
 	}
 
 	if err := t.store.RenewLease(ctx, r); err != nil {
-		return jeton.Token{}, fmt.Errorf("renew token: %w", err)
+		return jeton.Lease{}, fmt.Errorf("renew token: %w", err)
 	}
 
-	return public(next), nil
+	next.Window.Opens = live.Window.Opens
+
+	return leased(public(next), "", now), nil
 }
 
 // EndShown revokes the token of a text, as its own credential (compare RFC 7009). A token that is
