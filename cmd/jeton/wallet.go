@@ -22,6 +22,7 @@ func walletCommands() []*cobra.Command {
 	return []*cobra.Command{
 		loginCommand(),
 		callCommand(),
+		runCommand(),
 		identitiesCommand(),
 		logoutCommand(),
 		keyCommand(),

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/wallet"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes of a command that cannot be started, as shells have them.
+const (
+	exitNoStart   = 126
+	exitNoCommand = 127
+)
+
+// The bounds of a lease: see 'internal/token'. The last renewal may ask for leaseSlack more.
+const (
+	minLease   = 10 * time.Second
+	maxLease   = 9 * time.Minute
+	leaseSlack = minLease
+)
+
+// runFlags are the flags of 'jeton run'.
+type runFlags struct {
+	as       string
+	service  string
+	request  jeton.LeaseRequest
+	lifetime time.Duration // 0: as long as the command runs
+	lease    time.Duration
+	report   bool
+	pass     passing
+}
+
+// runCommand implements 'jeton run'.
+func runCommand() *cobra.Command {
+	k := runFlags{lease: time.Minute}
+
+	c := &cobra.Command{
+		Use:   "run --for URL [flags] -- COMMAND [ARGUMENT…]",
+		Short: "Run a command with a token of its own, which ends with it",
+		Long: `Run a command with a token for one service that is made for it, has no more rights than the
+identity, and is revoked when the command ends. If 'jeton run' itself is killed, the token ends
+within --lease.
+
+The command gets the token in the environment variable JETON_TOKEN, and the service in
+JETON_URL. The flags below pass it in other ways. With --proxy the command gets no token at all:
+JETON_URL is then an address on this machine that adds it.
+
+Signals are passed on. The exit code is that of the command, 128 and its number if a signal ended
+it, 127 if there is no such command, and 126 if it cannot be started. In a command of 'jeton run',
+another 'jeton run' for the same service narrows the token of the first.`,
+		Example: `  jeton run --for https://shop.example --allow "GET /reports/*" --max-uses 20 -- ./nightly.sh
+  jeton run --for https://shop.example --as ci --proxy --report -- ./agent
+  jeton run --for https://git.example --as ci --git -- git fetch`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage{errors.New("jeton run takes a command after --; see 'jeton run --help'")}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error { return k.run(c.Context(), args) },
+	}
+
+	f := c.Flags()
+	// What follows the command is its own.
+	f.SetInterspersed(false)
+	f.StringVar(&k.as, "as", "", "name of the identity")
+	f.StringVar(&k.service, "for", "", "URL of the service that accepts the token (required)")
+	f.StringArrayVar(
+		&k.request.Allows, "allow", nil,
+		`method and path that it is valid for, such as "GET /reports/*" (may be repeated; default: as the identity)`,
+	)
+	f.StringSliceVar(
+		&k.request.Scopes, "scope", nil,
+		"scope of the token (may be repeated; default: all of the identity)",
+	)
+	f.Int64Var(&k.request.MaxUses, "max-uses", 0, "number of requests that it is valid for (default: no limit)")
+	f.Var((*durationFlag)(&k.lifetime), "expires", "lifetime at most, such as 10m (default: until the command ends)")
+	f.Var((*durationFlag)(&k.lease), "lease", "how long the token outlives a killed 'jeton run', 10s to 9m")
+	f.StringVar(&k.request.Name, "name", "", "name of the token in lists and the audit log (default: the command)")
+	f.BoolVar(&k.report, "report", false, "print uses and refused requests to standard error at the end")
+	k.pass.flags(f)
+	_ = c.MarkFlagRequired("for")
+
+	return c
+}
+
+// check refuses flags that make no sense together.
+func (k *runFlags) check() error {
+	switch {
+	case k.lease < minLease || k.lease > maxLease:
+		return usage{fmt.Errorf("invalid --lease %v: want 10s to 9m", k.lease)}
+	case k.lifetime != 0 && k.lifetime < minLease:
+		return usage{fmt.Errorf("invalid --expires %v: want 10s or more", k.lifetime)}
+	case k.request.MaxUses < 0:
+		return usage{fmt.Errorf("invalid --max-uses %d: want 1 or more", k.request.MaxUses)}
+	}
+
+	return k.pass.check()
+}
+
+// run makes the token, runs the command and revokes the token.
+func (k *runFlags) run(ctx context.Context, args []string) error {
+	if err := k.check(); err != nil {
+		return err
+	}
+
+	// Before a token is made.
+	path, err := findCommand(args[0])
+	if err != nil {
+		return err
+	}
+	if k.request.Name == "" {
+		k.request.Name = clipName(filepath.Base(args[0]))
+	}
+
+	// From here on this process has the token in its memory.
+	forbidDumps()
+
+	w, err := openWallet(false)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+
+	began := time.Now()
+	j := &job{length: k.lease, stderr: os.Stderr}
+	if k.lifetime != 0 {
+		j.ends = began.Add(k.lifetime)
+	}
+
+	k.request.Seconds = int64(j.ask(began) / time.Second)
+	j.lease, err = k.makeLease(ctx, w)
+	if err != nil {
+		return err
+	}
+
+	j.until = began.Add(time.Duration(j.lease.Terms().Seconds) * time.Second)
+	code, err := j.run(ctx, path, args, &k.pass)
+	j.end(ctx, k.report, &k.pass)
+
+	switch {
+	case err != nil:
+		return err
+	case code != 0:
+		return exit{code, ""}
+	}
+
+	return nil
+}
+
+// findCommand returns the path of a command.
+func findCommand(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+		return path, nil
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		return "", exit{exitNoCommand, "no command " + name}
+	}
+
+	return "", exit{exitNoStart, fmt.Sprintf("start %s: %v", name, err)}
+}
+
+// clipName makes a name of a token from that of a command.
+func clipName(name string) string {
+	name = oneLine(strings.ToValidUTF8(name, "?"))
+	if len(name) > 100 {
+		name = strings.ToValidUTF8(name[:100], "")
+	}
+
+	return name
+}
+
+// makeLease makes the token: of the one that an outer 'jeton run' has passed on, so that a job can only narrow its
+// token, else of an identity of the wallet.
+func (k *runFlags) makeLease(ctx context.Context, w *wallet.Wallet) (*wallet.Lease, error) {
+	outer, err := outerToken(k.service)
+	if err != nil {
+		return nil, err
+	}
+
+	if outer != nil && k.as == "" {
+		return w.LeaseOf(ctx, k.service, outer.secret, outer.caCert, k.request)
+	}
+
+	id, err := identityAt(ctx, w, k.service, k.as)
+	if err != nil {
+		return nil, err
+	}
+
+	lease, err := id.Lease(ctx, k.request)
+	if err != nil && exitCode(err) == exitLogin {
+		err = fmt.Errorf("%w; run: jeton login %s --as %s", err, id.Origin(), id.Name())
+	}
+
+	return lease, err
+}

@@ -1,0 +1,300 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/secretfile"
+	"github.com/jeton-auth/jeton/wallet"
+
+	"github.com/spf13/pflag"
+)
+
+// The variables that a command of 'jeton run' gets.
+const (
+	envToken     = "JETON_TOKEN"
+	envTokenFile = "JETON_TOKEN_FILE"
+	envTokenFD   = "JETON_TOKEN_FD"
+	envURL       = "JETON_URL"
+	envCACert    = "JETON_CACERT"
+)
+
+// passing is how a command gets its token.
+type passing struct {
+	env   string // name of a variable; "": not in the environment
+	fd    bool
+	file  bool
+	netrc bool
+	git   bool
+	proxy bool
+
+	dir    string // private, removed at the end; "": not made yet
+	vars   []string
+	listen *proxied
+	pipes  []*os.File // to close once the command has them
+}
+
+func (p *passing) flags(f *pflag.FlagSet) {
+	f.StringVar(&p.env, "env", "", "pass the token in this environment variable (default: JETON_TOKEN)")
+	f.BoolVar(&p.fd, "fd", false, "pass the token in a file descriptor, whose number is in JETON_TOKEN_FD")
+	f.BoolVar(&p.file, "file", false, "pass the token in a file, whose name is in JETON_TOKEN_FILE")
+	f.BoolVar(&p.netrc, "netrc", false, "pass the token in a .netrc file, whose name is in NETRC")
+	f.BoolVar(&p.git, "git", false, "pass the token to git, as the credential of the service alone")
+	f.BoolVar(&p.proxy, "proxy", false, "pass no token: JETON_URL is a listener on this machine that adds it")
+}
+
+// check refuses ways that contradict each other.
+func (p *passing) check() error {
+	others := p.fd || p.file || p.netrc || p.git
+	switch {
+	case p.proxy && (others || p.env != ""):
+		return usage{errors.New("--proxy keeps the token from the command: leave out the other ways to pass it")}
+	case p.fd && runtime.GOOS == "windows":
+		return usage{errors.New("--fd does not work on Windows; use --file")}
+	case strings.ContainsAny(p.env, "=\x00 "):
+		return usage{fmt.Errorf("invalid --env %q: want the name of a variable", p.env)}
+	case !others && !p.proxy && p.env == "":
+		p.env = envToken
+	}
+
+	return nil
+}
+
+// prepare lets a command have the token of a lease. The function that it returns removes files and closes the listener,
+// also after an error.
+func (p *passing) prepare(l *wallet.Lease, c *exec.Cmd) (remove func(), err error) {
+	base := string(l.Origin())
+	if p.proxy {
+		p.listen, err = listenFor(l)
+		if err != nil {
+			return p.remove, err
+		}
+		base = p.listen.base
+	}
+
+	p.set(envURL, base)
+	if l.CACert() != "" && !p.proxy {
+		if err := p.write(envCACert, "ca.pem", l.CACert()); err != nil {
+			return p.remove, err
+		}
+	}
+
+	secret := l.Secret().Reveal()
+	if p.env != "" {
+		p.set(p.env, secret)
+	}
+	if p.fd {
+		err = p.pipe(c, secret)
+	}
+	if p.file && err == nil {
+		err = p.write(envTokenFile, "token", secret)
+	}
+	if p.netrc && err == nil {
+		err = p.writeNetrc(l)
+	}
+	if p.git && err == nil {
+		err = p.setGit(l)
+	}
+
+	c.Env = append(without(os.Environ()), p.vars...)
+
+	return p.remove, err
+}
+
+// without returns the environment without what an outer 'jeton run' has set, and without what opens the wallet: the
+// command is to have its token alone.
+func without(environ []string) []string {
+	ours := []string{
+		envToken,
+		envTokenFile,
+		envTokenFD,
+		envURL,
+		envCACert,
+		"JETON_WALLET_PASSPHRASE",
+		"JETON_WALLET_PASSPHRASE_FILE",
+	}
+
+	var list []string
+	for _, pair := range environ {
+		name, _, _ := strings.Cut(pair, "=")
+		mine := false
+		for _, o := range ours {
+			mine = mine || name == o
+		}
+		if !mine {
+			list = append(list, pair)
+		}
+	}
+
+	return list
+}
+
+func (p *passing) set(name, value string) { p.vars = append(p.vars, name+"="+value) }
+
+// write writes a file that only the user can read, and names it in a variable.
+func (p *passing) write(variable, name, text string) error {
+	if p.dir == "" {
+		dir, err := os.MkdirTemp("", "jeton-run-") // mode 0700
+		if err != nil {
+			return err
+		}
+		p.dir = dir
+	}
+
+	path := filepath.Join(p.dir, name)
+	f, err := secretfile.Create(path)
+	if err != nil {
+		return err
+	}
+
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if variable != "" {
+		p.set(variable, path)
+	}
+
+	return nil
+}
+
+// pipe writes the token into a pipe that the command inherits. It is far shorter than a pipe holds.
+func (p *passing) pipe(c *exec.Cmd, secret string) error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	p.pipes = append(p.pipes, r)
+
+	_, err = w.WriteString(secret)
+	if err := errors.Join(err, w.Close()); err != nil {
+		return err
+	}
+
+	c.ExtraFiles = append(c.ExtraFiles, r)
+	// 0, 1 and 2 are the standard ones.
+	p.set(envTokenFD, strconv.Itoa(2+len(c.ExtraFiles)))
+
+	return nil
+}
+
+// started closes what only the command reads from now on.
+func (p *passing) started() {
+	for _, f := range p.pipes {
+		_ = f.Close()
+	}
+	p.pipes = nil
+}
+
+// runName is the user name of Basic, where a token is the password. Jeton looks at the token alone.
+const runName = "jeton"
+
+func (p *passing) writeNetrc(l *wallet.Lease) error {
+	line, err := netrcLine(credential{origin: l.Origin(), name: runName, token: l.Secret()})
+	if err != nil {
+		return err
+	}
+
+	return p.write("NETRC", "netrc", line+"\n")
+}
+
+// setGit configures git by its environment: for this service alone, the only helper is a file with the token.
+func (p *passing) setGit(l *wallet.Lease) error {
+	u, err := url.Parse(string(l.Origin()))
+	if err != nil {
+		return err
+	}
+	u.User = url.UserPassword(runName, l.Secret().Reveal())
+	if err := p.write("", "git-credentials", u.String()+"\n"); err != nil {
+		return err
+	}
+
+	// git runs a helper with a shell.
+	file := "'" + strings.ReplaceAll(filepath.Join(p.dir, "git-credentials"), "'", `'\''`) + "'"
+	settings := [][2]string{
+		{"credential." + string(l.Origin()) + ".helper", ""}, // none of the other helpers
+		{"credential." + string(l.Origin()) + ".helper", "store --file=" + file},
+	}
+	if l.CACert() != "" {
+		settings = append(settings, [2]string{
+			"http." + string(l.Origin()) + ".sslCAInfo", filepath.Join(p.dir, "ca.pem"),
+		})
+	}
+
+	n, _ := strconv.Atoi(os.Getenv("GIT_CONFIG_COUNT")) // 0: none, or not valid for git either
+	for _, s := range settings {
+		p.set("GIT_CONFIG_KEY_"+strconv.Itoa(n), s[0])
+		p.set("GIT_CONFIG_VALUE_"+strconv.Itoa(n), s[1])
+		n++
+	}
+	p.set("GIT_CONFIG_COUNT", strconv.Itoa(n))
+
+	return nil
+}
+
+// seen returns what the listener has seen, or nil without one.
+func (p *passing) seen() *proxied { return p.listen }
+
+// remove removes the files and closes the listener.
+func (p *passing) remove() {
+	p.started()
+	if p.listen != nil {
+		p.listen.close()
+	}
+	if p.dir != "" {
+		_ = os.RemoveAll(p.dir)
+	}
+}
+
+// outer is the token of the command that this program runs in.
+type outer struct {
+	secret jeton.Secret
+	caCert string
+}
+
+// outerToken returns the token that an outer 'jeton run' has passed on for a service, or nil.
+func outerToken(service string) (*outer, error) {
+	text := os.Getenv(envToken)
+	file := os.Getenv(envTokenFile)
+	if text == "" && file == "" || os.Getenv(envURL) == "" {
+		return nil, nil
+	}
+
+	// Of another service: the wallet may have an identity there.
+	asked, err := wallet.ParseOrigin(service)
+	if err != nil {
+		return nil, err
+	}
+	passed, err := wallet.ParseOrigin(os.Getenv(envURL))
+	if err != nil || passed != asked {
+		return nil, nil
+	}
+
+	if text == "" {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", envTokenFile, err)
+		}
+		text = strings.TrimSpace(string(b))
+	}
+
+	out := &outer{secret: jeton.NewSecret(text)}
+	ca := os.Getenv(envCACert)
+	if ca != "" {
+		b, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", envCACert, err)
+		}
+		out.caCert = string(b)
+	}
+
+	return out, nil
+}
