@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"testing"
@@ -30,7 +31,80 @@ func TestMain(m *testing.M) {
 }
 
 func TestKeepsItsContract(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Store { return openNode(t, emptied(t), Config{}) })
+	l := lender{suite: t}
+	storetest.Run(t, l.lend)
+}
+
+// lender lends open stores to the tests of the contract, which run one after another. To open a store takes six
+// connections, each a process of PostgreSQL: longer than most of the tests.
+type lender struct {
+	suite *testing.T
+	idle  *DB // nil: it is lent, or there is none
+}
+
+// lend returns an empty store until the test ends.
+func (l *lender) lend(t *testing.T) storetest.Store {
+	t.Helper()
+	if l.idle == nil {
+		l.idle = openNode(l.suite, emptied(l.suite), Config{})
+	}
+
+	s := &lent{DB: l.idle}
+	l.idle = nil
+
+	t.Cleanup(func() {
+		if s.closed {
+			return
+		}
+
+		s.finish(t)
+		s.empty(t)
+		l.idle = s.DB
+	})
+
+	return s
+}
+
+// lent is a store that another test uses next, unless this one closes it.
+type lent struct {
+	*DB
+	closed bool
+}
+
+// finish waits for what callers began and did not wait for.
+func (s *lent) finish(t *testing.T) {
+	t.Helper()
+	s.spender.close()
+	s.spender = spender{}
+	s.spender.start(context.Background(), s.DB) // until Close
+
+	const others = `SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'`
+	eventually(t, "no transaction under way", func() bool {
+		var n int
+		err := s.pool.QueryRow(context.Background(), others).Scan(&n)
+		return err == nil && n == 0
+	})
+}
+
+// empty deletes what the test has stored. The node that the store is goes on, so its own rows stay.
+func (s *lent) empty(t *testing.T) {
+	t.Helper()
+	for _, sql := range []string{
+		pgtest.Empty("migrations", "nodes", "meta"),
+		"DELETE FROM meta WHERE name <> 'id'",
+	} {
+		_, err := s.pool.Exec(context.Background(), sql)
+		must(t, err)
+	}
+
+	s.SendNotices(false)
+}
+
+// Close closes the store for all tests.
+func (s *lent) Close() error {
+	s.closed = true
+	return s.DB.Close()
 }
 
 // emptied returns the URL of a database with our tables, all empty. The test must leave the

@@ -78,13 +78,18 @@ func (c *Cluster) Database(ctx context.Context) (url string, drop func(), err er
 // empty deletes all rows of a database but those of the tables to keep, and sets its sequences
 // back.
 func (c *Cluster) empty(ctx context.Context, db string, keep []string) error {
+	return c.Exec(ctx, db, Empty(keep...))
+}
+
+// Empty returns the statement that deletes all rows but those of the tables to keep, and sets the sequences back.
+func Empty(keep ...string) string {
 	const text = `DO $$ DECLARE name TEXT; BEGIN
 	FOR name IN SELECT format('%%I.%%I', schemaname, tablename) FROM pg_tables
 		WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND tablename <> ALL ('{%s}')
 	LOOP EXECUTE 'DELETE FROM ' || name; END LOOP;
 	PERFORM setval(format('%%I.%%I', schemaname, sequencename)::regclass, 1, FALSE) FROM pg_sequences;
 END $$`
-	return c.Exec(ctx, db, fmt.Sprintf(text, strings.Join(keep, ",")))
+	return fmt.Sprintf(text, strings.Join(keep, ","))
 }
 
 // Exec runs SQL as the superuser on a connection of its own. Several statements are one

@@ -11,7 +11,7 @@ import (
 
 // Audit checks that the audit log keeps its events, in order.
 func Audit(t *testing.T, open Open) {
-	t.Run("events are filtered and listed oldest first", func(t *testing.T) { choosing(t, opened(t, open)) })
+	t.Run("events are filtered and listed oldest first", func(t *testing.T) { choosing(t, open(t)) })
 	each(t, open, []test{
 		{"an event is returned as it was appended", eventComesBack},
 		{"without a limit a thousand are returned", thousand},

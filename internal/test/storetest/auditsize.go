@@ -119,7 +119,7 @@ func flooding(t *testing.T, open Open) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := opened(t, open)
+			s := open(t)
 			log := audit.New(audit.Config{
 				Store:   s,
 				Log:     slog.New(slog.DiscardHandler),

@@ -109,7 +109,7 @@ func needsParent(t *testing.T, open Open) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := opened(t, open)
+			s := open(t)
 			diane := user(t, s, "diane")
 			in := childLogin(signedIn(t, s, diane, "top"), diane, "shop", "child")
 			tc.change(t, s, &in)
@@ -167,7 +167,7 @@ func endingFamilies(t *testing.T, open Open) {
 		{"all but one that is unknown", session.Which{User: "diane", Not: "s_x"}, all},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := opened(t, open)
+			s := open(t)
 			startFamilies(t, s)
 			published := subscribe(s)
 
@@ -182,7 +182,7 @@ func endingFamilies(t *testing.T, open Open) {
 	}
 
 	t.Run("lists choose the same", func(t *testing.T) {
-		s := opened(t, open)
+		s := open(t)
 		top := startFamilies(t, s)
 
 		for _, tc := range []struct {

@@ -53,7 +53,7 @@ func Linearizable(t *testing.T, open Open) {
 		size = full
 	}
 
-	s := opened(t, open)
+	s := open(t)
 	r := recorder{size: size, store: s, budget: budget(t, s, "*", usesOfToken)}
 	u := user(t, s, "diane")
 	for i := range size.histories {

@@ -83,7 +83,7 @@ func endingForClients(t *testing.T, open Open) {
 		}, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := opened(t, open)
+			s := open(t)
 			g := newGranting(t, s)
 			g.grant.Subject = "d-1"
 			must(t, g.add(t, s))

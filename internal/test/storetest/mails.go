@@ -73,7 +73,7 @@ func noticesOfChanges(t *testing.T, open Open) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := opened(t, open)
+			s := open(t)
 			addressed(t, s)
 			s.SendNotices(!tc.silent)
 
@@ -130,7 +130,7 @@ func noticesOfFactors(t *testing.T, open Open) {
 		}, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := opened(t, open)
+			s := open(t)
 			diane := addressed(t, s)
 			addFactor(t, s, newFactor(diane, factor.TOTP, "f_1"))
 			s.SendNotices(!tc.silent)

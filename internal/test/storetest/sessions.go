@@ -32,7 +32,7 @@ func Keeping(t *testing.T, open Open) {
 // ending checks every combination of fields that choose sessions. Each case starts with the
 // same sessions of two users at two services.
 func ending(t *testing.T, open Open) {
-	s := opened(t, open)
+	s := open(t)
 	for _, tc := range []struct {
 		name  string
 		which session.Which

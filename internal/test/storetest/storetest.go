@@ -56,7 +56,8 @@ type Store interface {
 	Close() error
 }
 
-// Open opens an empty store. The suite closes it.
+// Open returns an empty store, which only the test uses until it ends. Then the opener closes it, or empties it for
+// another test.
 type Open func(t *testing.T) Store
 
 // Run runs the whole suite.
@@ -110,16 +111,8 @@ type test struct {
 // each runs every test on an empty store of its own.
 func each(t *testing.T, open Open, tests []test) {
 	for _, tc := range tests {
-		t.Run(tc.name, func(t *testing.T) { tc.run(t, opened(t, open)) })
+		t.Run(tc.name, func(t *testing.T) { tc.run(t, open(t)) })
 	}
-}
-
-// opened opens a store that is closed with the test.
-func opened(t *testing.T, open Open) Store {
-	t.Helper()
-	s := open(t)
-	t.Cleanup(func() { _ = s.Close() })
-	return s
 }
 
 // noon is the time of most tests. Stores get the time from their callers and never read a
@@ -329,7 +322,7 @@ func same(t *testing.T, what string, got, want any) {
 
 // Closed checks that every method of a closed store returns jeton.ErrUnavailable.
 func Closed(t *testing.T, open Open) {
-	s := opened(t, open)
+	s := open(t)
 	u := user(t, s, "diane")
 	r := started(t, s, newLogin(u, "shop", "one", noon))
 	b := budget(t, s, "*", 3)

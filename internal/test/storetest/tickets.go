@@ -162,7 +162,7 @@ func validTickets(t *testing.T, open Open) {
 		{"another user was disabled", disabledUser("carl", true), ticket.SignIn, "link", noon, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := opened(t, open)
+			s := open(t)
 			diane := user(t, s, "diane")
 			user(t, s, "carl")
 
