@@ -202,7 +202,7 @@ func deadInvitations(t *testing.T, open Open) {
 		}, jeton.ErrNotFound},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := opened(t, open)
+			s := open(t)
 			inv := newInvitation("one", 1)
 			inv.Inviter = admin(t, s, "root").ID
 			addInvitation(t, s, inv)
