@@ -9,6 +9,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
@@ -28,7 +29,8 @@ func (v *Verified) Describe() (which, window string) {
 }
 
 // Again returns a user whose password was right, as the user is now, or jeton.ErrBadCredential if the password or the
-// user has changed. It checks no password, so that a request that lasts costs no slow hash.
+// user has changed, and jeton.ErrFactor if the user has a second factor now. It checks no password, so that a request
+// that lasts costs no slow hash.
 func (l *Logins) Again(ctx context.Context, v *Verified, service string) (*Verified, error) {
 	if err := l.feed.Fresh(ctx); err != nil {
 		return nil, err
@@ -44,7 +46,15 @@ func (l *Logins) Again(ctx context.Context, v *Verified, service string) (*Verif
 		return nil, fmt.Errorf("the user %s has changed: %w", v.Account.Name, jeton.ErrBadCredential)
 	}
 
-	return &Verified{Account: acct, At: v.At, Second: v.Second}, nil
+	list, err := l.factors.List(ctx, acct.ID)
+	if err != nil {
+		return nil, err
+	}
+	if factor.Second(list) {
+		return nil, errNoPassword
+	}
+
+	return &Verified{Account: acct, At: v.At}, nil
 }
 
 // invalidate makes the next request with the password of a changed user check it again.
