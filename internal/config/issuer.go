@@ -70,8 +70,8 @@ type Brand struct {
 // every path below it, and of the path without the slash.
 var pagePaths = []string{
 	"/sign-in/", "/sign-out/", "/signed-out/", "/setup/", "/link/", "/recover/", "/invite/", "/prove/", "/consent/",
-	"/device/", "/account/", "/admin/", "/.well-known/change-password", "/.jeton/assets/",
-	"/api/v1/",
+	"/device/", "/account/", "/admin/", "/.well-known/change-password", "/.well-known/passkey-endpoints",
+	"/.jeton/assets/", "/api/v1/",
 }
 
 // IsPagePath reports whether a path belongs to the pages.

@@ -38,6 +38,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/config"
@@ -163,6 +164,7 @@ func (p *Pages) Routes() []web.Route {
 	routes := []web.Route{
 		{Pattern: "GET /{$}", Access: policy.Open, Handle: p.start},
 		{Pattern: "GET /.well-known/change-password", Access: policy.Open, Handle: p.changePassword},
+		{Pattern: "GET " + passkeyEndpointsPath, Access: policy.Open, Handle: p.passkeyEndpoints},
 		{Pattern: "GET " + assetsPath + "{hash}/{name}", Access: policy.Open, Handle: p.asset},
 	}
 	routes = append(routes, p.signInRoutes()...)
@@ -193,6 +195,20 @@ func (p *Pages) changePassword(w *web.Reply, _ *http.Request) error {
 	w.WriteHeader(http.StatusFound)
 
 	return nil
+}
+
+// passkeyEndpointsPath is where password managers look for the pages of passkeys.
+const passkeyEndpointsPath = "/.well-known/passkey-endpoints"
+
+// passkeyEndpoints answers GET /.well-known/passkey-endpoints (W3C, A Well-Known URL for Relying Party Passkey
+// Endpoints), or returns jeton.ErrNotFound where there are no passkeys.
+func (p *Pages) passkeyEndpoints(w *web.Reply, _ *http.Request) error {
+	if p.Party == nil {
+		return jeton.ErrNotFound
+	}
+	page := p.Issuer.URL + passkeysPath
+
+	return web.JSON(w, http.StatusOK, map[string]string{"enroll": page, "manage": page})
 }
 
 // see sends a browser to another page of ours with GET. The path is one that this package has made.

@@ -349,13 +349,19 @@ func TestARefusedFormLeavesTheCookieAlone(t *testing.T) {
 	}
 }
 
-func TestChangePasswordAddress(t *testing.T) {
+func TestWellKnownAddresses(t *testing.T) {
 	s := start(t, yaml)
 	b := newBrowser(t, s)
 
 	a := b.get("/.well-known/change-password")
 	if a.Status != http.StatusFound || a.Header.Get("Location") != "/account/security" {
 		t.Errorf("got %d to %q, want 302 to /account/security", a.Status, a.Header.Get("Location"))
+	}
+
+	a = b.get("/.well-known/passkey-endpoints")
+	page := s.Issuer() + "/account/security/passkeys"
+	if want := `{"enroll":"` + page + `","manage":"` + page + `"}`; strings.TrimSpace(a.Body) != want {
+		t.Errorf("passkey-endpoints: got %d %s, want %s", a.Status, a.Body, want)
 	}
 
 	// Without this, browsers do not trust the first address.
