@@ -218,6 +218,39 @@ func TestPagesOfAnAccountWithATokenAndWithAnError(t *testing.T) {
 	w.clean(p)
 }
 
+// TestPagesOfAnApplicationOfAnotherOrganisation signs in there, and at a device.
+func TestPagesOfAnApplicationOfAnotherOrganisation(t *testing.T) {
+	w := newWorld(t)
+	p := Chromium(t)
+	p.Resize(deskWidth, deskHeight)
+	w.account(p, "diane")
+
+	done := w.shop + "/open/done"
+	w.MustControl(http.MethodPost, "/api/v1/clients", api.NewClient{
+		Name:   "stranger",
+		Secret: true,
+		OpenID: &jeton.RelyingParty{RedirectURIs: []string{done}, AskConsent: true},
+	}, nil)
+	asks := url.Values{
+		"client_id":             {"stranger"},
+		"redirect_uri":          {done},
+		"response_type":         {"code"},
+		"scope":                 {"openid profile email groups"},
+		"code_challenge":        {strings.Repeat("A", 43)},
+		"code_challenge_method": {"S256"},
+	}
+	p.Open(w.issuer + "/oauth2/authorize?" + asks.Encode())
+	w.inspect(p, "consent")
+	p.Click("main form button[value=allow]")
+	p.Wait("location.pathname === '/open/done' && document.readyState === 'complete'")
+
+	p.Open(w.issuer + "/account/applications")
+	w.inspect(p, "full-account-applications")
+	p.Open(w.issuer + "/device")
+	w.inspect(p, "device")
+	w.clean(p)
+}
+
 func TestEveryPageOfAnAdministrator(t *testing.T) {
 	w := newWorld(t)
 	p := Chromium(t)
