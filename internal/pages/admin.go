@@ -176,6 +176,7 @@ var adminDone = map[string]Text{
 	"user-deleted":     text("admin.done.user-deleted"),
 	"invitation-sent":  text("admin.done.invitation-sent"),
 	"invitation-ended": text("admin.done.invitation-ended"),
+	"factors-reset":    text("admin.done.factors-reset"),
 	"login-allowed":    text("admin.done.login-allowed"),
 	"sessions-ended":   text("admin.done.sessions-ended"),
 	"tokens-revoked":   text("admin.done.tokens-revoked"),

@@ -103,8 +103,15 @@ func adminUserSamples() map[string][]any {
 			p.userPage(users[3], impact{}, who),
 			(&Pages{}).userPage(users[0], impact{}, who),
 		},
-		"admin/confirm": {disableUserView(full), deleteUserView(full), endTokensView(full), mistyped},
+		"admin/confirm": {
+			disableUserView(full),
+			deleteUserView(full),
+			endTokensView(full),
+			mistyped,
+			resetFactorsView(full, usersFactors{CodesLeft: 9}),
+		},
 		"admin/secret": {
+			madeRecoveryPage(full, madeLink{URL: "https://auth.example/recover/jtn_t_x", Expires: noon.Add(time.Hour)}),
 			madeLinkPage(full, madeLink{URL: "https://auth.example/link/jeton_ticket_1", Expires: noon.Add(time.Hour)}),
 		},
 	}

@@ -123,6 +123,8 @@ func (p *Pages) changeUser(w *web.Reply, r *http.Request) error {
 		err = p.endSessionsOf(w, r)
 	case "link":
 		return p.signInLink(w, r)
+	case "recover":
+		return p.recoveryLink(w, r)
 	default:
 		return errDo
 	}

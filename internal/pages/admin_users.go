@@ -24,6 +24,8 @@ func (p *Pages) adminUserRoutes() []web.Route {
 		{Pattern: "POST /admin/users/{id}/disable", Handle: p.disableUser},
 		{Pattern: "GET /admin/users/{id}/end-tokens", Handle: p.endTokensPage},
 		{Pattern: "POST /admin/users/{id}/end-tokens", Handle: p.endTokens},
+		{Pattern: "GET /admin/users/{id}/reset-factors", Handle: p.resetFactorsPage},
+		{Pattern: "POST /admin/users/{id}/reset-factors", Handle: p.resetFactors},
 		{Pattern: "GET /admin/users/{id}/delete", Handle: p.deleteUserPage},
 		{Pattern: "POST /admin/users/{id}/delete", Handle: p.deleteUser},
 	}
