@@ -346,13 +346,14 @@ func (s *Server) grantCode(w *web.Reply, r *http.Request, a authorization, live 
 		grant.Client = a.party.Name
 		grant.Scopes = a.scopes()
 		grant.Nonce = a.query.Get("nonce")
+		grant.Levels = a.levels()
 	}
 	if a.resource != nil {
 		grant.Resource = a.resource.Service
 	}
 
 	code, err := s.logins.GrantCode(r.Context(), grant)
-	// The nonce is the only value of the caller that a code keeps.
+	// The nonce and the levels are the only values of the caller that a code keeps.
 	if errors.Is(err, jeton.ErrTooLarge) {
 		s.answer(w, a, url.Values{"error": {codeInvalid}})
 		return nil

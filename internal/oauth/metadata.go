@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/jeton-auth/jeton/internal/client"
+	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -53,6 +54,7 @@ type openIDMetadata struct {
 	ChallengeMethods []string `json:"code_challenge_methods_supported"`
 	Prompts          []string `json:"prompt_values_supported"`
 	IssParameter     bool     `json:"authorization_response_iss_parameter_supported"`
+	Levels           []string `json:"acr_values_supported"`
 	Documents        bool     `json:"client_id_metadata_document_supported"`
 	// Their defaults are not all false.
 	ClaimsParameter bool `json:"claims_parameter_supported"`
@@ -90,6 +92,7 @@ func (s *Server) describeOpenID(m *metadata) {
 		ChallengeMethods:   []string{"S256"},
 		Prompts:            []string{"none", "login", "select_account", "consent"},
 		IssParameter:       true,
+		Levels:             factor.Levels(),
 		Documents:          len(s.conf.Documents) > 0,
 		RequirePAR:         s.conf.RequirePAR,
 	}

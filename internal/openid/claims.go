@@ -86,7 +86,7 @@ func ClaimNames() []string {
 
 // TokenClaims are the names of the claims that only an ID token has.
 func TokenClaims() []string {
-	return []string{"iss", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "sid", "amr"}
+	return []string{"iss", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "sid", "amr", "acr"}
 }
 
 // ClaimsOf returns the claims of a user that scopes give access to. The subject is that of Subjects.Of.

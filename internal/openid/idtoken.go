@@ -27,6 +27,7 @@ type IDToken struct {
 	AccessHash string   `json:"at_hash"`
 	Session    string   `json:"sid"`
 	Methods    []string `json:"amr,omitempty"`
+	Level      string   `json:"acr,omitempty"`
 	Claims
 }
 

@@ -158,12 +158,18 @@ var basicModules = map[string]func(m conformance){
 	"oidcc-id-token-hint": func(m conformance) {
 		m.tokens("prompt", "none", "id_token_hint", m.hint)
 	},
-	"oidcc-login-hint":                              func(m conformance) { m.tokens("login_hint", "diane") },
-	"oidcc-ui-locales":                              func(m conformance) { m.tokens("ui_locales", "se") },
-	"oidcc-claims-locales":                          func(m conformance) { m.tokens("claims_locales", "se") },
-	"oidcc-ensure-request-with-acr-values-succeeds": func(m conformance) { m.tokens("acr_values", "1 2") },
-	"oidcc-codereuse":                               func(m conformance) { m.reused(0) },
-	"oidcc-codereuse-30seconds":                     func(m conformance) { m.reused(30 * time.Second) },
+	"oidcc-login-hint":     func(m conformance) { m.tokens("login_hint", "diane") },
+	"oidcc-ui-locales":     func(m conformance) { m.tokens("ui_locales", "se") },
+	"oidcc-claims-locales": func(m conformance) { m.tokens("claims_locales", "se") },
+	"oidcc-ensure-request-with-acr-values-succeeds": func(m conformance) {
+		// One factor is no level.
+		got := claimsOf(m.T, m.tokens("acr_values", "1 2").ID)
+		if got["acr"] != nil {
+			m.Errorf("got acr %v after a password, want none", got["acr"])
+		}
+	},
+	"oidcc-codereuse":           func(m conformance) { m.reused(0) },
+	"oidcc-codereuse-30seconds": func(m conformance) { m.reused(30 * time.Second) },
 	"oidcc-ensure-registered-redirect-uri": func(m conformance) {
 		m.page("redirect_uri", wikiDone+"/foo")
 	},

@@ -27,6 +27,10 @@ import (
 // passkeys has an authorization server at a host name, where browsers allow passkeys.
 const passkeys = easy + `
 issuer: {url: "https://localhost:${ISSUER_PORT}", listen: "localhost:${ISSUER_PORT}"}
+clients:
+  - name: wiki
+    secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0 # s3cret
+    openid: {redirect_uris: ["https://wiki.example/done"], id_token_algorithm: ES256}
 services: []
 `
 
@@ -451,5 +455,19 @@ func TestAPasskeyIsTheSecondFactor(t *testing.T) {
 	s.MustControl(http.MethodGet, "/api/v1/sessions?user=diane", nil, &list)
 	if len(list) == 0 || strings.Join(list[0].AMR, " ") != "pwd hwk user mfa" {
 		t.Errorf("sessions of diane = %+v, want the newest with pwd hwk user mfa", list)
+	}
+
+	// The claim acr is the level that is asked for, if one is.
+	const mfa = "https://refeds.org/profile/mfa"
+	for asked, want := range map[string]string{
+		"":                        "phr",
+		mfa:                       mfa,
+		"unknown " + mfa + " phr": mfa,
+		"phr " + mfa:              "phr",
+	} {
+		got := claimsOf(t, redeem(t, s, b.codeFor(wikiAsks(s, "acr_values", asked))).ID)
+		if got["acr"] != want {
+			t.Errorf("acr_values %q: got acr %v, want %s", asked, got["acr"], want)
+		}
 	}
 }

@@ -37,6 +37,7 @@ type CodeGrant struct {
 	Client string
 	Scopes []string
 	Nonce  string
+	Levels []string // acr_values
 	// Resource is the service that the access tokens are for; "": the issuer.
 	Resource string
 }
@@ -47,6 +48,7 @@ type codeData struct {
 	Challenge string   `json:"code_challenge"`
 	Scopes    []string `json:"scopes,omitempty"`
 	Nonce     string   `json:"nonce,omitempty"`
+	Levels    []string `json:"acr_values,omitempty"`
 	Resource  string   `json:"resource,omitempty"` // name of a service
 	Denied    bool     `json:"denied,omitempty"`   // the user refused a device: there are no tokens
 }
@@ -62,6 +64,7 @@ func (l *Logins) GrantCode(ctx context.Context, g CodeGrant) (jeton.Secret, erro
 		Challenge: g.Challenge,
 		Scopes:    g.Scopes,
 		Nonce:     g.Nonce,
+		Levels:    g.Levels,
 		Resource:  g.Resource,
 	})
 	if err != nil {

@@ -47,6 +47,7 @@ type Relied struct {
 	SignedIn time.Time
 	Methods  []string
 	Nonce    string
+	Levels   []string // acr_values of the authorization request, the first one preferred
 }
 
 // errNoRelying is a client that may not use the grants of users.
@@ -182,7 +183,7 @@ func (l *Logins) redeem(
 	if err != nil {
 		return Relied{}, trail.check("store", "", err)
 	}
-	out.Nonce = data.Nonce
+	out.Nonce, out.Levels = data.Nonce, data.Levels
 
 	// Last, as a refusal costs no use.
 	if err := l.spendSignIn(ctx, code.Login, c, trail); err != nil {
