@@ -132,6 +132,17 @@ func (s *Server) ready(w *web.Reply, r *http.Request) error {
 	return ok(w, r)
 }
 
+// isStarted is isReady for the control socket, which is open before the listeners are.
+func (s *Server) isStarted(ctx context.Context) error {
+	if !s.up.Load() {
+		return errStarting
+	}
+	return s.isReady(ctx)
+}
+
+// errStarting is why a server that has not opened its listeners yet is not ready.
+var errStarting = errors.New("the server has not started yet")
+
 // isReady returns why this server should get no requests, or nil.
 func (s *Server) isReady(ctx context.Context) error {
 	if s.draining.Load() {

@@ -388,7 +388,7 @@ func (k *core) controlRoutes(
 		running.showState(&a)
 		a.Loaded = running.loaded
 		a.Reload = running.Reload
-		a.Ready = running.isReady
+		a.Ready = running.isStarted
 	}
 
 	a.Prefix = "/api/v1"

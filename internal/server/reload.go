@@ -18,7 +18,7 @@ func (s *Server) Reload(ctx context.Context) error {
 		return errors.New("there is no configuration file to reload")
 	}
 	if !s.up.Load() {
-		return errors.New("the server has not started yet")
+		return errStarting
 	}
 
 	// Also when the configuration turns out to be invalid: the operator's commands need it.
