@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"regexp"
 	"time"
@@ -11,9 +9,10 @@ import (
 
 var serviceURL = regexp.MustCompile(`(?m)^  \S+ +(https?://\S+)`)
 
-// awaitURL reads the output file of a server until it contains the URL of a service.
+// awaitURL reads the output file of a server until it contains the URL of a service. Only a server that has failed
+// needs all of that time.
 func awaitURL(path string) (string, error) {
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		b, err := os.ReadFile(path)
 		m := serviceURL.FindSubmatch(b)
@@ -22,20 +21,9 @@ func awaitURL(path string) (string, error) {
 		}
 
 		if time.Now().After(deadline) {
-			return "", fmt.Errorf("the server did not start within 30 s; output: %s, %v", b, err)
+			return "", fmt.Errorf("the server did not start within 2 minutes; output: %s, %v", b, err)
 		}
 
 		time.Sleep(20 * time.Millisecond)
 	}
-}
-
-// freePort returns a port that is free at the moment.
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		return "", err
-	}
-
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, errors.Join(err, l.Close())
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jeton-auth/jeton/internal/server"
 	"github.com/jeton-auth/jeton/internal/store/sqlite"
+	"github.com/jeton-auth/jeton/jetontest"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
@@ -39,8 +40,10 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("JETON_HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("JETON_DATA_DIR", filepath.Join(e.WorkDir, "d"))
-			// An issuer needs its address before it listens.
-			port, err := freePort()
+			// Servers of several scripts run at the same time.
+			e.Setenv("JETON_ADMIN_LISTEN", "127.0.0.1:0")
+			// An issuer needs its address before it listens: a port that no connection of a moment takes.
+			port, err := jetontest.FreePort()
 			e.Setenv("ISSUER_PORT", port)
 
 			return err

@@ -230,13 +230,11 @@ func TestReload(t *testing.T) {
 // freePort returns a port without a listener.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "localhost:0")
+	port, err := jetontest.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
 
-	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return port
 }
 

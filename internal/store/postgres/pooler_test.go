@@ -35,11 +35,9 @@ func pooled(t *testing.T, cluster *pgtest.Cluster, name, mode string) string {
 
 	host, port, err := net.SplitHostPort(cluster.Addr())
 	must(t, err)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	own, err := pgtest.FreePort()
 	must(t, err)
-	own := l.Addr().(*net.TCPAddr).Port
 
-	must(t, l.Close())
 	// It may run as another user, who must be able to read this.
 	dir, err := os.MkdirTemp("", "pgbouncer-")
 	must(t, err)

@@ -16,7 +16,7 @@ import (
 func (f *fixture) explain(t *testing.T, request string) ([]jeton.Event, error) {
 	t.Helper()
 
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		if events, err := f.Explain(request); !errors.Is(err, jeton.ErrNotFound) || time.Now().After(end) {
 			return events, err
 		}

@@ -6,7 +6,6 @@
 package access_test
 
 import (
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -117,13 +116,11 @@ func (f *fixture) enter(service, name string) string { return f.Enter(service, n
 // freePort returns a port for services that share one.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "localhost:0")
+	port, err := jetontest.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
 
-	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return port
 }
 

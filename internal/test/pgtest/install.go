@@ -90,7 +90,7 @@ func (c *Cluster) create(ctx context.Context, dir string) error {
 func (c *Cluster) startOnFreePort(ctx context.Context) error {
 	for tries := 0; ; tries++ {
 		var err error
-		c.port, err = freePort()
+		c.port, err = FreePort()
 		if err != nil {
 			return err
 		}
@@ -138,8 +138,8 @@ func listen() (net.Listener, error) {
 	return nil, fmt.Errorf("find a free port: %w", err)
 }
 
-// freePort returns a port that was free a moment ago.
-func freePort() (int, error) {
+// FreePort returns a port that was free a moment ago.
+func FreePort() (int, error) {
 	l, err := listen()
 	if err != nil {
 		return 0, err
