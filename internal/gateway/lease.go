@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -74,6 +75,13 @@ func (g *Gateway) makeLease(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
+	if g.countsEach(maker.Owner) {
+		return jeton.WithDetail(
+			jeton.ErrForbidden,
+			"this service counts the uses of each token by itself; a token for a job would begin a count of its own",
+		)
+	}
+
 	draft := token.LeaseDraft{
 		Name:    in.Name,
 		Service: g.conf.Tokens.Audience,
@@ -101,6 +109,19 @@ func (g *Gateway) makeLease(w *web.Reply, r *http.Request) error {
 	}
 
 	return web.JSON(w, http.StatusCreated, lease)
+}
+
+// countsEach reports whether a token for a job would have uses that its maker lacks: those of a route that counts each
+// credential of the owner by itself.
+func (g *Gateway) countsEach(owner token.Owner) bool {
+	ofUser := owner.Kind == jeton.KindUser
+	if ofUser && g.countsPerUser() {
+		return false
+	}
+
+	counted := func(r config.Route) bool { return r.MaxUses != nil }
+
+	return slices.ContainsFunc(g.conf.Routes, counted) || ofUser && g.conf.Session.MaxUses != nil
 }
 
 // seconds returns a length of time, whose range is checked where it is used. No number of a caller overflows it.

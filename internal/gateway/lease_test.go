@@ -310,3 +310,58 @@ func TestAPageOfAnotherSiteMakesNoLease(t *testing.T) {
 		}
 	}
 }
+
+// TestALeaseHasNoUsesThatItsMakerLacks asks for leases where a route admits one use.
+func TestALeaseHasNoUsesThatItsMakerLacks(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		section string // of the service
+		client  bool   // makes the lease, otherwise a session of a user
+		want    int
+	}{
+		{"a user has one count for all credentials", "", false, 201},
+		{"each credential of a user has a count", "count_by: credential", false, 403},
+		{"each token of a client has a count", "", true, 403},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := jetontest.Start(t, `
+issuer: {url: "https://localhost:${ISSUER_PORT}", listen: "localhost:${ISSUER_PORT}"}
+services:
+  - name: reports
+    listen: localhost:0
+    login: {paths: [/login]}
+    tokens: {}
+    `+tc.section+`
+    routes: [{match: "GET /reports/{id}", max_uses: 1, respond: {text: report}}]
+`)
+			c := leaseClient{s, newTestClock(start)}
+
+			var credential string
+			if tc.client {
+				credential = c.Token(c.AddClient("ci", "reports"))
+			} else {
+				c.AddUser("diane", leasePassword)
+				credential = c.Enter("reports", "diane", leasePassword)
+			}
+
+			a := c.post("/.jeton/leases", credential, jeton.LeaseRequest{Name: "job", Seconds: 20})
+			if a.Status != tc.want {
+				t.Fatalf("POST /.jeton/leases = %d %s, want %d", a.Status, a.Body, tc.want)
+			}
+			if a.Status != 201 {
+				return
+			}
+
+			var lease jeton.Lease
+			if err := json.Unmarshal([]byte(a.Body), &lease); err != nil {
+				t.Fatal(err)
+			}
+			if got := c.status("GET", "/reports/1", lease.Secret); got != 200 {
+				t.Errorf("the use of the lease = %d, want 200", got)
+			}
+			if got := c.Ask("GET", "reports", "/reports/1", "Cookie", credential).Status; got != 403 {
+				t.Errorf("a use of its maker after that = %d, want 403: they share one", got)
+			}
+		})
+	}
+}
