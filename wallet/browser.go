@@ -46,9 +46,12 @@ func (f *signInFlow) byBrowser(ctx context.Context, keep func(idToken string) er
 	verifier, nonce := rand.Text()+rand.Text(), rand.Text()
 	redirect := "http://" + c.host + "/"
 
-	// Not waited for: it may return only once its browser has the page, which waits for what follows here.
+	// It may return only once its browser has the page, which waits for what follows here.
 	opened := make(chan error, 1)
-	go func() { opened <- f.in.Open(ctx, f.address(redirect, c.state, nonce, verifier)) }()
+	go func() {
+		defer close(opened)
+		opened <- f.in.Open(ctx, f.address(redirect, c.state, nonce, verifier))
+	}()
 
 	got, err := c.wait(ctx, opened)
 	if err == nil {
@@ -56,6 +59,12 @@ func (f *signInFlow) byBrowser(ctx context.Context, keep func(idToken string) er
 	}
 	c.failed = err != nil
 	close(c.ended)
+
+	// The context of Open ends with this sign-in: not before its browser has read the page.
+	select {
+	case <-opened:
+	case <-ctx.Done():
+	}
 
 	return err
 }

@@ -23,8 +23,8 @@ type SignIn struct {
 	// ClientID is a public client at the issuer, whose redirect address is http://127.0.0.1/ with any port (RFC 8252,
 	// section 7.3). By default it is that of the last login, else DefaultClientID.
 	ClientID string
-	// Open has a browser on this machine load an address. It need not wait for the browser. It is required without
-	// Device, and called in a goroutine of its own.
+	// Open has a browser on this machine load an address. It need not wait for the browser; the login waits for it. It
+	// is required without Device, and called in a goroutine of its own.
 	Open func(ctx context.Context, address string) error
 	// Device shows the user a code to type in, with a browser on any machine (RFC 8628), and returns at once. If it is
 	// set, Open is not called.
