@@ -131,9 +131,10 @@ type Store interface {
 	AddUser(ctx context.Context, a Account, ev jeton.Event) error
 	// ChangeUser changes the account and adds the event, in one step. In that step a new
 	// password increments the version; it and a disabling end all sessions and tokens, except
-	// personal ones with c.KeepTokens; new groups are those of open sessions, too. It returns
-	// jeton.ErrNotFound, jeton.ErrDeclared, jeton.ErrConflict when the address is taken or for
-	// c.KeepAdmin, or the error of c.Check.
+	// personal ones with c.KeepTokens, and what ends tokens ends the invitations of the user;
+	// new groups are those of open sessions, too. It returns jeton.ErrNotFound,
+	// jeton.ErrDeclared, jeton.ErrConflict when the address is taken or for c.KeepAdmin, or the
+	// error of c.Check.
 	ChangeUser(ctx context.Context, name string, c Change, now time.Time, ev jeton.Event) error
 	// RehashUser stores a stronger hash of the same password if the version is still the one given.
 	RehashUser(ctx context.Context, id, version int64, phc string) error

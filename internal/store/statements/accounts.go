@@ -314,8 +314,8 @@ func freeEmail(ctx context.Context, tx Conn, a account.Account) error {
 	)
 }
 
-// endTokensOfUser voids the tokens that were issued for the credential of a user as it was,
-// deletes the user's tickets, and with all set ends the personal tokens, too.
+// endTokensOfUser voids the tokens that were issued for the credential of a user as it was, deletes the user's tickets
+// and the invitations that the user made, and with all set ends the personal tokens, too.
 func endTokensOfUser(ctx context.Context, tx Conn, a account.Account, all bool, ev jeton.Event) error {
 	if _, err := makeVoid(ctx, tx, token.Void{
 		Hash:  secret.HashOf(a.Generation()),
@@ -326,6 +326,10 @@ func endTokensOfUser(ctx context.Context, tx Conn, a account.Account, all bool, 
 
 	// A link that signs the user in is of the old credential, too.
 	if _, err := tx.Exec(ctx, "DELETE FROM tickets WHERE account = $1", a.ID); err != nil {
+		return err
+	}
+	// So is an invitation: who had the session of an administrator must not come back by one, in any group.
+	if _, err := tx.Exec(ctx, "DELETE FROM invitations WHERE inviter = $1", a.ID); err != nil {
 		return err
 	}
 
@@ -386,7 +390,7 @@ func removeUser(ctx context.Context, tx Conn, a account.Account, ev jeton.Event)
 	for _, from := range []string{
 		"logins WHERE account", "sources WHERE account", "connections WHERE account",
 		"identities WHERE account", "factors WHERE account", "factor_attempts WHERE account",
-		"invitations WHERE inviter", "users WHERE id",
+		"users WHERE id",
 	} {
 		if _, err := tx.Exec(ctx, "DELETE FROM "+from+" = $1", id); err != nil {
 			return err

@@ -178,6 +178,12 @@ func invitationRace(t *testing.T, s Store) {
 	}
 }
 
+// changeRoot changes the inviter of deadInvitations.
+func changeRoot(t *testing.T, s Store, c account.Change) {
+	t.Helper()
+	must(t, s.ChangeUser(t.Context(), "root", c, noon, event(audit.UserChange, "user:root")))
+}
+
 func deadInvitations(t *testing.T, open Open) {
 	for _, tc := range []struct {
 		name string
@@ -187,12 +193,25 @@ func deadInvitations(t *testing.T, open Open) {
 	}{
 		{"it works", noon, func(*testing.T, Store) {}, nil},
 		{"not after its time", noon.Add(time.Hour), func(*testing.T, Store) {}, jeton.ErrNotFound},
-		{"not after its inviter was disabled", noon, func(t *testing.T, s Store) {
-			yes := true
-			must(t, s.ChangeUser(t.Context(), "root", account.Change{Disabled: &yes}, noon, event("", "")))
+		{"not after its inviter was disabled, even if enabled again", noon, func(t *testing.T, s Store) {
+			changeRoot(t, s, account.Change{Disabled: new(true)})
+			changeRoot(t, s, account.Change{Disabled: new(false)})
 		}, jeton.ErrNotFound},
+		{"not after its inviter has a new password", noon, func(t *testing.T, s Store) {
+			changeRoot(t, s, account.Change{Password: new("new hash")})
+		}, jeton.ErrNotFound},
+		{"not after all tokens of its inviter were ended", noon, func(t *testing.T, s Store) {
+			changeRoot(t, s, account.Change{EndTokens: true})
+		}, jeton.ErrNotFound},
+		{"not after a new password, even if personal tokens are kept", noon, func(t *testing.T, s Store) {
+			changeRoot(t, s, account.Change{Password: new("new hash"), KeepTokens: true})
+		}, jeton.ErrNotFound},
+		{"after another user has a new password", noon, func(t *testing.T, s Store) {
+			user(t, s, "ben")
+			must(t, s.ChangeUser(t.Context(), "ben", account.Change{Password: new("new hash")}, noon, event("", "")))
+		}, nil},
 		{"not after its inviter left the group", noon, func(t *testing.T, s Store) {
-			must(t, s.ChangeUser(t.Context(), "root", account.Change{Groups: &[]string{"staff"}}, noon, event("", "")))
+			changeRoot(t, s, account.Change{Groups: &[]string{"staff"}})
 		}, jeton.ErrNotFound},
 		{"not after its inviter was removed", noon, func(t *testing.T, s Store) {
 			must(t, s.RemoveUser(t.Context(), "root", false, event("", "")))
