@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -22,7 +23,7 @@ func (g *Gateway) leaseRoutes() []web.Route {
 		return nil
 	}
 
-	// As for every token that a session creates; one that exists already is renewed at any time.
+	// As for every token that a session creates. While its job runs, its user need not be there for a recent proof.
 	makes := g.leaseAccess()
 	makes.Require = RequireAnywhere(g.conf)
 
@@ -59,7 +60,7 @@ func (g *Gateway) leaseAccess() policy.Access {
 }
 
 // makeLease answers POST /.jeton/leases: a token for one job, which derives from the credential of the request and ends
-// unless that credential renews it. It needs no recent proof of the user: it is never wider than what the caller has.
+// unless that credential renews it.
 func (g *Gateway) makeLease(w *web.Reply, r *http.Request) error {
 	if err := web.SameOrigin(w, r); err != nil {
 		return err
@@ -75,16 +76,8 @@ func (g *Gateway) makeLease(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	if g.countsEach(maker.Owner) {
-		return jeton.WithDetail(
-			jeton.ErrForbidden,
-			"this service counts the uses of each token by itself; a token for a job would begin a count of its own",
-		)
-	}
-
 	draft := token.LeaseDraft{
 		Name:    in.Name,
-		Service: g.conf.Tokens.Audience,
 		MaxUses: in.MaxUses,
 		For:     seconds(in.Seconds),
 		Source:  web.AddressText(w.Source),
@@ -129,7 +122,7 @@ func seconds(n int64) time.Duration {
 	return time.Duration(max(0, min(n, int64(token.MaxLease/time.Second)+1))) * time.Second
 }
 
-// leaseMaker returns the credential of a request as the maker of a token.
+// leaseMaker returns the credential of a request, which makes or renews a token.
 func (g *Gateway) leaseMaker(w *web.Reply, r *http.Request) (token.Maker, error) {
 	// It may have ended while the body was on its way.
 	if err := g.gate.Recheck(r.Context(), w, r, g.service, g.leaseAccess()); err != nil {
@@ -141,20 +134,42 @@ func (g *Gateway) leaseMaker(w *web.Reply, r *http.Request) (token.Maker, error)
 	if err != nil {
 		return token.Maker{}, err
 	}
+
+	maker := token.Maker{Service: g.conf.Tokens.Audience, Token: origin.Token}
 	if origin.Token != nil {
-		return token.Maker{Owner: origin.Token.Owner, Token: origin.Token}, nil
+		maker.Owner = origin.Token.Owner
+	} else if err := g.leaseSession(r.Context(), decision, &maker); err != nil {
+		return token.Maker{}, err
 	}
 
-	acct, err := g.accounts.Find(r.Context(), decision.Principal().Name)
+	if g.countsEach(maker.Owner) {
+		return token.Maker{}, jeton.WithDetail(
+			jeton.ErrForbidden,
+			"this service counts the uses of each token by itself; a token for a job would begin a count of its own",
+		)
+	}
+
+	maker.Login = origin.Login
+
+	return maker, nil
+}
+
+// leaseSession adds what the session of a request may give to a token.
+func (g *Gateway) leaseSession(ctx context.Context, by gate.Decision, m *token.Maker) error {
+	acct, err := g.accounts.Find(ctx, by.Principal().Name)
 	if err != nil {
-		return token.Maker{}, fmt.Errorf("find user: %w", err)
+		return fmt.Errorf("find user: %w", err)
 	}
 
-	return token.Maker{
-		Owner: token.UserOwner(acct),
-		Login: origin.Login,
-		Ends:  decision.Session().Expires(),
-	}, nil
+	m.Owner = token.UserOwner(acct)
+	m.Ends = by.Session().Expires()
+	m.Scopes = g.service.Grants.Of(by.Principal())
+	m.MaxUses = policy.Unlimited
+	if g.conf.Tokens.MaxUses != nil {
+		m.MaxUses = *g.conf.Tokens.MaxUses
+	}
+
+	return nil
 }
 
 // leaseScopes returns the scopes of a token for a job: those that are asked for, or all that the caller has. It returns
@@ -162,7 +177,7 @@ func (g *Gateway) leaseMaker(w *web.Reply, r *http.Request) (token.Maker, error)
 func (g *Gateway) leaseScopes(caller jeton.Principal, by token.Maker, asked []string) ([]string, error) {
 	has := caller.Scopes
 	if by.Token == nil {
-		has = g.service.Grants.Of(caller) // a session has no list of its own
+		has = by.Scopes // a session has no list of its own
 	}
 	if len(asked) == 0 {
 		return has, nil

@@ -25,7 +25,9 @@ services:
       - {match: "POST /reports", scopes: [write], respond: {text: posted}}
   - name: other
     listen: localhost:0
+    login: {paths: [/login]}
     tokens: {}
+    user_scopes: [{scopes: [read, write]}]
     routes: [{match: GET /, respond: {text: other}}]
 `
 
@@ -47,6 +49,10 @@ func startLeases(t *testing.T) leaseClient {
 
 // post sends a document with a credential, which is a token or a cookie.
 func (c leaseClient) post(path, credential string, in any) jetontest.Answer {
+	return c.postTo("reports", path, credential, in)
+}
+
+func (c leaseClient) postTo(service, path, credential string, in any) jetontest.Answer {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return jetontest.Answer{Body: err.Error()}
@@ -58,7 +64,7 @@ func (c leaseClient) post(path, credential string, in any) jetontest.Answer {
 	}
 
 	return c.Send(
-		c.Client(), "POST", c.URL("reports")+path, string(body), name, value, "Content-Type", "application/json",
+		c.Client(), "POST", c.URL(service)+path, string(body), name, value, "Content-Type", "application/json",
 	)
 }
 
@@ -253,6 +259,54 @@ func TestALeaseMakesOnlyNarrowerOnesAndEndsWithWhatMadeIt(t *testing.T) {
 	}
 }
 
+// TestALeaseIsRenewedAtItsOwnServiceAlone: another service has a session lifetime and requirements of its own.
+func TestALeaseIsRenewedAtItsOwnServiceAlone(t *testing.T) {
+	c := startLeases(t)
+	session := c.Enter("reports", "diane", leasePassword)
+	both := c.AddToken(jetontest.NewToken{
+		User:     "diane",
+		Name:     "both",
+		Services: []string{"other", "reports"},
+	}).Secret
+	ofSession := c.make(t, session, jeton.LeaseRequest{}).Accessor
+	ofToken := c.make(t, both, jeton.LeaseRequest{}).Accessor
+	elsewhere := c.Enter("other", "diane", leasePassword)
+	later := c.Enter("reports", "diane", leasePassword)
+
+	for _, tc := range []struct {
+		name, service, credential, accessor string
+		want                                int
+	}{
+		{"by a session of another service", "other", elsewhere, ofSession, 404},
+		{"by a later session of the service", "reports", later, ofSession, 200},
+		{"by its token at another service", "other", both, ofToken, 404},
+		{"by its token at the service", "reports", both, ofToken, 200},
+	} {
+		in := jeton.LeaseRenewal{Accessor: tc.accessor, Seconds: 60}
+		a := c.postTo(tc.service, "/.jeton/leases/renew", tc.credential, in)
+		if a.Status != tc.want {
+			t.Errorf("renewal %s = %d %s, want %d", tc.name, a.Status, a.Body, tc.want)
+		}
+	}
+}
+
+func TestASessionRenewsNoScopeThatItsUserHasLost(t *testing.T) {
+	c := startLeases(t)
+	session := c.Enter("reports", "diane", leasePassword)
+	wide := c.make(t, session, jeton.LeaseRequest{})
+	narrow := c.make(t, session, jeton.LeaseRequest{Scopes: []string{"read"}})
+	if err := c.Reload(strings.Replace(leasesYAML, "[read, write]", "[read]", 1)); err != nil {
+		t.Fatal(err)
+	}
+
+	for accessor, want := range map[string]int{wide.Accessor: 403, narrow.Accessor: 200} {
+		a := c.post("/.jeton/leases/renew", session, jeton.LeaseRenewal{Accessor: accessor, Seconds: 60})
+		if a.Status != want {
+			t.Errorf("renewal = %d %s, want %d", a.Status, a.Body, want)
+		}
+	}
+}
+
 func TestATokenEndsItself(t *testing.T) {
 	c := startLeases(t)
 	session := c.Enter("reports", "diane", leasePassword)
@@ -317,11 +371,15 @@ func TestALeaseHasNoUsesThatItsMakerLacks(t *testing.T) {
 		name    string
 		section string // of the service
 		client  bool   // makes the lease, otherwise a session of a user
+		uses    int64  // of the lease
 		want    int
 	}{
-		{"a user has one count for all credentials", "", false, 201},
-		{"each credential of a user has a count", "count_by: credential", false, 403},
-		{"each token of a client has a count", "", true, 403},
+		{"a user has one count for all credentials", "tokens: {}", false, 0, 201},
+		{"each credential of a user has a count", "tokens: {}\n    count_by: credential", false, 0, 403},
+		{"each token of a client has a count", "tokens: {}", true, 0, 403},
+		{"tokens are counted, and it is not", "tokens: {max_uses: 2}", false, 0, 403},
+		{"tokens are counted, and it has more", "tokens: {max_uses: 2}", false, 3, 403},
+		{"tokens are counted, and it has as many", "tokens: {max_uses: 2}", false, 2, 201},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := jetontest.Start(t, `
@@ -330,7 +388,6 @@ services:
   - name: reports
     listen: localhost:0
     login: {paths: [/login]}
-    tokens: {}
     `+tc.section+`
     routes: [{match: "GET /reports/{id}", max_uses: 1, respond: {text: report}}]
 `)
@@ -344,7 +401,11 @@ services:
 				credential = c.Enter("reports", "diane", leasePassword)
 			}
 
-			a := c.post("/.jeton/leases", credential, jeton.LeaseRequest{Name: "job", Seconds: 20})
+			a := c.post("/.jeton/leases", credential, jeton.LeaseRequest{
+				Name:    "job",
+				MaxUses: tc.uses,
+				Seconds: 20,
+			})
 			if a.Status != tc.want {
 				t.Fatalf("POST /.jeton/leases = %d %s, want %d", a.Status, a.Body, tc.want)
 			}

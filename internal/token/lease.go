@@ -18,12 +18,17 @@ const (
 	MaxLease = 10 * time.Minute
 )
 
-// Maker is the credential that makes or renews a leased token: a token, or a session.
+// Maker is the credential that makes or renews a leased token at a service: a token, or a session there.
 type Maker struct {
-	Owner Owner
-	Token *Live     // nil: a session
-	Login int64     // of the session
-	Ends  time.Time // of the session
+	Owner   Owner
+	Service string // audience of the tokens
+	Token   *Live  // nil: a session
+
+	// Of the session: its number and end, and what the service grants the user now.
+	Login   int64
+	Ends    time.Time
+	Scopes  []string
+	MaxUses int64 // that a token has at most; policy.Unlimited: it need not be counted
 }
 
 // ends returns when the credential ends.
@@ -34,11 +39,33 @@ func (m Maker) ends() time.Time {
 	return m.Ends
 }
 
+// covers returns jeton.ErrForbidden for a token that exceeds the credential.
+func (m Maker) covers(r Record) error {
+	if m.Token != nil {
+		return within(r, m.Token)
+	}
+
+	lacking := policy.Lacking(m.Scopes, r.Scopes)
+	if lacking != "" {
+		return jeton.WithDetail(
+			jeton.ErrForbidden, fmt.Sprintf("%s does not have the scope %.60q here", m.Owner.Name, lacking),
+		)
+	}
+
+	if m.MaxUses != policy.Unlimited && (r.MaxUses == policy.Unlimited || r.MaxUses > m.MaxUses) {
+		return jeton.WithDetail(
+			jeton.ErrForbidden,
+			fmt.Sprintf("tokens of this service have at most %d uses: max_uses must not be more, or absent", m.MaxUses),
+		)
+	}
+
+	return nil
+}
+
 // LeaseDraft is a token for one job to create.
 type LeaseDraft struct {
 	Name    string
-	Service string   // audience of the token
-	Scopes  []string // that the owner has
+	Scopes  []string
 	Allows  []policy.Rule
 	MaxUses int64 // 0: not counted
 	For     time.Duration
@@ -66,7 +93,7 @@ func (t *Tokens) Lease(ctx context.Context, by Maker, d LeaseDraft, ev jeton.Eve
 
 	draft := Draft{
 		Name:     d.Name,
-		Audience: []string{d.Service},
+		Audience: []string{by.Service},
 		Scopes:   d.Scopes,
 		Limits:   limits,
 		MaxUses:  d.MaxUses,
@@ -75,6 +102,10 @@ func (t *Tokens) Lease(ctx context.Context, by Maker, d LeaseDraft, ev jeton.Eve
 		Login:    by.Login,
 		Source:   d.Source,
 		leased:   true,
+	}
+
+	if err := by.covers(draft.record(by.Owner, now)); err != nil {
+		return jeton.Lease{}, err
 	}
 
 	tok, text, err := t.Create(ctx, by.Owner, draft, ev)
@@ -110,12 +141,13 @@ func earlier(a, b time.Time) time.Time {
 // LeaseRenewal moves the end of a leased token.
 type LeaseRenewal struct {
 	Accessor string
+	Audience string // the only one of the token
 	Owner    Owner
 	Login    int64       // of the session that renews it, or 0
 	Parent   int64       // number of the token that renews it, or 0
 	Shown    secret.Hash // of that token
-	// Adopt lets a token or session renew what another one made that its owner got in the same way: a login or an
-	// issuer replaces them. What derives from a personal or a leased token stays with that.
+	// Adopt lets an access token or a session renew what another one made for the same audience: a login or an issuer
+	// replaces them. What derives from a personal or a leased token stays with that.
 	Adopt  bool
 	Now    time.Time
 	Closes time.Time
@@ -123,8 +155,9 @@ type LeaseRenewal struct {
 
 // RenewLease lets a leased token end d from now, and not later than the credential that renews
 // it. That is the token that made it; or, of one that an access token or a session made,
-// another one of its owner with as many rights. It returns jeton.ErrNotFound for a token that has
-// ended, or that the credential may not renew.
+// another one of its owner at the same service with as many rights. It returns jeton.ErrNotFound for
+// a token that has ended, is for another service, or that the credential may not renew, and
+// jeton.ErrForbidden for one that exceeds the credential.
 func (t *Tokens) RenewLease(ctx context.Context, by Maker, accessor string, d time.Duration) (jeton.Lease, error) {
 	if err := checkLease(d); err != nil {
 		return jeton.Lease{}, err
@@ -141,6 +174,10 @@ func (t *Tokens) RenewLease(ctx context.Context, by Maker, accessor string, d ti
 	if err != nil {
 		return jeton.Lease{}, err
 	}
+	if !slices.Equal(live.Audience, []string{by.Service}) {
+		// Another service has other terms: its sessions end, and it requires other factors, by itself.
+		return jeton.Lease{}, jeton.ErrNotFound
+	}
 
 	now := t.now()
 	next := live.Record
@@ -148,17 +185,17 @@ func (t *Tokens) RenewLease(ctx context.Context, by Maker, accessor string, d ti
 
 	r := LeaseRenewal{
 		Accessor: accessor,
+		Audience: by.Service,
 		Owner:    by.Owner,
 		Login:    by.Login,
 		Adopt:    true,
 		Now:      now,
 		Closes:   next.Window.Closes,
 	}
+	if err := by.covers(next); err != nil {
+		return jeton.Lease{}, err
+	}
 	if by.Token != nil {
-		if err := within(next, by.Token); err != nil {
-			return jeton.Lease{}, err
-		}
-
 		r.Parent = by.Token.Number
 		r.Shown = by.Token.Hash
 		r.Adopt = by.Token.Kind == Access

@@ -188,8 +188,8 @@ type Store interface {
 	// it, adds the event, and returns the token, or jeton.ErrNotFound if none matches.
 	RotateToken(ctx context.Context, r Rotation, ev jeton.Event) (Record, error)
 	// RenewLease sets the end and the parent of a leased token of the owner, in one step. It returns
-	// jeton.ErrBadCredential as MintToken does, and jeton.ErrNotFound if there is no such token that ends after Now,
-	// or if it derives from another token than Parent; with Adopt, from one that is no access token.
+	// jeton.ErrBadCredential as MintToken does, and jeton.ErrNotFound if there is none for Audience alone that ends
+	// after Now, or if it derives from another token than Parent; with Adopt, from one that is no access token.
 	RenewLease(ctx context.Context, r LeaseRenewal) error
 	// ListTokens returns at most limit of the selected tokens, newest first.
 	ListTokens(ctx context.Context, w Which, limit int) ([]Record, error)

@@ -174,8 +174,8 @@ func (db *Store) RenewLease(ctx context.Context, r token.LeaseRenewal) error {
 		err := tx.QueryRow(
 			ctx,
 			"UPDATE tokens SET expires = $1, parent = $2 WHERE accessor = $3 AND kind = 'leased' AND expires > $4 AND "+
-				owner+" = $5 AND "+made+" RETURNING hash",
-			milli(r.Closes), r.Parent, r.Accessor, milli(r.Now), r.Owner.ID,
+				owner+" = $5 AND audience = $6 AND "+made+" RETURNING hash",
+			milli(r.Closes), r.Parent, r.Accessor, milli(r.Now), r.Owner.ID, list([]string{r.Audience}),
 		).Scan(&h)
 		if err != nil {
 			return nil, missing(err)

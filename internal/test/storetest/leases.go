@@ -33,12 +33,13 @@ func renewsLeases(t *testing.T, s Store) {
 	later := noon.Add(time.Hour)
 	by := func(r token.Record) token.LeaseRenewal {
 		return token.LeaseRenewal{
-			Owner:  token.UserOwner(u),
-			Parent: r.Number,
-			Shown:  r.Hash,
-			Adopt:  r.Kind != token.Personal && r.Kind != token.Leased,
-			Now:    noon,
-			Closes: later,
+			Audience: "shop",
+			Owner:    token.UserOwner(u),
+			Parent:   r.Number,
+			Shown:    r.Hash,
+			Adopt:    r.Kind != token.Personal && r.Kind != token.Leased,
+			Now:      noon,
+			Closes:   later,
 		}
 	}
 	bySession := by(token.Record{})
@@ -47,6 +48,8 @@ func renewsLeases(t *testing.T, s Store) {
 	byStranger.Owner = token.UserOwner(other)
 	rotated := by(parent)
 	rotated.Shown = secret.HashOf("the secret before")
+	elsewhere := bySession
+	elsewhere.Audience = "wiki"
 	late := by(parent)
 	late.Now = later
 
@@ -63,6 +66,7 @@ func renewsLeases(t *testing.T, s Store) {
 		{"by the access token that made it", "t_issued job", by(access), nil},
 		{"by a session, of what an access token made", "t_issued job", bySession, nil},
 		{"by an access token, of what a session made", "t_job of the session", by(access), nil},
+		{"at another service", "t_job of the session", elsewhere, jeton.ErrNotFound},
 		{"by another user", "t_job of the session", byStranger, jeton.ErrNotFound},
 		{"by the previous secret of the token that made it", "t_job", rotated, jeton.ErrBadCredential},
 		{"of a personal token", "t_parent", by(parent), jeton.ErrNotFound},
