@@ -139,6 +139,9 @@ func (s *Sender) claim(ctx context.Context, now time.Time, limit int) ([]Logout,
 	s.mu.Unlock()
 
 	list, err := s.conf.Store.ClaimLogouts(ctx, now, min(limit, logoutsOfClient), skip, retryLogout)
+	if err != nil {
+		return nil, err // nothing is delivered, so nothing would count these down again
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,7 +149,7 @@ func (s *Sender) claim(ctx context.Context, now time.Time, limit int) ([]Logout,
 		s.busy[l.ClientID]++
 	}
 
-	return list, err
+	return list, nil
 }
 
 // ended notes the end of a request to a client.

@@ -2,6 +2,7 @@ package openid
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -59,5 +60,33 @@ func TestAClientThatDoesNotAnswerLeavesPlacesToOthers(t *testing.T) {
 		if len(list) != tc.want || err != nil || list[0].ClientID != tc.client {
 			t.Errorf("%s: got %v, %v, want %d of client %d", tc.name, list, err, tc.want, tc.client)
 		}
+	}
+}
+
+// broken is a store that claims logouts of client 1 and does not commit that.
+type broken struct{ endless }
+
+var errNotCommitted = errors.New("not committed")
+
+func (b broken) ClaimLogouts(
+	ctx context.Context,
+	now time.Time,
+	limit int,
+	skip []int64,
+	again func(tries int) time.Duration,
+) ([]Logout, error) {
+	list, _ := b.endless.ClaimLogouts(ctx, now, limit, skip, again)
+	return list, errNotCommitted
+}
+
+func TestAClaimThatFailsHoldsNoPlaceOfAClient(t *testing.T) {
+	s := NewSender(SenderConfig{Store: broken{}})
+
+	list, err := s.claim(t.Context(), time.Time{}, logoutsAtOnce)
+	if len(list) != 0 || !errors.Is(err, errNotCommitted) {
+		t.Errorf("got %d logouts, %v, want none and the error of the store", len(list), err)
+	}
+	if len(s.busy) != 0 {
+		t.Errorf("got requests in progress %v, want none", s.busy)
 	}
 }

@@ -93,8 +93,11 @@ func (db *Store) ClaimLogouts(
 
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
 
-	return list, err
+	return list, nil
 }
 
 // dueLogouts returns logouts that are due, and holds them. Those that another node holds are its own.

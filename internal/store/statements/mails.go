@@ -154,8 +154,11 @@ func (db *Store) ClaimMails(
 
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
 
-	return list, err
+	return list, nil
 }
 
 // dueMails returns mails that are due, and holds them. Those that another node holds are its own.
