@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"errors"
 	"net/http"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -25,7 +27,11 @@ func (g *Gateway) refuseLogin(w *web.Reply, r *http.Request, err error) {
 
 // refuseBasic answers a refusal of a route that only a password opens.
 func (g *Gateway) refuseBasic(w *web.Reply, r *http.Request, err error) {
-	if web.Problem(err).Status == http.StatusUnauthorized {
+	switch {
+	case errors.Is(err, jeton.ErrFactor):
+		// The right password would be refused again.
+		g.challenge(policy.ByPassword).Set(w, r, err)
+	case web.Problem(err).Status == http.StatusUnauthorized:
 		// A challenge for anything else would send the client to a login that this route does not take.
 		w.Header().Set("WWW-Authenticate", web.BasicChallenge(g.conf.Name))
 	}

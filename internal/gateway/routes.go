@@ -28,7 +28,7 @@ func (g *Gateway) builtinRoutes() []web.Route {
 	if g.conf.Login.Token != "" {
 		// A token is not enough here: a token that creates tokens would never end.
 		access := policy.Authenticated(policy.ByPassword)
-		access.Require = g.require
+		access.Require = RequireAnywhere(g.conf)
 
 		routes = append(routes, web.Route{
 			Pattern: "GET " + web.ExactPath(g.conf.Login.Token),

@@ -19,7 +19,7 @@ services:
   - name: vault
     listen: localhost:0
     host: vault.example
-    login: {sign_in: true}
+    login: {sign_in: true, token: /token}
     tokens: {}
     accept: [session, token, basic]
     routes:
@@ -155,6 +155,12 @@ func TestEachKindOfRequestIsToldWhatIsRequired(t *testing.T) {
 			401, level, "/.jeton/start?factors=2&amp;max_age=300&amp;to=%2Fsecrets%2F1",
 		},
 		{"a password", "GET", "/secrets/1", []string{"Authorization", basic("diane", right)}, 401, level, "by pwd"},
+		{
+			"a password for a token",
+			"GET", "/token",
+			[]string{"Authorization", basic("diane", right)},
+			401, level, "by pwd",
+		},
 		{
 			"a token for a job",
 			"POST", "/.jeton/leases",
