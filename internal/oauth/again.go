@@ -19,6 +19,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/openid"
+	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -118,6 +119,27 @@ func maxAge(q url.Values) (age time.Duration, ok bool) {
 	return time.Duration(min(n, longest)) * time.Second, err == nil && n >= 0
 }
 
+// age returns how long ago the user may have been proved for a request, -1 for any time: its max_age, or less if the
+// service of the tokens requires that.
+func (a authorization) age() time.Duration {
+	age, _ := maxAge(a.query)
+	limit := a.requires().MaxAge
+	if limit > 0 && (age < 0 || limit < age) {
+		age = limit
+	}
+
+	return age
+}
+
+// requires returns what the service of the tokens requires.
+func (a authorization) requires() policy.Require {
+	if a.resource == nil {
+		return policy.Require{}
+	}
+
+	return a.resource.Require
+}
+
 // offlineFor returns how long ago the user may have signed in for a request of refresh tokens, -1 for any time: those
 // of an older sign-in would be expired once the code is used.
 func (a authorization) offlineFor() time.Duration {
@@ -192,8 +214,7 @@ func (s *Server) lacks(
 
 // needsProof reports whether it matters for a request when the user was proved.
 func (a authorization) needsProof() bool {
-	age, _ := maxAge(a.query)
-	return age >= 0 || a.offlineFor() >= 0 || slices.Contains(a.prompts(), "login") || len(a.levels()) > 0
+	return a.age() >= 0 || a.offlineFor() >= 0 || slices.Contains(a.prompts(), "login") || len(a.levels()) > 0
 }
 
 // levels returns the acr_values of a request that are known. Others are ignored: the claim is voluntary (OpenID Connect
@@ -201,7 +222,7 @@ func (a authorization) needsProof() bool {
 func (a authorization) levels() []string {
 	unknown := func(level string) bool { return !slices.Contains(factor.Levels(), level) }
 	list := slices.DeleteFunc(strings.Fields(a.query.Get("acr_values")), unknown)
-	if len(list) == 0 && a.resource != nil && a.resource.Require.Factors > 1 {
+	if len(list) == 0 && a.requires().Factors > 1 {
 		list = []string{factor.TwoFactors}
 	}
 
@@ -243,7 +264,7 @@ func (s *Server) proofOf(ctx context.Context, live *session.Live, asked, now tim
 // suffices reports whether a proof is recent enough for a request. A sign-in that the request has caused is. But for
 // max_age and prompt=login, one at another provider that did not prove the user afresh is none, however late it was.
 func (p proof) suffices(a authorization, asked, now time.Time) bool {
-	age, _ := maxAge(a.query)
+	age := a.age()
 	login := slices.Contains(a.prompts(), "login")
 	caused := p.answered && !p.began.Before(asked)
 	reproved := caused && !p.proved.Before(asked)

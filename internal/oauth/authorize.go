@@ -120,7 +120,9 @@ func (s *Server) proceed(w *web.Reply, r *http.Request, a authorization) error {
 	default:
 		// The page of a service needs the same user. A new sign-in would end the sessions at other services.
 		proves := lack.proof && a.party.client == nil && !a.asksForAccount()
-		if lack.spent || lack.proof && !a.asksForAccount() && !proves && len(a.levels()) > 0 {
+		// The sign-in page knows nothing of these, and would offer to go on with the session.
+		unseen := len(a.levels()) > 0 || a.requires().MaxAge > 0
+		if lack.spent || lack.proof && !a.asksForAccount() && !proves && unseen {
 			a.query.Set("prompt", strings.Join(append(a.prompts(), "login"), " "))
 		}
 		s.mark(w, r, a)

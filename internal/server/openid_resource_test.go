@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jeton-auth/jeton/jetontest"
 )
@@ -132,6 +133,34 @@ func TestTheTokenOfAResourceIsForThatServiceAlone(t *testing.T) {
 	again = refresh(t, s, again.Refresh, "client_id", "desktop")
 	if again.Scope != "notes:read offline_access openid" {
 		t.Errorf("after the client has lost notes:write: got %d %q, want the other scopes", again.Status, again.Scope)
+	}
+}
+
+// TestAGrantNeedsTheProofThatItsServiceRequires has a service that requires a recent one.
+func TestAGrantNeedsTheProofThatItsServiceRequires(t *testing.T) {
+	c := newHeldClock()
+	text := strings.Replace(resources, "max_uses: 3}", "max_uses: 3}\n    require: {max_age: 1m}", 1)
+	s := jetontest.Start(t, text, jetontest.Clock(c.now))
+	s.AddUser("diane", right)
+	b := newBrowser(t, s)
+	b.signIn("diane")
+	silent := desktopAsks(s, "prompt", "none", "max_age", "300")
+
+	if got := b.redirected(silent); !got.Has("code") {
+		t.Errorf("after a sign-in: got %v, want a code", got)
+	}
+	c.move(time.Minute + time.Second)
+	if got := b.redirected(silent); got.Get("error") != "login_required" {
+		t.Errorf("a minute later: got %v, want login_required", got)
+	}
+
+	page, back := b.shown(desktopAsks(s))
+	if to := b.get(back).Header.Get("Location"); !strings.HasPrefix(to, "/sign-in?") {
+		t.Errorf("without a sign-in: got to %q, want the sign-in page", to)
+	}
+	b.send(page, "diane")
+	if got := b.redirected(back); !got.Has("code") {
+		t.Errorf("after another sign-in: got %v, want a code", got)
 	}
 }
 
