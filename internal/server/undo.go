@@ -71,7 +71,9 @@ func UndoMigration(ctx context.Context, c Config, u Undoing) (Undone, error) {
 		)
 	}
 
-	return out, c.undo(ctx, f, kept, u, epoch, &out)
+	err = c.undo(ctx, f, kept, u, epoch, &out)
+
+	return out, err
 }
 
 // keptCopy returns the copy that was made before the last upgrade.

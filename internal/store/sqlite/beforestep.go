@@ -47,7 +47,7 @@ func (db *DB) keepBefore(ctx context.Context, n int) (err error) {
 
 	db.log.Info("the database before the upgrade is kept; delete it when the upgrade has proved good", "file", kept)
 
-	return db.dropOldCopies()
+	return db.dropOldCopies(n)
 }
 
 // vacuumInto writes one state of the database at path to an empty file, which gets its mode and owner.

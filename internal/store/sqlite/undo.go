@@ -50,13 +50,15 @@ func Copies(path string) ([]Copy, error) {
 	return list, nil
 }
 
-// dropOldCopies removes all but the newest copies beside the database.
-func (db *DB) dropOldCopies() error {
+// dropOldCopies removes all but the newest copies beside the database that are from before step number
+// n or an earlier one. One of a newer version, whose upgrade was undone, is newer by its number alone.
+func (db *DB) dropOldCopies(n int) error {
 	list, err := Copies(db.path)
 	if err != nil {
 		return err
 	}
 
+	list = slices.DeleteFunc(list, func(c Copy) bool { return c.Schema >= n })
 	for _, c := range list[min(copiesKept, len(list)):] {
 		if err := Remove(c.Path); err != nil {
 			return err

@@ -9,7 +9,7 @@ import (
 
 func TestOnlyTheNewestCopiesAreKept(t *testing.T) {
 	path := past(t, 5)
-	names := []string{"2", "3", "4", "4.part", "04", "x", "restore-20260101T000000.000Z"}
+	names := []string{"2", "3", "4", "4.part", "04", "x", "98", "99", "restore-20260101T000000.000Z"}
 	for _, name := range names {
 		must(t, os.WriteFile(path+".before-"+name, nil, 0o600))
 	}
@@ -19,10 +19,10 @@ func TestOnlyTheNewestCopiesAreKept(t *testing.T) {
 
 	copies, err := Copies(path)
 	must(t, err)
-	want := []Copy{{path + ".before-6", 5}, {path + ".before-4", 3}}
+	want := []Copy{{path + ".before-99", 98}, {path + ".before-98", 97}, {path + ".before-6", 5}, {path + ".before-4", 3}}
 	same(t, "copies", copies, want)
 
-	// What an operator has put there, and what a restore has set aside, is not ours to remove.
+	// What an operator has put there, and what a restore or a newer version has set aside, is not ours to remove.
 	for _, name := range names[3:] {
 		if _, err := os.Stat(path + ".before-" + name); err != nil {
 			t.Errorf("%v, want the file left alone", err)
