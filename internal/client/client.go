@@ -153,10 +153,11 @@ type Store interface {
 	RemoveClient(ctx context.Context, name string, s Step) error
 	// ListClients returns a page of the clients by name, case not counting, with their keys.
 	ListClients(ctx context.Context, p Page) ([]Client, error)
-	// DeclareClients makes the given clients the declared ones, with exactly the given keys:
-	// it adds, changes and removes clients, each with its event, and writes nothing when
-	// nothing differs. A client that was not declared and has one of the names becomes
-	// declared and keeps its number. A name that a user has is jeton.ErrConflict.
+	// DeclareClients makes the given clients the declared ones, with the given keys alone: it
+	// adds, changes and removes clients, each with its event, and writes nothing when nothing
+	// differs. A client that was not declared and has one of the names becomes declared, and
+	// keeps its number and those retired keys whose ids are not among the given. A
+	// name that a user has is jeton.ErrConflict.
 	DeclareClients(ctx context.Context, declared []Client, s Step) error
 	// AddClientKey adds the key and the event. It calls check with the client as it is in
 	// this step, and adds nothing and returns the error if there is one. It returns

@@ -19,7 +19,12 @@ func TestOnlyTheNewestCopiesAreKept(t *testing.T) {
 
 	copies, err := Copies(path)
 	must(t, err)
-	want := []Copy{{path + ".before-99", 98}, {path + ".before-98", 97}, {path + ".before-6", 5}, {path + ".before-4", 3}}
+	want := []Copy{
+		{path + ".before-99", 98},
+		{path + ".before-98", 97},
+		{path + ".before-6", 5},
+		{path + ".before-4", 3},
+	}
 	same(t, "copies", copies, want)
 
 	// What an operator has put there, and what a restore or a newer version has set aside, is not ours to remove.

@@ -69,7 +69,7 @@ var declaringClients = declaring[client.Client]{
 	declared: func(c client.Client) bool { return c.Declared },
 	differs: func(a, b client.Client) []string {
 		return unequal(
-			key{"keys", sameKeys(a.Keys, b.Keys)},
+			key{"keys", sameKeys(a.Keys, withRetired(a.Keys, b.Keys))},
 			key{"key_source", equal(a.Source, b.Source)},
 			key{"secret_hash", equal(a.Secret, b.Secret)},
 			key{"services", slices.Equal(a.Services, b.Services)},
@@ -143,11 +143,25 @@ func declareClient(
 	if ended, err = changeClient(ctx, tx, c, ch, s); err != nil {
 		return nil, err
 	}
-	if sameKeys(p.from.Keys, p.to.Keys) {
+	keys := withRetired(p.from.Keys, p.to.Keys)
+	if sameKeys(p.from.Keys, keys) {
 		return ended, nil
 	}
 
-	return ended, replaceKeys(ctx, tx, p.from, p.to.Keys, s.Now)
+	return ended, replaceKeys(ctx, tx, p.from, keys, s.Now)
+}
+
+// withRetired returns the declared keys and those retired ones of the client whose ids are not among
+// them: what was retired stays refused, also if it is in the key source of the client.
+func withRetired(own, declared []client.Key) []client.Key {
+	keys := slices.Clone(declared)
+	for _, k := range own {
+		if k.Retired && !slices.ContainsFunc(declared, func(d client.Key) bool { return d.ID == k.ID }) {
+			keys = append(keys, k)
+		}
+	}
+
+	return keys
 }
 
 // replaceKeys gives a client exactly these keys. One that it had stays as old as it was.
