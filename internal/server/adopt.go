@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -20,7 +21,7 @@ import (
 // Adopted is what Adopt writes: a part of a configuration file.
 type Adopted struct {
 	YAML    []byte
-	Skipped []string // "user NAME: reason" of what a file cannot declare
+	Skipped []string // "user NAME: reason" or "client NAME: reason" of what a file cannot declare
 }
 
 // adoption is the part of a file, as yaml.Marshal writes it. Its keys are those of package config.
@@ -124,9 +125,16 @@ func Adopt(ctx context.Context, c Config, wanted func(kind, name string) bool) (
 	}
 
 	for _, one := range clients {
-		if !one.Declared && wanted("client", one.Name) {
-			part.Clients = append(part.Clients, adoptClient(one))
+		if one.Declared || !wanted("client", one.Name) {
+			continue
 		}
+
+		if one.Described() {
+			why := "is described by its document; a file cannot declare it"
+			out.Skipped = append(out.Skipped, "client "+one.Name+": "+why)
+			continue
+		}
+		part.Clients = append(part.Clients, adoptClient(one))
 	}
 
 	return part.yaml(out)
@@ -138,15 +146,29 @@ func (part adoption) yaml(out Adopted) (Adopted, error) {
 		return out, nil
 	}
 
+	var n yaml.Node
+	if err := n.Encode(part); err != nil {
+		return out, fmt.Errorf("write YAML: %w", err)
+	}
+	escape(&n)
+
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
-	if err := e.Encode(part); err != nil {
+	if err := e.Encode(&n); err != nil {
 		return out, fmt.Errorf("write YAML: %w", err)
 	}
 	out.YAML = b.Bytes()
 
 	return out, e.Close()
+}
+
+// escape writes ${ as $${ in all text: a user whose name is ${NAME} must not get what a variable has.
+func escape(n *yaml.Node) {
+	n.Value = strings.ReplaceAll(n.Value, "${", "$${")
+	for _, inner := range n.Content {
+		escape(inner)
+	}
 }
 
 // notDeclarable returns why a file cannot declare a user, or "".
@@ -177,7 +199,8 @@ func adoptUser(u account.Account) adoptedUser {
 	}
 }
 
-// adoptClient returns a client as a file has it. Retired keys are left out: a file has no such keys.
+// adoptClient returns a client as a file has it. Retired keys are left out: a file has no such
+// keys, and the client keeps them.
 func adoptClient(c client.Client) adoptedClient {
 	out := adoptedClient{
 		Name:        c.Name,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jeton-auth/jeton/internal/api"
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/store/move"
 	"github.com/jeton-auth/jeton/internal/store/postgres"
@@ -60,7 +61,12 @@ func PlanConfig(ctx context.Context, c Config) (Plan, error) {
 	}
 
 	out.Users = append(out.Users, found.UndeclaredUsers...)
-	out.Clients = append(out.Clients, found.UndeclaredClients...)
+	for _, name := range found.UndeclaredClients {
+		c := client.Client{Name: name}
+		if !c.Described() { // no file can declare one that is
+			out.Clients = append(out.Clients, name)
+		}
+	}
 	for _, p := range found.Users {
 		out.Changes = append(out.Changes, changeOf("user", p))
 	}
