@@ -58,9 +58,9 @@ const (
 	logoutTimeout = 5 * time.Second
 	// logoutsAtOnce bounds the requests of a node that are in progress.
 	logoutsAtOnce = 64
-	// logoutsOfClient is from how many requests to one client on no more of it are begun. Claims are of as many, so
-	// that clients that do not answer hold at most twice as many places, and others are still served.
-	logoutsOfClient = 8
+	// logoutShare is which part of the free places a claim takes, but at least one. No more is claimed for a client
+	// that holds as many, so none gets twice its share: it takes over twenty clients that do not answer to hold all.
+	logoutShare = 8
 	// logoutTries is how often a logout is sent: for about an hour, by retryLogout.
 	logoutTries = 13
 )
@@ -127,18 +127,20 @@ func (s *Sender) SetIssuer(url string) {
 // Run sends what is due until ctx ends.
 func (s *Sender) Run(ctx context.Context) error { return s.box.Run(ctx) }
 
-// claim claims logouts of clients that are not slow to answer those before.
+// claim claims logouts of clients that are not slow to answer those before. limit is how many places are free.
 func (s *Sender) claim(ctx context.Context, now time.Time, limit int) ([]Logout, error) {
+	share := max(1, limit/logoutShare)
+
 	s.mu.Lock()
 	var skip []int64
 	for id, n := range s.busy {
-		if n >= logoutsOfClient {
+		if n >= share {
 			skip = append(skip, id)
 		}
 	}
 	s.mu.Unlock()
 
-	list, err := s.conf.Store.ClaimLogouts(ctx, now, min(limit, logoutsOfClient), skip, retryLogout)
+	list, err := s.conf.Store.ClaimLogouts(ctx, now, share, skip, retryLogout)
 	if err != nil {
 		return nil, err // nothing is delivered, so nothing would count these down again
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
-// endless is a store in which logouts of the clients 1 and 2 are always due, those of 1 first.
+// endless is a store in which logouts of all clients are always due, those of client 1 first, then those of 2.
 type endless struct{}
 
 func (endless) Subscribe(func(change.Change)) {}
@@ -27,8 +27,8 @@ func (endless) ClaimLogouts(
 	_ func(tries int) time.Duration,
 ) ([]Logout, error) {
 	client := int64(1)
-	if slices.Contains(skip, client) {
-		client = 2
+	for slices.Contains(skip, client) {
+		client++
 	}
 
 	return slices.Repeat([]Logout{{ClientID: client}}, limit), nil
@@ -36,30 +36,28 @@ func (endless) ClaimLogouts(
 
 func (endless) DropLogout(context.Context, Logout) error { return nil }
 
-// TestAClientThatDoesNotAnswerLeavesPlacesToOthers claims for clients of which the first does not answer.
-func TestAClientThatDoesNotAnswerLeavesPlacesToOthers(t *testing.T) {
+// TestClientsThatDoNotAnswerLeavePlacesToOthers claims for clients of which none answers, until no place is free.
+func TestClientsThatDoNotAnswerLeavePlacesToOthers(t *testing.T) {
 	s := NewSender(SenderConfig{Store: endless{}})
 
-	for _, tc := range []struct {
-		name   string
-		ended  int64 // client whose request ends before; 0: none
-		limit  int
-		client int64
-		want   int
-	}{
-		{"the first client gets some of the places", 0, logoutsAtOnce, 1, logoutsOfClient},
-		{"the next places are for the second one", 0, logoutsAtOnce - logoutsOfClient, 2, logoutsOfClient},
-		{"a request of the first one ends", 1, 3, 1, 3},
-		{"it has too many again", 2, 3, 2, 3},
-	} {
-		if tc.ended != 0 {
-			s.ended(tc.ended)
+	for free := logoutsAtOnce; free > 0; {
+		list, err := s.claim(t.Context(), time.Time{}, free)
+		if len(list) == 0 || len(list) > free || err != nil {
+			t.Fatalf("with %d places: got %d logouts, %v, want some", free, len(list), err)
 		}
+		free -= len(list)
+	}
 
-		list, err := s.claim(t.Context(), time.Time{}, tc.limit)
-		if len(list) != tc.want || err != nil || list[0].ClientID != tc.client {
-			t.Errorf("%s: got %v, %v, want %d of client %d", tc.name, list, err, tc.want, tc.client)
-		}
+	if len(s.busy) < 20 || s.busy[1] != logoutsAtOnce/logoutShare {
+		t.Errorf("got requests in progress %v, by client, want an eighth to the first and some to 20", s.busy)
+	}
+
+	for range s.busy[1] {
+		s.ended(1)
+	}
+	list, err := s.claim(t.Context(), time.Time{}, logoutsAtOnce/logoutShare)
+	if len(list) != 1 || err != nil || list[0].ClientID != 1 {
+		t.Errorf("when the first has answered: got %v, %v, want one more of it", list, err)
 	}
 }
 

@@ -118,7 +118,11 @@ func (b *Box[T]) begin(ctx context.Context) (time.Duration, error) {
 			return poll, err
 		}
 		if len(list) == 0 {
-			return time.Second, nil // another node has claimed it, or Claim leaves it for later
+			// Another node has claimed it, or Claim leaves it until other work has ended.
+			if b.busy.Load() > 0 {
+				return poll, nil // the work that ends wakes it
+			}
+			return time.Second, nil
 		}
 
 		for _, work := range list {

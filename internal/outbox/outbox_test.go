@@ -39,6 +39,32 @@ func TestNothingIsClaimedOnceTheBoxIsNotReady(t *testing.T) {
 	}
 }
 
+// TestWhatIsNotClaimedIsLookedAtAgain claims nothing of what is due.
+func TestWhatIsNotClaimedIsLookedAtAgain(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		busy int64
+		want time.Duration
+	}{
+		{"another node has claimed it", 0, time.Second},
+		{"work is in progress, whose end wakes the box", 1, poll},
+	} {
+		b := New(Config[int]{
+			Feed:   still{},
+			Next:   func(context.Context) (time.Time, bool, error) { return time.Time{}, true, nil },
+			Claim:  func(context.Context, time.Time, int) ([]int, error) { return nil, nil },
+			AtOnce: 8,
+			Ready:  func() bool { return true },
+			Now:    time.Now,
+		})
+		b.busy.Store(tc.busy)
+
+		if wait, err := b.begin(t.Context()); wait != tc.want || err != nil {
+			t.Errorf("%s: got a wait of %v, %v, want %v", tc.name, wait, err, tc.want)
+		}
+	}
+}
+
 // TestWorkThatTakesLongDelaysNoOther has two places, one of which a piece of work holds until all others are done.
 func TestWorkThatTakesLongDelaysNoOther(t *testing.T) {
 	const long, last = 1, 9
