@@ -18,6 +18,8 @@ func TestLevel(t *testing.T) {
 		{"a code alone is one factor", "otp", nil, ""},
 		{"a key alone is one factor", "hwk", nil, ""},
 		{"another provider is one factor", "upstream:company", nil, ""},
+		{"a link and a code are one", "link otp mfa", nil, ""},
+		{"a link and a key are one", "link hwk user mfa", []string{TwoFactors}, ""},
 		{"a password and a code are two", "pwd otp mfa", nil, TwoFactors},
 		{"a key that verified its user resists phishing", "hwk user mfa", nil, PhishingResistant},
 		{"a password and a synced key do, too", "pwd swk mfa", nil, PhishingResistant},

@@ -115,6 +115,36 @@ func TestAnOldProofIsAskedForAgain(t *testing.T) {
 	b.wants(b.proves("password", right), "fresh")
 }
 
+// TestALinkAndACodeAreNoTwoFactors has a link for signing in, which is no proof, also if a code follows.
+func TestALinkAndACodeAreNoTwoFactors(t *testing.T) {
+	s, c := startRequiring(t)
+	b := newBrowser(t, s)
+	b.signIn("diane")
+	secret, _ := b.enrol(c.now())
+	c.move(2 * time.Minute)
+
+	var link struct {
+		URL string `json:"url"`
+	}
+	s.MustControl(http.MethodPost, "/api/v1/users/diane/sign-in-link", nil, &link)
+	b = newBrowser(t, s)
+	b.post(strings.TrimPrefix(link.URL, s.Issuer()))
+	a := b.post("/sign-in/factor", "code", otp(t, secret, c.now()))
+	if a.Status != http.StatusSeeOther || !b.signedIn() {
+		t.Fatalf("the code: got %d %s, want a session", a.Status, a.Body)
+	}
+
+	for _, page := range []string{"/secrets/", "/fresh"} {
+		b.open(s.URL("vault") + page)
+		if !strings.HasPrefix(b.at(), s.Issuer()+"/prove?") {
+			t.Errorf("%s: got to %s, want the page that proves the user again", page, b.at())
+		}
+	}
+	c.move(2 * time.Minute)
+	b.open(s.URL("vault") + "/secrets/1")
+	b.wants(b.proves("password", right, "code", otp(t, secret, c.now())), "secrets of diane")
+}
+
 // basic returns the header Authorization of a name and a password (RFC 7617).
 func basic(name, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))

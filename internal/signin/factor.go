@@ -51,6 +51,7 @@ type awaiting struct {
 	Issuer   string `json:"issuer,omitempty"` // of the identity that proved the user
 	Replaces int64  `json:"replaces,omitempty"`
 	Proves   int64  `json:"proves,omitempty"` // the login that it proves again; 0: it starts one
+	Fresh    bool   `json:"fresh,omitempty"`  // the first step was a proof: no link, no older sign-in at a provider
 	// App is the authenticator app that replaces lost factors, after a recovery code was used.
 	App string `json:"app,omitempty"`
 }
@@ -97,6 +98,7 @@ func (l *Logins) awaitFactor(ctx context.Context, owner session.Owner, service s
 		Methods:  owner.Methods,
 		Issuer:   owner.Issuer,
 		Replaces: owner.Replaces,
+		Fresh:    !owner.Proved.IsZero(),
 	}, trail)
 }
 
@@ -282,8 +284,10 @@ func (l *Logins) finish(
 		Ticket:   secret.HashOf(req.Ticket),
 		Issuer:   data.Issuer,
 		Methods:  withMethods(data.Methods, method),
-		Proved:   l.now(),
 		Agent:    req.Agent,
+	}
+	if data.Fresh {
+		owner.Proved = l.now()
 	}
 
 	started, err := l.open(ctx, owner, "issuer", req.Terms, nil, trail)

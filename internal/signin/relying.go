@@ -283,9 +283,10 @@ func signedInAt(s jeton.Session) time.Time {
 }
 
 // ProvedAt returns when the user of a sign-in session was last proved: by this server, or afresh by another provider.
-// It is the zero time for a session that began at a provider where the user may have been signed in for a long time.
+// It is the zero time for a session that began by a link, or at a provider where the user may have been signed in for a
+// long time.
 func ProvedAt(s jeton.Session) time.Time {
-	if slices.ContainsFunc(s.AMR, byUpstream) {
+	if slices.ContainsFunc(s.AMR, byUpstream) || slices.Contains(s.AMR, byLink) {
 		return s.Proved
 	}
 
