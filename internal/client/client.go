@@ -144,6 +144,9 @@ type Store interface {
 	// jeton.ErrConflict when a client or a user has the name, or one that differs only in
 	// case. A token's subject must name one of them (RFC 9700, section 4.15).
 	AddClient(ctx context.Context, c Client, ev jeton.Event) error
+	// AddDescribedClient is AddClient for a client that a document describes. It calls check with the number of such
+	// clients in this step, and adds nothing and returns the error if there is one.
+	AddDescribedClient(ctx context.Context, c Client, check func(kept int) error, ev jeton.Event) error
 	// ChangeClient changes the client and adds the event, in one step. Disabling,
 	// enabling and End increment the version. It returns jeton.ErrNotFound; or
 	// jeton.ErrDeclared, except for a change that only ends tokens.

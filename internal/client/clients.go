@@ -27,6 +27,7 @@ const keepRevoked = 25 * time.Hour
 type Clients struct {
 	store     Store
 	now       func() time.Time
+	log       *slog.Logger
 	rand      io.Reader
 	cache     *cache
 	sources   *fetcher
@@ -50,10 +51,14 @@ func New(c Config) *Clients {
 	if c.Cache == 0 {
 		c.Cache = 4096
 	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 
 	cs := &Clients{
 		store:     c.Store,
 		now:       c.Now,
+		log:       c.Log,
 		rand:      c.Rand,
 		cache:     newCache(c.Cache),
 		sources:   newFetcher(c.Log),

@@ -33,6 +33,8 @@ const (
 	maxDocumentSize = 5 << 10         // bytes; the draft recommends 5 kilobytes
 	// maxDocuments limits the clients that documents describe: strangers add them.
 	maxDocuments = 1000
+	// documentsListed is how many of them are read from the store at once.
+	documentsListed = 100
 	// documentsAtOnce limits the requests for documents that are in progress.
 	documentsAtOnce = 8
 )
@@ -42,6 +44,10 @@ const (
 type documents struct {
 	timeout time.Duration
 	slots   chan struct{} // one for each request in progress
+
+	// described is held while a client gets what its document and its host say, and to set other hosts: SetDocuments
+	// then sees each client that has got the terms of the hosts before.
+	described sync.RWMutex
 
 	mu    sync.Mutex
 	hosts []DocumentHost
@@ -58,7 +64,8 @@ func newDocuments() *documents {
 
 // document is how long the last response of an address counts.
 type document struct {
-	busy chan struct{} // held by the one request for it that is in progress
+	busy  chan struct{} // held by the one request for it that is in progress
+	calls int           // of ReadDocument that are in progress, under the lock of documents
 
 	mu     sync.Mutex
 	until  time.Time // the document is fresh
@@ -94,27 +101,53 @@ func (d *documents) host(name string) (DocumentHost, bool) {
 	return d.hosts[i], true
 }
 
-// of returns the state of a document, a new one if there is none.
-func (d *documents) of(name string) *document {
+// hold returns the state of a document for one call of ReadDocument, a new one if there is none. The call ends with
+// release.
+func (d *documents) hold(name string) *document {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 
 	one, ok := d.known[name]
-	if ok {
-		return one
+	if !ok {
+		d.makeRoom()
+		one = &document{busy: make(chan struct{}, 1)}
+		d.known[name] = one
 	}
-	// Callers can invent addresses. To forget one costs a request at most.
-	for other := range d.known {
-		if len(d.known) < maxDocuments {
-			break
-		}
-		delete(d.known, other)
-	}
-
-	one = &document{busy: make(chan struct{}, 1)}
-	d.known[name] = one
+	one.calls++
 
 	return one
+}
+
+// makeRoom forgets documents for a new one, of which none is being read: two requests for it would be in progress.
+// Callers can invent addresses. To forget one costs a request at most.
+func (d *documents) makeRoom() {
+	for name, other := range d.known {
+		if len(d.known) < maxDocuments {
+			return
+		}
+		if other.calls == 0 {
+			delete(d.known, name)
+		}
+	}
+}
+
+// release ends what hold began.
+func (d *documents) release(one *document) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	one.calls--
+}
+
+// look is look of the document of a name. One of which nothing is known is not fresh, and stays unknown.
+func (d *documents) look(name string, now time.Time) (fresh bool, err error) {
+	d.mu.Lock()
+	one, ok := d.known[name]
+	d.mu.Unlock()
+	if !ok {
+		return false, nil
+	}
+
+	return one.look(now)
 }
 
 // look reports whether the document is fresh, or returns why the last request has failed, for a short time.
@@ -151,7 +184,7 @@ func (cs *Clients) MustRead(ctx context.Context, name string) (bool, error) {
 		return false, err
 	}
 
-	fresh, err := cs.documents.of(name).look(cs.now())
+	fresh, err := cs.documents.look(name, cs.now())
 
 	return !fresh || c.ID == 0, err
 }
@@ -164,7 +197,8 @@ func (cs *Clients) ReadDocument(ctx context.Context, name string) error {
 		return nil
 	}
 
-	d := cs.documents.of(name)
+	d := cs.documents.hold(name)
+	defer cs.documents.release(d)
 	select {
 	case d.busy <- struct{}{}:
 		defer func() { <-d.busy }()
@@ -191,7 +225,7 @@ func (cs *Clients) ReadDocument(ctx context.Context, name string) error {
 	now := cs.now()
 	party, age, err := host.fetch(ctx, name, cs.documents.timeout)
 	if err == nil {
-		err = cs.describe(ctx, host, name, party)
+		err = cs.describe(ctx, name, party)
 	}
 	if err == nil || ReasonOf(err) != "" {
 		d.note(now, age, err)
@@ -200,8 +234,21 @@ func (cs *Clients) ReadDocument(ctx context.Context, name string) error {
 	return err
 }
 
-// describe stores what a document says of its client.
-func (cs *Clients) describe(ctx context.Context, host DocumentHost, name string, party *jeton.RelyingParty) error {
+// describe stores what a document says of its client, with the terms that its host has now. It stores nothing if the
+// host is not allowed any more.
+func (cs *Clients) describe(ctx context.Context, name string, party *jeton.RelyingParty) error {
+	cs.documents.described.RLock()
+	defer cs.documents.described.RUnlock()
+	host, ok := cs.documents.host(name)
+	if !ok {
+		return nil
+	}
+
+	party, err := host.allow(*party)
+	if err != nil {
+		return err
+	}
+
 	c, err := cs.store.FindClient(ctx, name)
 	switch {
 	case errors.Is(err, jeton.ErrNotFound):
@@ -215,14 +262,6 @@ func (cs *Clients) describe(ctx context.Context, host DocumentHost, name string,
 
 // addDescribed adds the client of a document.
 func (cs *Clients) addDescribed(ctx context.Context, host DocumentHost, name string, party *jeton.RelyingParty) error {
-	list, err := cs.listDescribed(ctx)
-	if err != nil {
-		return err
-	}
-	if len(list) >= maxDocuments {
-		return refuseDocument(TooManyDocuments, "")
-	}
-
 	now := cs.now()
 	c := Client{
 		Name:     name,
@@ -235,7 +274,8 @@ func (cs *Clients) addDescribed(ctx context.Context, host DocumentHost, name str
 		Updated:  now,
 	}
 
-	err = cs.store.AddClient(ctx, c, cs.event("client:"+name, audit.ClientDocument, name, c.describe()))
+	ev := cs.event("client:"+name, audit.ClientDocument, name, c.describe())
+	err := cs.store.AddDescribedClient(ctx, c, roomForDocument, ev)
 	if err != nil && !errors.Is(err, jeton.ErrConflict) { // another node has added it
 		return fmt.Errorf("add client %s: %w", name, err)
 	}
@@ -263,22 +303,37 @@ func (cs *Clients) changeDescribed(ctx context.Context, host DocumentHost, c Cli
 	return cs.change(ctx, c.Name, change, cs.step("client:"+c.Name, audit.ClientDocument, c.Name, c.describe()))
 }
 
+// roomForDocument refuses to add a client to as many as there may be.
+func roomForDocument(kept int) error {
+	if kept >= maxDocuments {
+		return refuseDocument(TooManyDocuments, "")
+	}
+	return nil
+}
+
 // listDescribed returns the clients that documents describe.
 func (cs *Clients) listDescribed(ctx context.Context) ([]Client, error) {
-	list, err := cs.store.ListClients(ctx, Page{Prefix: naming.DocumentPrefix, Limit: maxDocuments})
-	if err != nil {
-		return nil, fmt.Errorf("list clients: %w", err)
-	}
+	var all []Client
+	page := Page{Prefix: naming.DocumentPrefix, Limit: documentsListed}
+	for {
+		list, err := cs.store.ListClients(ctx, page)
+		if err != nil {
+			return nil, fmt.Errorf("list clients: %w", err)
+		}
 
-	return list, nil
+		all = append(all, list...)
+		if len(list) < page.Limit {
+			return all, nil
+		}
+		page.After = list[len(list)-1].Folded
+	}
 }
 
 // SetDocuments sets the hosts whose documents are accepted, with lists as Services and Scopes prepare them. Clients of
-// other hosts are removed, which ends their tokens; the others get the terms of their host.
+// other hosts are removed, which ends their tokens; the others get the terms of their host. One that cannot have them
+// is removed, too: its next document describes it again.
 func (cs *Clients) SetDocuments(ctx context.Context, hosts []DocumentHost) error {
-	cs.documents.mu.Lock()
-	cs.documents.hosts = hosts
-	cs.documents.mu.Unlock()
+	cs.documents.setHosts(hosts)
 
 	list, err := cs.listDescribed(ctx)
 	if err != nil {
@@ -286,14 +341,7 @@ func (cs *Clients) SetDocuments(ctx context.Context, hosts []DocumentHost) error
 	}
 
 	for _, c := range list {
-		host, ok := cs.documents.host(c.Name)
-		if ok && c.OpenID != nil {
-			err = cs.allowDescribed(ctx, host, c)
-		} else if !ok {
-			step := cs.step("config", audit.ClientRemove, c.Name, "its host is not allowed any more, all tokens ended")
-			err = cs.store.RemoveClient(ctx, c.Name, step)
-		}
-		if err != nil && !errors.Is(err, jeton.ErrNotFound) { // another node has removed it
+		if err := cs.settle(ctx, c); err != nil {
 			return fmt.Errorf("client %s: %w", c.Name, err)
 		}
 	}
@@ -301,16 +349,63 @@ func (cs *Clients) SetDocuments(ctx context.Context, hosts []DocumentHost) error
 	return nil
 }
 
+// setHosts waits until no client is being described.
+func (d *documents) setHosts(hosts []DocumentHost) {
+	d.described.Lock()
+	defer d.described.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hosts = hosts
+}
+
+// settle gives the client of a document the terms of its host, or removes it.
+func (cs *Clients) settle(ctx context.Context, c Client) error {
+	host, ok := cs.documents.host(c.Name)
+	why := "its host is not allowed any more"
+	if ok {
+		err := cs.allowDescribed(ctx, host, c)
+		if !errors.Is(err, jeton.ErrInvalid) {
+			return unlessGone(err)
+		}
+
+		cs.log.Warn(
+			"remove the client of a document, which cannot have the terms of its host",
+			"client", c.Name, "error", err,
+		)
+		why = "its addresses are not allowed any more"
+	}
+
+	step := cs.step("config", audit.ClientRemove, c.Name, why+", all tokens ended")
+
+	return unlessGone(cs.store.RemoveClient(ctx, c.Name, step))
+}
+
+// unlessGone returns the error unless it is that another node has removed the client.
+func unlessGone(err error) error {
+	if errors.Is(err, jeton.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
 // allowDescribed gives the client of a document the terms of its host.
 func (cs *Clients) allowDescribed(ctx context.Context, host DocumentHost, c Client) error {
-	party := *c.OpenID
-	party.Allow = host.Allow
-	checked, err := CheckRelying(&party)
+	if c.OpenID == nil {
+		return nil
+	}
+
+	party, err := host.allow(*c.OpenID)
 	if err != nil {
 		return err
 	}
 
-	return cs.changeDescribed(ctx, host, c, checked)
+	return cs.changeDescribed(ctx, host, c, party)
+}
+
+// allow returns what a document says, with the users who may sign in.
+func (h DocumentHost) allow(party jeton.RelyingParty) (*jeton.RelyingParty, error) {
+	party.Allow = h.Allow
+	return CheckRelying(&party)
 }
 
 // party returns what a document says, for a client of a name.
@@ -346,7 +441,6 @@ func (h DocumentHost) party(name string, body []byte) (*jeton.RelyingParty, erro
 		PostLogoutRedirectURIs: h.own(said.PostLogouts),
 		Public:                 true,
 		AskConsent:             true,
-		Allow:                  h.Allow,
 	})
 	if err != nil {
 		return nil, refuseDocument(DocumentAddresses, jeton.Detail(err))

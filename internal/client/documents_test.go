@@ -319,3 +319,109 @@ func TestClientsOfAHostThatIsRemovedEnd(t *testing.T) {
 		t.Errorf("the client is %+v, want none", c)
 	}
 }
+
+// TestAnAddressThatIsLookedAtIsNotKept invents addresses, for which no request is made.
+func TestAnAddressThatIsLookedAtIsNotKept(t *testing.T) {
+	d := newDocumented(t, valid)
+	for i := range 3 {
+		required, err := d.MustRead(t.Context(), fmt.Sprintf("%s/%d", d.name, i))
+		if !required || err != nil {
+			t.Fatalf("MustRead = %v, %v, want true", required, err)
+		}
+	}
+	if n := d.KnownDocuments(); n != 0 {
+		t.Errorf("%d documents are known, want none of those that were not read", n)
+	}
+}
+
+// TestADocumentThatIsBeingReadIsNotForgotten adds many others meanwhile.
+func TestADocumentThatIsBeingReadIsNotForgotten(t *testing.T) {
+	d := newDocumented(t, valid)
+	d.site.set(func(w http.ResponseWriter, _ *http.Request) {
+		d.KnowOthers()
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(valid(d.name)))
+	})
+
+	must(t, d.read(t))
+	must(t, d.read(t))
+	d.site.times(t, 1)
+	if n := d.KnownDocuments(); n != 1000 {
+		t.Errorf("%d documents are known, want 1000", n)
+	}
+}
+
+// TestTermsThatChangeDuringARequestCount reloads the configuration while a document is being fetched.
+func TestTermsThatChangeDuringARequestCount(t *testing.T) {
+	d := newDocumented(t, valid)
+	during := func(hosts ...client.DocumentHost) {
+		d.site.set(func(w http.ResponseWriter, _ *http.Request) {
+			if err := d.SetDocuments(context.Background(), hosts); err != nil {
+				t.Errorf("SetDocuments: %v, want no error", err)
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(valid(d.name)))
+		})
+	}
+
+	less := d.host
+	less.Services, less.Allow = nil, &jeton.AllowedUsers{Groups: []string{"staff"}}
+	during(less)
+	must(t, d.read(t))
+	c := d.find(t, d.name)
+	if c.OpenID == nil || len(c.Services) > 0 || c.OpenID.Allow == nil {
+		t.Errorf("the client is %+v, want the new terms of its host", c)
+	}
+
+	during()
+	d.later.Add(int64(time.Hour))
+	must(t, d.read(t))
+	if c := d.find(t, d.name); c.ID != 0 {
+		t.Errorf("the client is %+v, want none", c)
+	}
+}
+
+// addDescribed adds a client of the host to the store, with one address.
+func (d *documented) addDescribed(t *testing.T, path, redirect string) string {
+	t.Helper()
+	c := client.Client{
+		Name:    d.site.URL + path,
+		Folded:  d.site.URL + path,
+		Created: noon,
+		Updated: noon,
+		OpenID:  &jeton.RelyingParty{RedirectURIs: []string{redirect}, Public: true},
+	}
+	must(t, d.db.AddClient(t.Context(), c, jeton.Event{Time: noon, Action: "client.document"}))
+
+	return c.Name
+}
+
+// TestAllClientsOfAHostThatIsRemovedEnd has more than are read from the store at once.
+func TestAllClientsOfAHostThatIsRemovedEnd(t *testing.T) {
+	d := newDocumented(t, valid)
+	for i := range 101 {
+		d.addDescribed(t, fmt.Sprintf("/%03d", i), "http://127.0.0.1/done")
+	}
+
+	must(t, d.SetDocuments(t.Context(), nil))
+	list, _, err := d.List(t.Context(), client.Page{Limit: 200})
+	must(t, err)
+	if len(list) != 0 {
+		t.Errorf("%d clients are left, want none", len(list))
+	}
+}
+
+// TestAClientThatIsNotValidAnyMoreIsRemoved has an address that an older version has accepted.
+func TestAClientThatIsNotValidAnyMoreIsRemoved(t *testing.T) {
+	d := newDocumented(t, valid)
+	bad := d.addDescribed(t, "/bad", "javascript:alert(1)")
+	good := d.addDescribed(t, "/good", "http://127.0.0.1/done")
+
+	must(t, d.SetDocuments(t.Context(), []client.DocumentHost{d.host}))
+	if c := d.find(t, bad); c.ID != 0 {
+		t.Errorf("the client is %+v, want none", c)
+	}
+	if c := d.find(t, good); !slices.Equal(c.Services, d.host.Services) {
+		t.Errorf("services %q of the other, want those of the host", c.Services)
+	}
+}

@@ -40,6 +40,7 @@ var logPhrases = []phrase{
 	{`secret removed`, text("log.secret-removed")},
 	{`thumbprint (?P<c>\S+)`, text("log.thumbprint")},
 	{`its host is not allowed any more`, text("log.host-not-allowed")},
+	{`its addresses are not allowed any more`, text("log.addresses-not-allowed")},
 	{`proof of the new key`, text("log.proof-of-key")},
 	{`for (?P<c>\S+ \S+)`, text("log.for-pair")},
 	{`on schedule for (?P<c>\S+ \S+)`, text("log.on-schedule")},

@@ -3,8 +3,10 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +24,7 @@ func Clients(t *testing.T, open Open) {
 	each(t, open, []test{
 		{"a client is found as it was added, by its exact name", clientIsFound},
 		{"a name is either a user's or a client's", sharedNames},
+		{"the check of a client that a document describes gets how many there are", describedAreCounted},
 		{"clients are listed by name, each with its own keys", clientsListed},
 		{"a change changes what it names, and the version grows with what ends tokens", clientChanges},
 		{"a kid is one client's alone", kidsApart},
@@ -357,6 +360,40 @@ func keyRetires(t *testing.T, s Store) {
 	}
 
 	wants(t, "RetireClientKey of an unknown kid", retire("c", true), jeton.ErrNotFound)
+}
+
+// describedAreCounted adds clients at the same time, of which the check allows three.
+func describedAreCounted(t *testing.T, s Store) {
+	clientAdded(t, s, "job")
+	full := jeton.WithDetail(jeton.ErrInvalid, "full")
+	var all sync.WaitGroup
+	var added atomic.Int32
+
+	for i := range 6 {
+		all.Go(func() {
+			c := client.Client{Name: fmt.Sprintf("https://app.example/%d", i), Created: noon, Updated: noon}
+			c.Folded = c.Name
+			err := s.AddDescribedClient(t.Context(), c, func(kept int) error {
+				if kept >= 3 {
+					return full
+				}
+				return nil
+			}, event(audit.ClientDocument, "client:"+c.Name))
+
+			if err == nil {
+				added.Add(1)
+			} else if !errors.Is(err, full) {
+				t.Errorf("AddDescribedClient: %v, want %v", err, full)
+			}
+		})
+	}
+	all.Wait()
+
+	list, err := s.ListClients(t.Context(), client.Page{Prefix: "https://", Limit: 10})
+	must(t, err)
+	if added.Load() != 3 || len(list) != 3 {
+		t.Errorf("%d calls succeeded and %d clients were added, want 3", added.Load(), len(list))
+	}
 }
 
 // keyCheckDecides checks that the condition sees the client as it is in the step: the

@@ -464,6 +464,10 @@ func Closed(t *testing.T, open Open) {
 			"AddClient",
 			func(ctx context.Context) error { return s.AddClient(ctx, client.Client{Name: "new"}, event("", "")) },
 		},
+		{"AddDescribedClient", func(ctx context.Context) error {
+			c := client.Client{Name: "https://app.example/new"}
+			return s.AddDescribedClient(ctx, c, func(int) error { return nil }, event("", ""))
+		}},
 		{"ChangeClient", func(ctx context.Context) error {
 			return s.ChangeClient(ctx, "job", client.Change{End: true}, client.Step{Now: noon})
 		}},
