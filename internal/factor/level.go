@@ -15,8 +15,8 @@ const (
 // Levels returns all levels, the lowest first.
 func Levels() []string { return []string{TwoFactors, PhishingResistant} }
 
-// Reaches reports whether methods (amr, RFC 8176) reach a level. No methods reach an unknown one, and a link for signing
-// in is no factor, even if a second one followed.
+// Reaches reports whether methods (amr, RFC 8176) reach a level. No methods reach an unknown one. A link for signing in
+// is no factor, even if a second one followed.
 func Reaches(methods []string, level string) bool {
 	if !slices.Contains(methods, "mfa") || slices.Contains(methods, "link") {
 		return false
