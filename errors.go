@@ -38,8 +38,8 @@ var (
 	ErrRelogin = errors.New("the terms do not permit another login now")
 	// ErrSessionsFull means that the subject holds as many sessions as the terms permit.
 	ErrSessionsFull = errors.New("as many sessions as permitted are open")
-	// ErrTokensFull means that the user has as many personal tokens as permitted.
-	ErrTokensFull = errors.New("as many personal tokens as permitted exist")
+	// ErrTokensFull means that the user has as many personal tokens, or the owner as many tokens of jobs, as permitted.
+	ErrTokensFull = errors.New("as many tokens as permitted exist")
 	// ErrTooMany means that attempts come too fast. RetryAfter returns how long to wait.
 	ErrTooMany = errors.New("too many attempts")
 	// ErrBusy means that a queue of the server is full. Waiting helps.

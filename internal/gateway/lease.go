@@ -221,6 +221,10 @@ func (g *Gateway) renewLease(w *web.Reply, r *http.Request) error {
 // The secret is authority enough, also of a token that is spent or has expired (compare RFC 7009). The answer is the
 // same for a token that has ended or never was one.
 func (g *Gateway) endToken(w *web.Reply, r *http.Request) error {
+	if err := web.SameOrigin(w, r); err != nil {
+		return err
+	}
+
 	text, found, err := web.Authorization(r.Header, "Bearer")
 	if err != nil {
 		return err
@@ -240,7 +244,7 @@ func (g *Gateway) endToken(w *web.Reply, r *http.Request) error {
 	}
 
 	event := g.tokenEvent(w, audit.TokenRevoke, token.Owner{})
-	if _, err := g.tokens.EndShown(r.Context(), text, g.conf.Tokens.Audience, event); err != nil {
+	if err := g.tokens.EndShown(r.Context(), live, event); err != nil {
 		return err
 	}
 

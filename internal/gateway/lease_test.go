@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -164,6 +165,8 @@ func TestALeaseIsNeverWiderThanItsMaker(t *testing.T) {
 	elsewhere := c.AddToken(jetontest.NewToken{User: "diane", Name: "other", Services: []string{"other"}}).Secret
 	session := c.Enter("reports", "diane", leasePassword)
 
+	rules := slices.Repeat([]string{"GET /reports/*"}, 101)
+
 	withScope := func(scope string) jeton.LeaseRequest {
 		return jeton.LeaseRequest{Scopes: []string{scope}, Seconds: 20}
 	}
@@ -186,6 +189,7 @@ func TestALeaseIsNeverWiderThanItsMaker(t *testing.T) {
 		{"a length that overflows", session, jeton.LeaseRequest{Seconds: -1 << 62}, 400, "invalid_request"},
 		{"a scope that the user lacks", session, withScope("x"), 403, "insufficient_scope"},
 		{"a bad rule", session, jeton.LeaseRequest{Allows: []string{"reports"}, Seconds: 20}, 400, "invalid_request"},
+		{"too many rules", session, jeton.LeaseRequest{Allows: rules, Seconds: 20}, 400, "invalid_request"},
 		{"a negative number of uses", session, jeton.LeaseRequest{MaxUses: -1, Seconds: 20}, 400, "invalid_request"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -307,6 +311,22 @@ func TestASessionRenewsNoScopeThatItsUserHasLost(t *testing.T) {
 	}
 }
 
+func TestAnOwnerHasAtMost100TokensOfJobs(t *testing.T) {
+	c := startLeases(t)
+	session := c.Enter("reports", "diane", leasePassword)
+	for range 100 {
+		c.make(t, session, jeton.LeaseRequest{})
+	}
+
+	a := c.post("/.jeton/leases", session, jeton.LeaseRequest{Name: "job", Seconds: 60})
+	if a.Status != 403 || a.Code() != "tokens_full" {
+		t.Errorf("one more = %d %s, want 403 tokens_full", a.Status, a.Body)
+	}
+
+	c.clock.set(start.Add(time.Minute))
+	c.make(t, session, jeton.LeaseRequest{})
+}
+
 func TestATokenEndsItself(t *testing.T) {
 	c := startLeases(t)
 	session := c.Enter("reports", "diane", leasePassword)
@@ -343,6 +363,11 @@ func TestATokenEndsItself(t *testing.T) {
 		}
 	}
 
+	c.clock.set(start.Add(5 * time.Second))
+	if got := c.status("GET", "/reports/1", expired.Secret); got != 401 {
+		t.Errorf("the token that had expired, before its expiry = %d, want 401: it is revoked too", got)
+	}
+
 	if got := c.Ask("GET", "other", "/", "Authorization", "Bearer "+elsewhere).Status; got != 200 {
 		t.Errorf("the token of another service = %d there, want 200: a service ends only its own", got)
 	}
@@ -354,7 +379,7 @@ func TestATokenEndsItself(t *testing.T) {
 func TestAPageOfAnotherSiteMakesNoLease(t *testing.T) {
 	c := startLeases(t)
 	session := c.Enter("reports", "diane", leasePassword)
-	for _, path := range []string{"/.jeton/leases", "/.jeton/leases/renew"} {
+	for _, path := range []string{"/.jeton/leases", "/.jeton/leases/renew", "/.jeton/token/end"} {
 		a := c.Send(
 			c.Client(), "POST", c.URL("reports")+path, `{}`, "Cookie", session, "Content-Type", "application/json",
 			"Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site",

@@ -50,9 +50,9 @@ func (t *Tokens) Create(ctx context.Context, owner Owner, d Draft, ev jeton.Even
 		return jeton.Token{}, jeton.Secret{}, err
 	}
 
-	prefix := secret.Personal
+	prefix, most := secret.Personal, t.most.Load()
 	if d.leased {
-		prefix = secret.Access
+		prefix, most = secret.Access, maxLeases
 	}
 
 	text, err := secret.New(prefix, t.rand)
@@ -64,7 +64,7 @@ func (t *Tokens) Create(ctx context.Context, owner Owner, d Draft, ev jeton.Even
 		Record: d.record(owner, now),
 		Keep:   true,
 		Login:  d.Login,
-		Most:   t.most.Load(),
+		Most:   most,
 		Event:  ev,
 	}
 	m.Accessor = accessor

@@ -18,6 +18,12 @@ const (
 	MaxLease = 10 * time.Minute
 )
 
+// How much a lease is at most, and how many an owner has: a job that asks in a loop must not fill the database.
+const (
+	maxLeaseRules = 100
+	maxLeases     = 100
+)
+
 // Maker is the credential that makes or renews a leased token at a service: a token, or a session there.
 type Maker struct {
 	Owner   Owner
@@ -74,12 +80,17 @@ type LeaseDraft struct {
 
 // Lease creates a token for one job. It ends after d.For unless RenewLease renews it, with the
 // token that made it, or when the owner's credential changes. It never has more rights than its
-// maker, nor a later end. Lease returns jeton.ErrInvalid for an invalid draft, and
-// jeton.ErrForbidden for one that exceeds its maker.
+// maker, nor a later end. Lease returns jeton.ErrInvalid for an invalid draft, jeton.ErrForbidden
+// for one that exceeds its maker, and jeton.ErrTokensFull when the owner has 100 that have not ended.
 func (t *Tokens) Lease(ctx context.Context, by Maker, d LeaseDraft, ev jeton.Event) (jeton.Lease, error) {
 	now := t.now()
 	if err := checkLease(d.For); err != nil {
 		return jeton.Lease{}, err
+	}
+	if len(d.Allows) > maxLeaseRules {
+		return jeton.Lease{}, jeton.WithDetail(
+			jeton.ErrInvalid, fmt.Sprintf("invalid allows: %d rules, want at most %d", len(d.Allows), maxLeaseRules),
+		)
 	}
 
 	limits := policy.Limits{Allows: d.Allows}
@@ -210,22 +221,16 @@ func (t *Tokens) RenewLease(ctx context.Context, by Maker, accessor string, d ti
 	return leased(public(next), "", now), nil
 }
 
-// EndShown revokes the token of a text, as its own credential (compare RFC 7009). A token that is
-// not, or no longer, one of the service is no error: it is refused already. It returns the token
-// that it revoked, or nil.
-func (t *Tokens) EndShown(ctx context.Context, text, audience string, ev jeton.Event) (*Live, error) {
-	l, err := t.Lookup(ctx, text)
-	known := err == nil && slices.Contains(l.Audience, audience)
-	switch {
-	case err != nil && jeton.Outcome(err) != jeton.ErrBadCredential:
-		return nil, err
-	case !known:
+// EndShown revokes a token that was found, as its own credential (compare RFC 7009). A nil one, which
+// Find refused, is no error: it has ended already.
+func (t *Tokens) EndShown(ctx context.Context, l *Live, ev jeton.Event) error {
+	if l == nil {
 		// Another caller may have revoked it a moment ago: answer no earlier than that one.
-		return nil, t.store.Settle(ctx)
+		return t.store.Settle(ctx)
 	}
 
 	ev.Actor = string(l.Owner.Kind) + ":" + l.Owner.Name
 	ev.Target = "token:" + l.Accessor
 
-	return l, t.end(ctx, Which{Hash: l.Hash}, l.Hash, ev)
+	return t.end(ctx, Which{Hash: l.Hash}, l.Hash, ev)
 }

@@ -98,8 +98,8 @@ type Mint struct {
 	// current credential version of its parent's owner.
 	Shown secret.Hash
 	Login int64
-	// Most is the maximum number of personal tokens of the user that have not expired at
-	// Created, with this one; 0: no limit.
+	// Most is the maximum number of personal tokens of the user, or of leased tokens of the owner,
+	// that have not expired at Created, with this one; 0: no limit.
 	Most   int64
 	SignIn *SignIn     // the login that the token stands for, or nil
 	Once   Once        // used in the same transaction
@@ -164,8 +164,8 @@ type Store interface {
 	ConnectionStore
 	// MintToken is one atomic step. It returns jeton.ErrBadCredential unless the owner
 	// exists, is enabled, its credential still has the version that was proved, and the named
-	// parent and session exist; the error of SignIn.Judge; jeton.ErrTokensFull when the user has
-	// as many personal tokens as Most; or ErrUsed when the assertion has been used before.
+	// parent and session exist; the error of SignIn.Judge; jeton.ErrTokensFull when the owner
+	// has as many tokens as Most; or ErrUsed when the assertion has been used before.
 	// Otherwise it adds the login of SignIn and lets the user's counts at that service begin
 	// again, remembers the assertion, stores the token if Keep is set, and adds the event.
 	MintToken(ctx context.Context, m Mint) error

@@ -30,7 +30,7 @@ var outcomes = []struct {
 	{jeton.ErrFactor, http.StatusUnauthorized, "A second factor or a newer sign-in is required"},
 	{jeton.ErrRelogin, http.StatusForbidden, "The terms do not permit another login now"},
 	{jeton.ErrSessionsFull, http.StatusForbidden, "Too many sessions are open"},
-	{jeton.ErrTokensFull, http.StatusForbidden, "Too many personal tokens exist"},
+	{jeton.ErrTokensFull, http.StatusForbidden, "Too many tokens exist"},
 	{jeton.ErrTooMany, http.StatusTooManyRequests, "Too many attempts"},
 	{jeton.ErrBusy, http.StatusServiceUnavailable, "Busy"},
 	{jeton.ErrUnavailable, http.StatusServiceUnavailable, "Unavailable"},

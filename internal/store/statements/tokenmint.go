@@ -44,28 +44,36 @@ func (db *Store) MintToken(ctx context.Context, m token.Mint) error {
 	})
 }
 
-// hasRoom returns jeton.ErrTokensFull when the user has as many personal tokens as permitted.
+// hasRoom returns jeton.ErrTokensFull when the user has as many personal tokens as permitted, or the
+// owner as many leased ones.
 func hasRoom(ctx context.Context, tx Conn, m token.Mint) error {
-	if m.Most == 0 || m.Owner.Kind != jeton.KindUser || m.Kind != token.Personal {
+	ofUser := m.Owner.Kind == jeton.KindUser
+	counted := m.Kind == token.Personal && ofUser || m.Kind == token.Leased
+	if m.Most == 0 || !counted {
 		return nil
+	}
+
+	owner := "client"
+	if ofUser {
+		owner = "account"
 	}
 
 	// Two steps that counted at the same time would both find the last place. The owner is held
 	// already, in every step that waits here.
-	if err := tx.Order(ctx, fmt.Sprintf("personal tokens of user %d", m.Owner.ID)); err != nil {
+	if err := tx.Order(ctx, fmt.Sprintf("%s tokens of %s %d", m.Kind, owner, m.Owner.ID)); err != nil {
 		return err
 	}
 
 	var n int64
 	err := tx.QueryRow(
 		ctx,
-		"SELECT count(*) FROM tokens WHERE account = $1 AND account <> 0 AND kind = 'personal' AND expires > $2",
-		m.Owner.ID, milli(m.Created),
+		"SELECT count(*) FROM tokens WHERE "+owner+" = $1 AND "+owner+" <> 0 AND kind = $2 AND expires > $3",
+		m.Owner.ID, string(m.Kind), milli(m.Created),
 	).Scan(&n)
 	if err == nil && n >= m.Most {
 		return jeton.WithDetail(
 			jeton.ErrTokensFull,
-			fmt.Sprintf("the user has %d personal tokens, as many as permitted; revoke one", n),
+			fmt.Sprintf("%s has %d %s tokens, as many as permitted; revoke one", m.Owner.Name, n, m.Kind),
 		)
 	}
 

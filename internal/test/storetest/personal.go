@@ -362,21 +362,32 @@ func disabledAndTokens(t *testing.T, s Store) {
 	noToken(t, s, "again")
 }
 
-// tokensFull mints more tokens at once than the user may have. Expired ones and access tokens
-// do not count.
+// tokensFull mints more tokens at once than the user may have. Expired ones and those of other kinds do
+// not count.
 func tokensFull(t *testing.T, s Store) {
+	u, other := token.UserOwner(user(t, s, "diane")), token.UserOwner(user(t, s, "eshana"))
+	onlySoMany(t, s, token.Personal, u, other)
+	onlySoMany(t, s, token.Leased, u, other)
+
+	first, second := clientAdded(t, s, "job", "k"), clientAdded(t, s, "other job", "l")
+	onlySoMany(t, s, token.Leased, token.ClientOwner(first), token.ClientOwner(second))
+}
+
+// onlySoMany is tokensFull for tokens of a kind.
+func onlySoMany(t *testing.T, s Store, kind token.Kind, owner, other token.Owner) {
 	const most = 3
-	u, other := user(t, s, "diane"), user(t, s, "eshana")
-	limited := func(u account.Account, text string) token.Mint {
-		m := personal(u, text, 0)
+	limited := func(of token.Owner, text string) token.Mint {
+		m := personal(account.Account{}, fmt.Sprintf("%s %s of %s", kind, text, of.Name), 0)
+		m.Owner = of
+		m.Kind = kind
 		m.Most = most
 		return m
 	}
 
-	expired := limited(u, "expired")
+	expired := limited(owner, "expired")
 	expired.Window.Closes = noon
 	minted(t, s, expired)
-	issued := limited(u, "issued")
+	issued := limited(owner, "issued")
 	issued.Kind = token.Access
 	minted(t, s, issued)
 
@@ -384,7 +395,7 @@ func tokensFull(t *testing.T, s Store) {
 	var wg sync.WaitGroup
 	for i := range 3 * most {
 		wg.Go(func() {
-			err := s.MintToken(t.Context(), limited(u, fmt.Sprint("token ", i)))
+			err := s.MintToken(t.Context(), limited(owner, fmt.Sprint("token ", i)))
 			if err == nil {
 				made.Add(1)
 			} else if !errors.Is(err, jeton.ErrTokensFull) {
@@ -395,11 +406,11 @@ func tokensFull(t *testing.T, s Store) {
 
 	wg.Wait()
 	if made.Load() != most {
-		t.Errorf("%d tokens were made, want %d", made.Load(), most)
+		t.Errorf("%d %s tokens were made, want %d", made.Load(), kind, most)
 	}
 
-	minted(t, s, limited(other, "of another user"))
-	late := limited(u, "late")
+	minted(t, s, limited(other, "token"))
+	late := limited(owner, "late")
 	late.Kind = token.Access
 	minted(t, s, late)
 }
