@@ -123,7 +123,7 @@ func (g *Gateway) redeem(w *web.Reply, r *http.Request, code string, p pending) 
 	case err != nil:
 		return err
 	case unmet != nil:
-		// The page would send the browser to sign in once more, for ever.
+		// The page would send the browser to sign in once more, with the same end.
 		g.notice(w, r, unmet, web.Notice{Kind: web.NoticeFactor, Link: g.issuer + "/account/security"})
 		return nil
 	}

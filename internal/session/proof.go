@@ -22,7 +22,7 @@ type Renewal struct {
 	Methods string
 }
 
-// Prove stores that the user of a session was proved again by a password at a time, and adds the
+// Prove stores that the user of a session was proved again at a time, whichever way, and adds the
 // event, which gets the session as its target. The session gets a new secret, and the one that was
 // shown is refused from then on: an attacker who has planted or copied it gains nothing from the proof.
 // It returns jeton.ErrBadCredential if the session has ended or got another secret meanwhile, as a
