@@ -17,10 +17,12 @@ func (g *Gate) proves(ctx context.Context, req *Request, d *Decision) error {
 		return nil
 	}
 
-	switch c := d.credential.(type) {
-	case tokenCredential, narrowedToken:
+	if provesByToken(d.credential) {
 		// What creates tokens judges its user by the same rule. A program cannot show a factor.
 		return nil
+	}
+
+	switch c := d.credential.(type) {
 	case newSession:
 		return nil // the sign-in asks for what is required
 	case sessionCredential:
@@ -39,15 +41,22 @@ func (g *Gate) proves(ctx context.Context, req *Request, d *Decision) error {
 	return signin.Meets(req.Access.Require, d.proof, req.Now)
 }
 
+// provesByToken reports whether a credential is a token, also one that another package has wrapped.
+func provesByToken(c Credential) bool {
+	origin, err := c.Origin()
+	return err == nil && origin.Token != nil
+}
+
 // describeFactors shows how the user was proved beside what is required.
 func describeFactors(req *Request, d *Decision) string {
 	required := "required: " + req.Access.Require.String()
 	if len(d.proof.Methods) == 0 && d.proof.At.IsZero() {
-		switch d.credential.(type) {
-		case tokenCredential, narrowedToken:
-			return required + "; a token counts as what its creator showed"
-		case newSession:
+		_, isNew := d.credential.(newSession)
+		switch {
+		case isNew:
 			return required + "; the sign-in asks for it"
+		case provesByToken(d.credential):
+			return required + "; a token counts as what its creator showed"
 		}
 
 		return required

@@ -285,6 +285,17 @@ func TestTokenWindowWithoutWholeSeconds(t *testing.T) {
 	}
 }
 
+// TestATokenInTheBodyIsATokenWhereFactorsAreRequired has a token of a user, who showed the factors as it was created.
+func TestATokenInTheBodyIsATokenWhereFactorsAreRequired(t *testing.T) {
+	s := startFutureTokens(t, "    teaching:", "    require: {factors: 2}\n    teaching:")
+	s.AddUser("diane", "a long enough password")
+	made := s.AddToken(jetontest.NewToken{User: "diane", Name: "ci", Services: []string{"future-tokens"}})
+
+	if a := s.request(made.Secret); a.Status != 200 {
+		t.Errorf("request is %d %q, want 200", a.Status, a.Body)
+	}
+}
+
 // forbiddenListener returns the address of a listener that no test should connect to, and the
 // number of connections.
 func forbiddenListener(t *testing.T) (address string, connections *atomic.Int64) {
