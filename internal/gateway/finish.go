@@ -31,19 +31,29 @@ func (g *Gateway) start(w *web.Reply, r *http.Request) error {
 	return g.signIn.begin(w, r, goalOf(query))
 }
 
-// beginUnlessIn begins a sign-in, or goes to the page at once if the browser has a session. Where another site can have
-// caused the request, it must not use up the logins that the terms permit to a user.
+// beginUnlessIn begins a sign-in, or goes to the page at once if the browser has a session that is enough for it. Where
+// another site can have caused the request, it must not use up the logins that the terms permit to a user.
 func (g *Gateway) beginUnlessIn(w *web.Reply, r *http.Request, to goal) error {
 	live, err := gate.ShownSession(w, r, g.service)
+	if undecided(err) {
+		return err
+	}
+	if live == nil || live.Check(w.Start) != nil {
+		return g.signIn.begin(w, r, to)
+	}
+
+	unmet, err := g.unmet(r.Context(), live, to.rule, w.Start)
 	switch {
 	case undecided(err):
 		return err
-	case live != nil && live.Check(w.Start) == nil:
-		seeOther(w, g.signIn.origin(w.Origin)+returnTo(to.path))
-		return nil
+	case err != nil, unmet != nil:
+		// The page would send the browser back here, and for ever: Sec-Fetch-Site outlives redirects.
+		return g.signIn.begin(w, r, to)
 	}
 
-	return g.signIn.begin(w, r, to)
+	seeOther(w, g.signIn.origin(w.Origin)+returnTo(to.path))
+
+	return nil
 }
 
 // fromAnotherSite reports whether a page of another origin led the browser here.
@@ -118,7 +128,12 @@ func (g *Gateway) redeem(w *web.Reply, r *http.Request, code string, p pending) 
 	g.cookies.Set(w, started, user.Name)
 	g.signIn.rounds.Set(w, strconv.Itoa(g.signIn.succeeded(r.Header)+1), loopTime)
 
-	unmet, err := g.unmet(r.Context(), started, p.Require, w.Start)
+	live, err := g.sessions.Find(r.Context(), started.Secret.Reveal(), g.conf.Name, w.Start)
+	if err != nil {
+		return err
+	}
+
+	unmet, err := g.unmet(r.Context(), live, p.Require, w.Start)
 	switch {
 	case err != nil:
 		return err
@@ -134,10 +149,10 @@ func (g *Gateway) redeem(w *web.Reply, r *http.Request, code string, p pending) 
 	return nil
 }
 
-// unmet returns *policy.Unmet if the user of a new session was not proved as a page requires, or nil.
+// unmet returns *policy.Unmet if the user of a session was not proved as a page requires, or nil.
 func (g *Gateway) unmet(
 	ctx context.Context,
-	started session.Started,
+	live *session.Live,
 	rule policy.Require,
 	now time.Time,
 ) (unmet, err error) {
@@ -145,10 +160,6 @@ func (g *Gateway) unmet(
 		return nil, nil
 	}
 
-	live, err := g.sessions.Find(ctx, started.Secret.Reveal(), g.conf.Name, now)
-	if err != nil {
-		return nil, err
-	}
 	proof, err := g.sessions.Proof(ctx, live)
 	if err != nil {
 		return nil, err

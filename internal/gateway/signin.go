@@ -228,17 +228,16 @@ func startAt(w *web.Reply, path string, rule policy.Require) string {
 // goalOf reads the parameters of startAt. What is invalid in them requires nothing: the page itself does.
 func goalOf(query url.Values) goal {
 	factors, _ := strconv.Atoi(query.Get(factorsParam))
-	age, _ := strconv.Atoi(query.Get(maxAgeParam))
+	age, _ := strconv.ParseInt(query.Get(maxAgeParam), 10, 64)
 
-	const longest = 1 << 31 // seconds
-
-	return goal{
-		path: query.Get(toParam),
-		rule: policy.Require{
-			Factors: min(max(factors, 0), 2),
-			MaxAge:  time.Duration(min(max(age, 0), longest)) * time.Second,
-		},
+	rule := policy.Require{Factors: min(max(factors, 1), 2)}
+	if age > 0 {
+		// No configuration requires less, and more than a duration holds would be negative.
+		const shortest, longest = 60, 1 << 31 // seconds
+		rule.MaxAge = time.Duration(min(max(age, shortest), longest)) * time.Second
 	}
+
+	return goal{path: query.Get(toParam), rule: rule}
 }
 
 // inSeconds returns a time as authorization requests have it.

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -250,6 +251,25 @@ func TestAPasswordLoginIsRefusedWhereTwoFactorsAreRequired(t *testing.T) {
 	}
 }
 
+// TestTheAddressOfASignInIsBounded asks for times that no configuration has.
+func TestTheAddressOfASignInIsBounded(t *testing.T) {
+	s, _ := startRequiring(t)
+	b := newBrowser(t, s)
+
+	for asked, want := range map[string]string{
+		"1":                    "60",
+		"300":                  "300",
+		"4294967296":           "2147483648",
+		"99999999999999999999": "2147483648",
+		"-1":                   "",
+	} {
+		to, err := url.Parse(b.get(s.URL("vault") + "/.jeton/start?max_age=" + asked).Header.Get("Location"))
+		if err != nil || to.Query().Get("max_age") != want {
+			t.Errorf("max_age=%s: got to %v, %v, want max_age %q", asked, to, err, want)
+		}
+	}
+}
+
 // TestAnotherProxyIsToldWhatIsRequired asks as nginx does, and passes the pages of the sign-in on.
 func TestAnotherProxyIsToldWhatIsRequired(t *testing.T) {
 	s, c := startRequiring(t)
@@ -278,9 +298,9 @@ func TestAnotherProxyIsToldWhatIsRequired(t *testing.T) {
 			"X-Request-Id", rand.Text(),
 		)
 	}
-	passes := func(address string) jetontest.Answer {
+	passes := func(address string, header ...string) jetontest.Answer {
 		path := strings.TrimPrefix(address, "https://wiki.example")
-		return proxy(path, "X-Forwarded-Proto", "https", "X-Forwarded-Host", "wiki.example")
+		return proxy(path, append(header, "X-Forwarded-Proto", "https", "X-Forwarded-Host", "wiki.example")...)
 	}
 
 	passes("/.jeton/start?to=/a")
@@ -297,7 +317,8 @@ func TestAnotherProxyIsToldWhatIsRequired(t *testing.T) {
 
 	secret, _ := b.enrol(c.now())
 	c.move(2 * time.Minute)
-	b.open(passes(start).Header.Get("Location"))
+	// A browser that came by a link of another site says so after the redirect, too.
+	b.open(passes(start, "Sec-Fetch-Site", "cross-site").Header.Get("Location"))
 	page := strings.TrimPrefix(b.at(), s.Issuer())
 	next := b.post(page, "password", right, "code", otp(t, secret, c.now())).Header.Get("Location")
 	to := strings.Replace(next, "/sign-in/continue?", "/oauth2/authorize?", 1)
