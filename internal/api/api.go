@@ -119,14 +119,15 @@ type Config struct {
 	// Over HTTPS:
 
 	Service     config.Service
-	Readers     *gate.Service // of the credentials at the service
-	Accepts     policy.Kinds  // credentials that callers may show
-	Terms       policy.Terms  // of a login
-	LoginAllow  *policy.Allow // users that may log in; nil: all
-	Admins      policy.Allow  // callers that manage every user
-	AllAdmins   bool          // every caller manages every user
-	OwnUsers    bool          // new users are valid at this service only, and others are not managed
-	AnyPassword bool          // new users may have a weak password
+	Readers     *gate.Service  // of the credentials at the service
+	Accepts     policy.Kinds   // credentials that callers may show
+	Require     policy.Require // how users have to be proved
+	Terms       policy.Terms   // of a login
+	LoginAllow  *policy.Allow  // users that may log in; nil: all
+	Admins      policy.Allow   // callers that manage every user
+	AllAdmins   bool           // every caller manages every user
+	OwnUsers    bool           // new users are valid at this service only, and others are not managed
+	AnyPassword bool           // new users may have a weak password
 }
 
 // IssuerPrefix is the prefix at the authorization server.

@@ -190,6 +190,7 @@ func (a *API) Table() Table {
 func (a *API) access(e exposure) policy.Access {
 	// A row that no case below names needs a credential: a forgotten one is not open.
 	proved := policy.Authenticated(a.Accepts)
+	proved.Require = a.Require
 
 	switch {
 	case a.Operator && (e == signIn || e == user || e == owner), !a.Operator && e == operator:

@@ -137,6 +137,9 @@ func (g *Gateway) Service() *gate.Service { return g.service }
 // Accepts returns what the callers of the service may prove themselves with.
 func (g *Gateway) Accepts() policy.Kinds { return accepts(g.conf, config.Route{}) }
 
+// Require returns how users have to be proved at every route of the service that is not open.
+func (g *Gateway) Require() policy.Require { return g.require }
+
 // Terms returns the terms of a login at the service.
 func (g *Gateway) Terms() policy.Terms { return g.terms }
 

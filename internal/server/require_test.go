@@ -33,6 +33,7 @@ services:
     host: bank.example
     login: {sign_in: true, paths: [/login]}
     require: {factors: 2}
+    users_api: {prefix: /api/v1, admins: [staff]}
     routes:
       - {match: GET /balance, respond: {text: balance}}
       - {match: GET /about, open: true, respond: {text: about}}
@@ -248,6 +249,23 @@ func TestAPasswordLoginIsRefusedWhereTwoFactorsAreRequired(t *testing.T) {
 	}
 	if a := s.Ask(http.MethodGet, "bank", "/about"); a.Status != http.StatusOK {
 		t.Errorf("an open route: got %d, want 200", a.Status)
+	}
+}
+
+// TestTheUsersAPIRequiresWhatItsServiceRequires asks with a session of one factor.
+func TestTheUsersAPIRequiresWhatItsServiceRequires(t *testing.T) {
+	s, _ := startRequiring(t)
+	s.AddUser("erin", right, "staff")
+	b := newBrowser(t, s)
+	b.signIn("erin")
+	start := b.get(s.URL("bank") + "/.jeton/start?to=/about").Header.Get("Location")
+	b.wants(b.open(start), "about")
+
+	for _, path := range []string{"/users", "/users/me"} {
+		a := s.Send(b.client, http.MethodGet, s.URL("bank")+"/api/v1"+path, "", scripting...)
+		if a.Status != http.StatusUnauthorized || a.Code() != "insufficient_user_authentication" {
+			t.Errorf("GET %s with one factor: got %d %s, want 401 and why", path, a.Status, a.Body)
+		}
 	}
 }
 

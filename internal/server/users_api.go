@@ -22,6 +22,7 @@ func (s *Server) usersAPIRoutes(conf *config.Config, service config.Service, g *
 	c.Prefix, c.PageSize = u.Prefix, api.PageSize
 	c.Service, c.Readers = service, g.Service()
 	c.Accepts, c.Terms = g.Accepts(), g.Terms()
+	c.Require = g.Require()
 	c.LoginAllow = gateway.LoginAllow(service)
 	c.Admins = policy.Allow{Groups: u.Admins, Clients: u.Clients}
 

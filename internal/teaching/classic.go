@@ -49,6 +49,8 @@ func UsersAPI(c api.Config) []web.Route {
 		forever: c.Terms.Lifetime == forever,
 	}
 
+	k.access.Require = c.Require
+
 	// Only the empty value opens it. "auth" accepts no credential, and so stays closed.
 	if conf.Auth == "" {
 		k.access = policy.Open
