@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
@@ -64,11 +65,19 @@ func UndoMigration(ctx context.Context, c Config, u Undoing) (Undone, error) {
 		return out, err
 	}
 	if len(out.Lost) > 0 && !u.Force {
-		return out, jeton.WithDetail(
-			jeton.ErrConflict,
-			"since the upgrade the server has written what an undo would lose: "+differences(out.Lost)+
-				"; --force gives it up, and ends all sessions and tokens",
-		)
+		at, err := sqlite.UpgradedAt(ctx, c.sqliteFile(), kept)
+		if err != nil {
+			return out, err
+		}
+
+		return out, jeton.WithDetail(jeton.ErrConflict, fmt.Sprintf(
+			"since the upgrade the server has written what an undo would lose: %s; --force gives it up, ends all "+
+				"sessions and tokens, and goes back to schema %d as of %s (%s)",
+			differences(out.Lost),
+			kept.Schema,
+			at.UTC().Format(time.RFC3339),
+			kept.Path,
+		))
 	}
 
 	err = c.undo(ctx, f, kept, u, epoch, &out)

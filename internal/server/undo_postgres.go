@@ -13,6 +13,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/secretfile"
 	"github.com/jeton-auth/jeton/internal/store/move"
 	"github.com/jeton-auth/jeton/internal/store/postgres"
+	"github.com/jeton-auth/jeton/internal/store/sqlite"
 )
 
 // fileBefore begins the names of the backups in the data directory that were made before a PostgreSQL
@@ -76,7 +77,12 @@ func (c Config) writeBackupBefore(ctx context.Context, conf *config.Config, path
 	c.Log.Info("the database before the upgrade is backed up; delete the file when the upgrade has proved good",
 		"file", path)
 
-	return os.Rename(part, path)
+	if err := os.Rename(part, path); err != nil {
+		return err
+	}
+
+	// Without it a power failure could take the name away after the steps were applied.
+	return sqlite.SyncDir(c.DataDir)
 }
 
 // dropOldBackups removes the oldest of these backups.

@@ -65,8 +65,10 @@ func TestAnUndoBeginsANewEpochOfEverySchema(t *testing.T) {
 			o.write(t, "UPDATE users SET email = 'diane@example.org', email_folded = 'diane@example.org'")
 
 			_, err := server.UndoMigration(t.Context(), o.conf, server.Undoing{})
-			if !errors.Is(err, jeton.ErrConflict) || !strings.Contains(err.Error(), "users 1;") {
-				t.Errorf("UndoMigration after a change = %v, want ErrConflict that names one row of users", err)
+			back := fmt.Sprintf("back to schema %d as of 20", n)
+			if !errors.Is(err, jeton.ErrConflict) || !strings.Contains(err.Error(), "users 1;") ||
+				!strings.Contains(err.Error(), back) {
+				t.Errorf("UndoMigration after a change = %v, want ErrConflict with one row of users and %q", err, back)
 			}
 
 			done, err := server.UndoMigration(t.Context(), o.conf, server.Undoing{Force: true})

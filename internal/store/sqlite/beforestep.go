@@ -41,7 +41,7 @@ func (db *DB) keepBefore(ctx context.Context, n int) (err error) {
 	if err := os.Rename(part, kept); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Dir(kept)); err != nil {
+	if err := SyncDir(filepath.Dir(kept)); err != nil {
 		return err
 	}
 

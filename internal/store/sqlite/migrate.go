@@ -200,7 +200,7 @@ func apply(ctx context.Context, conn *sql.Conn, step migration) error {
 	}
 
 	// In the same transaction, so that a crash leaves no step applied and not recorded.
-	// The time is for an operator who looks into the file; the program does not use it.
+	// The time is for an operator who looks into the file, or asks for an undo.
 	const note = "INSERT INTO migrations (number, name, sum, at) VALUES ($1, $2, $3, $4)"
 	if _, err := tx.ExecContext(ctx, note, step.number, step.name, step.sum, time.Now().UnixMilli()); err != nil {
 		return err

@@ -79,7 +79,7 @@ func Replace(path, with, kept string) error {
 	}
 
 	// A rename that is not synced may be undone by a power failure, after it was reported.
-	return syncDir(filepath.Dir(path))
+	return SyncDir(filepath.Dir(path))
 }
 
 // keep gives the old file a second name, kept, which must be free. A missing old file is no
@@ -128,9 +128,9 @@ func duplicate(path, kept string) (err error) {
 	return errors.Join(err, to.Sync(), to.Close())
 }
 
-// syncDir makes the new names durable. Some file systems cannot sync a directory, and some
+// SyncDir makes the new names durable. Some file systems cannot sync a directory, and some
 // systems have no such call: that is not an error.
-func syncDir(dir string) error {
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // copiesKept is how many copies from before an upgrade are kept beside a database.
@@ -122,6 +123,19 @@ func Since(ctx context.Context, c Config, kept Copy) (list []Difference, err err
 	})
 
 	return list, err
+}
+
+// UpgradedAt returns when the first step after a copy was applied to a database: the copy is from just before.
+func UpgradedAt(ctx context.Context, c Config, kept Copy) (at time.Time, err error) {
+	err = reading(ctx, c.Path, func(conn *sql.Conn) error {
+		var milli int64
+		err := conn.QueryRowContext(ctx, "SELECT at FROM migrations WHERE number = $1", kept.Schema+1).Scan(&milli)
+		at = time.UnixMilli(milli)
+
+		return err
+	})
+
+	return at, err
 }
 
 // compared compares each table of the database with that of the same name in the attached one. Both
