@@ -311,10 +311,10 @@ func TestASessionRenewsNoScopeThatItsUserHasLost(t *testing.T) {
 	}
 }
 
-func TestAnOwnerHasAtMost100TokensOfJobs(t *testing.T) {
+func TestAnOwnerHasALimitOfTokensOfJobs(t *testing.T) {
 	c := startLeases(t)
 	session := c.Enter("reports", "diane", leasePassword)
-	for range 100 {
+	for range 300 {
 		c.make(t, session, jeton.LeaseRequest{})
 	}
 

@@ -21,7 +21,7 @@ const (
 // How much a lease is at most, and how many an owner has: a job that asks in a loop must not fill the database.
 const (
 	maxLeaseRules = 100
-	maxLeases     = 100
+	maxLeases     = 300
 )
 
 // Maker is the credential that makes or renews a leased token at a service: a token, or a session there.
@@ -81,7 +81,7 @@ type LeaseDraft struct {
 // Lease creates a token for one job. It ends after d.For unless RenewLease renews it, with the
 // token that made it, or when the owner's credential changes. It never has more rights than its
 // maker, nor a later end. Lease returns jeton.ErrInvalid for an invalid draft, jeton.ErrForbidden
-// for one that exceeds its maker, and jeton.ErrTokensFull when the owner has 100 that have not ended.
+// for one that exceeds its maker, and jeton.ErrTokensFull when the owner has 300 that have not ended.
 func (t *Tokens) Lease(ctx context.Context, by Maker, d LeaseDraft, ev jeton.Event) (jeton.Lease, error) {
 	now := t.now()
 	if err := checkLease(d.For); err != nil {
