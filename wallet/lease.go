@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/secret"
@@ -230,7 +232,7 @@ func (l *Lease) post(ctx context.Context, by http.RoundTripper, path string, in,
 }
 
 // explained adds the detail of a problem document (RFC 9457) to the outcome that it is about. Secrets in it are masked:
-// a server may echo what was sent.
+// a server may echo what was sent. Control characters, which could move the cursor of a terminal, become spaces.
 func explained(err error, problem []byte) error {
 	var p struct {
 		Detail string `json:"detail"`
@@ -239,5 +241,12 @@ func explained(err error, problem []byte) error {
 		return err
 	}
 
-	return jeton.WithDetail(err, secret.Mask(p.Detail))
+	text := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, p.Detail)
+
+	return jeton.WithDetail(err, secret.Mask(text))
 }

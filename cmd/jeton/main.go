@@ -84,7 +84,7 @@ func run(args []string) int {
 		return exitOK
 	}
 
-	text := err.Error()
+	text := printable(err.Error())
 	if text != "" {
 		fmt.Fprintln(os.Stderr, "jeton: "+text)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -70,13 +71,24 @@ func printJSON(w io.Writer, v any) error {
 
 // oneLine replaces control characters, so that text from outside cannot move the cursor of a
 // terminal.
-func oneLine(s string) string {
+func oneLine(s string) string { return strings.Map(visible, s) }
+
+// printable is oneLine for text that may have several lines, such as an error that quotes a service.
+func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return '?'
+		if r == '\n' || r == '\t' {
+			return r
 		}
-		return r
+		return visible(r)
 	}, s)
+}
+
+// visible returns a character, or ? for a control character.
+func visible(r rune) rune {
+	if unicode.IsControl(r) {
+		return '?'
+	}
+	return r
 }
 
 // plural formats a number of things: "1 session", "2 sessions".

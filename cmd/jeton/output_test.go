@@ -24,3 +24,22 @@ func TestATimeThatIsUnknownIsNotNever(t *testing.T) {
 		})
 	}
 }
+
+func TestTextOfAServiceCannotMoveTheCursor(t *testing.T) {
+	for _, tc := range []struct{ name, text, all, line string }{
+		{"no control character", "größe 1", "größe 1", "größe 1"},
+		{"an escape sequence", "a\x1b[2Jb\x7f", "a?[2Jb?", "a?[2Jb?"},
+		{"an escape sequence of one character", "a\u009b2J", "a?2J", "a?2J"},
+		{"a carriage return", "ok\rno", "ok?no", "ok?no"},
+		{"two lines", "a\n\tb", "a\n\tb", "a??b"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := printable(tc.text); got != tc.all {
+				t.Errorf("printable: got %q, want %q", got, tc.all)
+			}
+			if got := oneLine(tc.text); got != tc.line {
+				t.Errorf("oneLine: got %q, want %q", got, tc.line)
+			}
+		})
+	}
+}

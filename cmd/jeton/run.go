@@ -23,7 +23,7 @@ const (
 	exitNoCommand = 127
 )
 
-// The bounds of a lease: see 'internal/token'. The last renewal may ask for leaseSlack more.
+// The bounds of a lease: see 'internal/token'. With --expires, the last renewal may ask for leaseSlack more.
 const (
 	minLease   = 10 * time.Second
 	maxLease   = 9 * time.Minute
@@ -50,7 +50,7 @@ func runCommand() *cobra.Command {
 		Short: "Run a command with a token of its own, which ends with it",
 		Long: `Run a command with a token for one service that is made for it, has no more rights than the
 identity, and is revoked when the command ends. If 'jeton run' itself is killed, the token ends
-within --lease.
+within --lease, or up to 10s later if it then reaches --expires.
 
 The command gets the token in the environment variable JETON_TOKEN, and the service in
 JETON_URL. The flags below pass it in other ways. With --proxy the command gets no token at all:
@@ -58,7 +58,7 @@ JETON_URL is then an address on this machine that adds it.
 
 Signals are passed on. The exit code is that of the command, 128 and its number if a signal ended
 it, 127 if there is no such command, and 126 if it cannot be started. In a command of 'jeton run',
-another 'jeton run' for the same service narrows the token of the first.`,
+another 'jeton run' narrows the token of the first, for the same service, or needs --as.`,
 		Example: `  jeton run --for https://shop.example --allow "GET /reports/*" --max-uses 20 -- ./nightly.sh
   jeton run --for https://shop.example --as ci --proxy --report -- ./agent
   jeton run --for https://git.example --as ci --git -- git fetch`,
@@ -182,16 +182,23 @@ func clipName(name string) string {
 	return name
 }
 
-// makeLease makes the token: of the one that an outer 'jeton run' has passed on, so that a job can only narrow its
-// token, else of an identity of the wallet.
+// makeLease makes the token of an identity of the wallet. In a command of 'jeton run', it takes one only if --as names
+// it: else the token is made of the outer one, and is no wider.
 func (k *runFlags) makeLease(ctx context.Context, w *wallet.Wallet) (*wallet.Lease, error) {
-	outer, err := outerToken(k.service)
-	if err != nil {
-		return nil, err
-	}
-
-	if outer != nil && k.as == "" {
-		return w.LeaseOf(ctx, k.service, outer.secret, outer.caCert, k.request)
+	if k.as == "" {
+		outer, err := outerToken(k.service)
+		switch {
+		case err != nil:
+			return nil, err
+		case outer != nil:
+			return w.LeaseOf(ctx, k.service, outer.secret, outer.caCert, k.request)
+		case inRun():
+			return nil, jeton.WithDetail(
+				jeton.ErrForbidden,
+				"this 'jeton run' is in the command of another one, which has passed on no token for "+k.service+
+					" in JETON_TOKEN or with --file; with --as NAME, an identity of the wallet makes the token",
+			)
+		}
 	}
 
 	id, err := identityAt(ctx, w, k.service, k.as)

@@ -28,11 +28,19 @@ type job struct {
 // would be too short for another one.
 func (j *job) ask(now time.Time) time.Duration {
 	left := j.ends.Sub(now)
-	if j.ends.IsZero() || left > j.length+leaseSlack {
+	if j.ends.IsZero() || left > j.longest() {
 		return j.length
 	}
 
 	return left
+}
+
+// longest returns how long the token is valid at most after a renewal.
+func (j *job) longest() time.Duration {
+	if j.ends.IsZero() {
+		return j.length
+	}
+	return j.length + leaseSlack
 }
 
 // run runs a command to its end, and returns its exit code. The token is renewed meanwhile.
@@ -104,7 +112,8 @@ func (j *job) renew(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case refused(err), !time.Now().Before(j.until):
-			fmt.Fprintf(j.stderr, "jeton: %v; the token of the command has ended, or ends %s\n", err, when(j.until))
+			text := oneLine(err.Error())
+			fmt.Fprintf(j.stderr, "jeton: %s; the token of the command has ended, or ends %s\n", text, when(j.until))
 			return
 		default:
 			wait = time.Until(j.until) / 3
@@ -148,7 +157,7 @@ func (j *job) end(ctx context.Context, report bool, p *passing) {
 	}
 
 	if err != nil {
-		fmt.Fprintf(j.stderr, "jeton: %v; it ends by itself within %v\n", err, j.length)
+		fmt.Fprintf(j.stderr, "jeton: %s; it ends by itself within %v\n", oneLine(err.Error()), j.longest())
 	}
 	if report && err == nil {
 		fmt.Fprintln(j.stderr, "jeton:", reportOf(end, p.seen()))

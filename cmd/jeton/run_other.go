@@ -15,3 +15,6 @@ func codeOf(s *os.ProcessState) int { return s.ExitCode() }
 
 // forbidDumps does nothing here.
 func forbidDumps() {}
+
+// keepFromCommand does nothing: there is no --fd here.
+func keepFromCommand(string) {}

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/secretfile"
 	"github.com/jeton-auth/jeton/wallet"
 
@@ -25,6 +24,7 @@ const (
 	envTokenFD   = "JETON_TOKEN_FD"
 	envURL       = "JETON_URL"
 	envCACert    = "JETON_CACERT"
+	envRunVars   = "JETON_RUN_VARS" // the names of all the others, with commas
 )
 
 // passing is how a command gets its token.
@@ -59,7 +59,7 @@ func (p *passing) check() error {
 		return usage{errors.New("--proxy keeps the token from the command: leave out the other ways to pass it")}
 	case p.fd && runtime.GOOS == "windows":
 		return usage{errors.New("--fd does not work on Windows; use --file")}
-	case strings.ContainsAny(p.env, "=\x00 "):
+	case strings.ContainsAny(p.env, "=,\x00 "):
 		return usage{fmt.Errorf("invalid --env %q: want the name of a variable", p.env)}
 	case !others && !p.proxy && p.env == "":
 		p.env = envToken
@@ -71,6 +71,10 @@ func (p *passing) check() error {
 // prepare lets a command have the token of a lease. The function that it returns removes files and closes the listener,
 // also after an error.
 func (p *passing) prepare(l *wallet.Lease, c *exec.Cmd) (remove func(), err error) {
+	if err := forgetOuter(); err != nil {
+		return p.remove, err
+	}
+
 	base := string(l.Origin())
 	if p.proxy {
 		p.listen, err = listenFor(l)
@@ -104,13 +108,14 @@ func (p *passing) prepare(l *wallet.Lease, c *exec.Cmd) (remove func(), err erro
 		err = p.setGit(l)
 	}
 
+	p.set(envRunVars, strings.Join(p.names(), ","))
 	c.Env = append(without(os.Environ()), p.vars...)
 
 	return p.remove, err
 }
 
-// without returns the environment without what an outer 'jeton run' has set, and without what opens the wallet: the
-// command is to have its token alone.
+// without returns the environment without variables of tokens, and without what opens the wallet: the command is to
+// have its token alone.
 func without(environ []string) []string {
 	ours := []string{
 		envToken,
@@ -118,6 +123,8 @@ func without(environ []string) []string {
 		envTokenFD,
 		envURL,
 		envCACert,
+		envRunVars,
+		"JETON_WALLET_KEYRING",
 		"JETON_WALLET_PASSPHRASE",
 		"JETON_WALLET_PASSPHRASE_FILE",
 	}
@@ -138,6 +145,17 @@ func without(environ []string) []string {
 }
 
 func (p *passing) set(name, value string) { p.vars = append(p.vars, name+"="+value) }
+
+// names returns the names of the variables that the command gets.
+func (p *passing) names() []string {
+	var list []string
+	for _, pair := range p.vars {
+		name, _, _ := strings.Cut(pair, "=")
+		list = append(list, name)
+	}
+
+	return list
+}
 
 // write writes a file that only the user can read, and names it in a variable.
 func (p *passing) write(variable, name, text string) error {
@@ -229,13 +247,13 @@ func (p *passing) setGit(l *wallet.Lease) error {
 		})
 	}
 
-	n, _ := strconv.Atoi(os.Getenv("GIT_CONFIG_COUNT")) // 0: none, or not valid for git either
+	n, _ := strconv.Atoi(os.Getenv(envGitCount)) // 0: none, or not valid for git either
 	for _, s := range settings {
-		p.set("GIT_CONFIG_KEY_"+strconv.Itoa(n), s[0])
-		p.set("GIT_CONFIG_VALUE_"+strconv.Itoa(n), s[1])
+		p.set(envGitKey+strconv.Itoa(n), s[0])
+		p.set(envGitValue+strconv.Itoa(n), s[1])
 		n++
 	}
-	p.set("GIT_CONFIG_COUNT", strconv.Itoa(n))
+	p.set(envGitCount, strconv.Itoa(n))
 
 	return nil
 }
@@ -252,49 +270,4 @@ func (p *passing) remove() {
 	if p.dir != "" {
 		_ = os.RemoveAll(p.dir)
 	}
-}
-
-// outer is the token of the command that this program runs in.
-type outer struct {
-	secret jeton.Secret
-	caCert string
-}
-
-// outerToken returns the token that an outer 'jeton run' has passed on for a service, or nil.
-func outerToken(service string) (*outer, error) {
-	text := os.Getenv(envToken)
-	file := os.Getenv(envTokenFile)
-	if text == "" && file == "" || os.Getenv(envURL) == "" {
-		return nil, nil
-	}
-
-	// Of another service: the wallet may have an identity there.
-	asked, err := wallet.ParseOrigin(service)
-	if err != nil {
-		return nil, err
-	}
-	passed, err := wallet.ParseOrigin(os.Getenv(envURL))
-	if err != nil || passed != asked {
-		return nil, nil
-	}
-
-	if text == "" {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", envTokenFile, err)
-		}
-		text = strings.TrimSpace(string(b))
-	}
-
-	out := &outer{secret: jeton.NewSecret(text)}
-	ca := os.Getenv(envCACert)
-	if ca != "" {
-		b, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", envCACert, err)
-		}
-		out.caCert = string(b)
-	}
-
-	return out, nil
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -51,4 +52,13 @@ func codeOf(s *os.ProcessState) int {
 	}
 
 	return s.ExitCode()
+}
+
+// keepFromCommand keeps an inherited file descriptor from the command that this program starts. It is not closed: its
+// number may have become that of another file.
+func keepFromCommand(number string) {
+	fd, err := strconv.Atoi(number)
+	if err == nil && fd > 2 {
+		unix.CloseOnExec(fd)
+	}
 }
