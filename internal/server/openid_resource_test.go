@@ -140,6 +140,7 @@ func TestTheTokenOfAResourceIsForThatServiceAlone(t *testing.T) {
 func TestAGrantNeedsTheProofThatItsServiceRequires(t *testing.T) {
 	c := newHeldClock()
 	text := strings.Replace(resources, "max_uses: 3}", "max_uses: 3}\n    require: {max_age: 1m}", 1)
+	text = strings.Replace(text, "algorithm: ES256", "algorithm: ES256, device_grant: true", 1)
 	s := jetontest.Start(t, text, jetontest.Clock(c.now))
 	s.AddUser("diane", right)
 	b := newBrowser(t, s)
@@ -152,6 +153,12 @@ func TestAGrantNeedsTheProofThatItsServiceRequires(t *testing.T) {
 	c.move(time.Minute + time.Second)
 	if got := b.redirected(silent); got.Get("error") != "login_required" {
 		t.Errorf("a minute later: got %v, want login_required", got)
+	}
+
+	begun := beginDevice(t, s, "client_id", "desktop", "scope", "openid notes:read", "resource", "notes")
+	asked := b.device(begun.UserCode, "allow", s.Issuer())
+	if to := asked.Header.Get("Location"); to != "/prove?to=%2Fdevice" {
+		t.Errorf("for a device: got %d to %q, want the page that proves the user", asked.Status, to)
 	}
 
 	page, back := b.shown(desktopAsks(s))

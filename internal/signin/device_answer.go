@@ -83,7 +83,7 @@ func (l *Logins) findDevice(ctx context.Context, req UserCodeRequest) (Device, t
 
 // AnswerDevice allows or refuses the sign-in of a device. Of two answers one counts. It has the errors of FindDevice,
 // and returns jeton.ErrForbidden for a user who may not sign in there, and jeton.ErrProof if the last proof of the user
-// is older than the refresh tokens may be.
+// is older than the refresh tokens may be, or less than the service requires.
 func (l *Logins) AnswerDevice(ctx context.Context, req UserCodeRequest) error {
 	found, t, err := l.findDevice(ctx, req)
 	if err != nil {
@@ -175,6 +175,25 @@ func (l *Logins) answerOf(req UserCodeRequest, d device, t ticket.Ticket) (ticke
 	return answer, err
 }
 
+// meets returns jeton.ErrProof unless the user of a session was proved as a service requires: the device would get no
+// tokens otherwise.
+func (l *Logins) meets(ctx context.Context, live *session.Live, r policy.Require, trail *auditTrail) error {
+	if r.IsZero() {
+		return nil
+	}
+
+	proof, err := l.sessions.Proof(ctx, live)
+	if err != nil {
+		return trail.check("store", "", err)
+	}
+	unmet := Meets(r, proof, l.now())
+	if unmet != nil {
+		err = jeton.WithDetail(jeton.ErrProof, unmet.Error())
+	}
+
+	return trail.check("proof of the user", MethodsOf(proof), err)
+}
+
 // mayAllow checks that a user may sign in at a client, and at the service that its tokens are for.
 func (l *Logins) mayAllow(
 	ctx context.Context,
@@ -184,12 +203,14 @@ func (l *Logins) mayAllow(
 	trail *auditTrail,
 ) error {
 	allowed := []*policy.Allow{client.Allowed(c.OpenID)}
+	var required policy.Require
 	if d.Resource != "" {
 		target, ok := ForClient(req.Targets, c, d.Resource)
 		if !ok {
 			return trail.check("resource", d.Resource, jeton.ErrForbidden)
 		}
 		allowed = append(allowed, target.Allow)
+		required = target.Require
 	}
 	for _, allow := range allowed {
 		if allow == nil {
@@ -199,6 +220,10 @@ func (l *Logins) mayAllow(
 		if trail.check("allowed users", allow.String(), err) != nil {
 			return err
 		}
+	}
+
+	if err := l.meets(ctx, req.Live, required, trail); err != nil {
+		return err
 	}
 
 	if !slices.Contains(d.Scopes, openid.ScopeOffline) {
