@@ -47,9 +47,9 @@ func (f *signInFlow) byBrowser(ctx context.Context, keep func(idToken string) er
 	redirect := "http://" + c.host + "/"
 
 	// It may return only once its browser has the page, which waits for what follows here.
-	opened := make(chan error, 1)
+	opened, returned := make(chan error, 1), make(chan struct{})
 	go func() {
-		defer close(opened)
+		defer close(returned)
 		opened <- f.in.Open(ctx, f.address(redirect, c.state, nonce, verifier))
 	}()
 
@@ -62,7 +62,7 @@ func (f *signInFlow) byBrowser(ctx context.Context, keep func(idToken string) er
 
 	// The context of Open ends with this sign-in: not before its browser has read the page.
 	select {
-	case <-opened:
+	case <-returned:
 	case <-ctx.Done():
 	}
 
