@@ -50,7 +50,7 @@ func TestFindIsExact(t *testing.T) {
 			list, err := client.CheckDeclared([]client.Declared{{Name: "job", SecretHash: strings.Repeat("ab", 32)}})
 			must(t, err)
 			return b.Declare(t.Context(), list)
-		}, func(c client.Client) bool { return c.Declared && len(c.Keys) == 0 }},
+		}, func(c client.Client) bool { return c.Declared && len(c.Keys) == 1 && c.Keys[0].Retired }},
 		{
 			"no longer declared",
 			func() error { return b.Declare(t.Context(), nil) },
