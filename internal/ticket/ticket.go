@@ -58,6 +58,9 @@ const (
 	PasskeyAdd    Purpose = "passkey-add"    // challenge for a new passkey
 	Recover       Purpose = "recover"        // link that sets a password, passed on by an administrator
 	RecoverMail   Purpose = "recover-mail"   // the same by mail, which strangers can have sent
+
+	Request  Purpose = "request"  // request for a token that its user has not answered
+	Answered Purpose = "answered" // the answer, for the one that asked
 )
 
 const (
@@ -97,6 +100,9 @@ type Store interface {
 	TakeTicket(ctx context.Context, p Purpose, h secret.Hash, now time.Time) (Ticket, error)
 	// SwapTicket is TakeTicket and AddTicket in one step: with an error, neither has happened.
 	SwapTicket(ctx context.Context, p Purpose, h secret.Hash, now time.Time, next secret.Hash, t Ticket) error
+	// ListTickets returns the tickets of a purpose for a user that are valid at a time and were not taken, the one that
+	// expires last first.
+	ListTickets(ctx context.Context, p Purpose, subject int64, now time.Time) ([]Ticket, error)
 	// EndTickets deletes the tickets of a purpose for a user that were not taken, with 0 those
 	// for no user.
 	EndTickets(ctx context.Context, p Purpose, subject int64) error
@@ -211,6 +217,15 @@ func (t *Tickets) Taken(ctx context.Context, p Purpose, h secret.Hash) (bool, er
 	}
 
 	return false, nil
+}
+
+// List returns the tickets of a purpose for a user that are valid and were not taken, the one that expires last first.
+func (t *Tickets) List(ctx context.Context, p Purpose, subject int64) ([]Ticket, error) {
+	list, err := t.store.ListTickets(ctx, p, subject, t.now())
+	if err != nil {
+		return nil, fmt.Errorf("list tickets: %w", err)
+	}
+	return list, nil
 }
 
 // Swap uses a ticket up and stores another one by the hash of its secret, in one step: no crash leaves one without the

@@ -58,6 +58,10 @@ func (s *store) SwapTicket(
 	return s.AddTicket(ctx, next, t)
 }
 
+func (s *store) ListTickets(context.Context, ticket.Purpose, int64, time.Time) ([]ticket.Ticket, error) {
+	return []ticket.Ticket{s.added}, s.fail
+}
+
 func (s *store) EndTickets(context.Context, ticket.Purpose, int64) error { return s.fail }
 
 func (s *store) RevokeTicket(context.Context, ticket.Purpose, secret.Hash) error { return s.fail }

@@ -14,7 +14,10 @@ import (
 
 // validTicket is the condition for the ticket of hash $1 and purpose $2 at time $3, taken or not. A
 // ticket ends with its session; a change of its user's credential deletes it.
-const validTicket = `tickets.hash = $1 AND tickets.purpose = $2 AND tickets.expires > $3
+const validTicket = `tickets.hash = $1 AND tickets.purpose = $2 AND tickets.expires > $3` + ticketStands
+
+// ticketStands is the condition that the session and the user of a ticket have not ended.
+const ticketStands = `
 AND (tickets.login = 0 OR EXISTS (SELECT 1 FROM sessions s WHERE s.login = tickets.login))
 AND (tickets.account = 0 OR EXISTS (SELECT 1 FROM users u WHERE u.id = tickets.account AND NOT u.disabled))`
 
@@ -156,6 +159,34 @@ func scanTicket(row Row) (t ticket.Ticket, used bool, err error) {
 	t.Expires = time.UnixMilli(expires)
 
 	return t, used, nil
+}
+
+// ListTickets implements ticket.Store.
+func (db *Store) ListTickets(
+	ctx context.Context,
+	p ticket.Purpose,
+	subject int64,
+	now time.Time,
+) ([]ticket.Ticket, error) {
+	const list = "SELECT " + ticketFields + ", FALSE FROM tickets WHERE account = $1 AND purpose = $2" +
+		" AND used IS NULL AND expires > $3" + ticketStands + " ORDER BY expires DESC"
+
+	rows, err := db.engine.Query(ctx, list, subject, string(p), milli(now))
+	if err != nil {
+		return nil, Unavailable(err)
+	}
+	defer rows.Close()
+
+	var all []ticket.Ticket
+	for rows.Next() {
+		t, _, err := scanTicket(rows)
+		if err != nil {
+			return nil, Unavailable(err)
+		}
+		all = append(all, t)
+	}
+
+	return all, Unavailable(rows.Err())
 }
 
 // EndTickets implements ticket.Store.

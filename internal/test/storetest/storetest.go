@@ -362,6 +362,10 @@ func Closed(t *testing.T, open Open) {
 			_, err := s.TakeTicket(ctx, ticket.Code, r.Hash, noon)
 			return err
 		}},
+		{"ListTickets", func(ctx context.Context) error {
+			_, err := s.ListTickets(ctx, ticket.Request, u.ID, noon)
+			return err
+		}},
 		{"EndTickets", func(ctx context.Context) error { return s.EndTickets(ctx, ticket.Code, 0) }},
 		{"RevokeTicket", func(ctx context.Context) error { return s.RevokeTicket(ctx, ticket.Code, r.Hash) }},
 		{"SweepTickets", func(ctx context.Context) error { _, err := s.SweepTickets(ctx, noon, 9); return err }},

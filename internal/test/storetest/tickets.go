@@ -25,6 +25,7 @@ func Tickets(t *testing.T, open Open) {
 		{"a ticket is taken as it was added, and looked at without using it up", ticketIsKept},
 		{"a ticket that was taken is spent until it expires", ticketTwice},
 		{"a ticket is swapped for another one, or both stay as they were", swappingTickets},
+		{"a list has what a user can answer: one purpose, not taken, with its session", listingTickets},
 		{"ending deletes those of one purpose and user that were not taken", endingTickets},
 		{"a sweep deletes expired tickets, up to a limit", sweepingTickets},
 		{"a user has at most a hundred tickets of a purpose, the newest", ticketsPerUser},
@@ -280,6 +281,39 @@ func endingTickets(t *testing.T, s Store) {
 	must(t, s.EndTickets(t.Context(), ticket.SignIn, 0))
 	check(ticket.SignIn, "of no user", jeton.ErrNotFound)
 	check(ticket.SignIn, "of carl", nil)
+}
+
+func listingTickets(t *testing.T, s Store) {
+	diane := user(t, s, "diane")
+	signIn := signedIn(t, s, diane, "top")
+
+	add := func(text string, change func(*ticket.Ticket)) ticket.Ticket {
+		in := newTicket(ticket.Request)
+		in.Subject = diane.ID
+		change(&in)
+		added(t, s, text, in)
+		return in
+	}
+
+	first := add("first", func(*ticket.Ticket) {})
+	later := add("later", func(in *ticket.Ticket) { in.Expires = in.Expires.Add(time.Second) })
+	add("taken", func(*ticket.Ticket) {})
+	add("answer", func(in *ticket.Ticket) { in.Purpose = ticket.Answered })
+	add("of no user", func(in *ticket.Ticket) { in.Subject = 0 })
+	add("expired", func(in *ticket.Ticket) { in.Expires = noon })
+	add("of a session", func(in *ticket.Ticket) { in.Login = signIn.Login })
+	_, err := s.TakeTicket(t.Context(), ticket.Request, secret.HashOf("taken"), noon)
+	must(t, err)
+	_, err = s.EndSessions(t.Context(), session.Which{ID: signIn.ID}, event(audit.Logout, ""))
+	must(t, err)
+
+	list, err := s.ListTickets(t.Context(), ticket.Request, diane.ID, noon)
+	must(t, err)
+	if len(list) != 2 {
+		t.Fatalf("ListTickets = %v, want two tickets", list)
+	}
+	sameTicket(t, "first of the list", list[0], later)
+	sameTicket(t, "second of the list", list[1], first)
 }
 
 func sweepingTickets(t *testing.T, s Store) {
