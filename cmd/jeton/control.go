@@ -232,7 +232,7 @@ func (c *control) page(ctx context.Context, method, path string, in, out any) (n
 
 	answer, err := c.http.Do(r)
 	if err != nil {
-		return "", fmt.Errorf("%w: call the server: %w", jeton.ErrUnavailable, err)
+		return "", fmt.Errorf("%w: %w: %w", jeton.ErrUnavailable, errNoAnswer, err)
 	}
 	defer answer.Body.Close()
 
@@ -245,6 +245,9 @@ func (c *control) page(ctx context.Context, method, path string, in, out any) (n
 
 	return nextPage(answer.Header.Get("Link")), json.NewDecoder(answer.Body).Decode(out)
 }
+
+// errNoAnswer is why a call has no answer, not even a refusal.
+var errNoAnswer = errors.New("call the server")
 
 // nextPage returns the path in a header Link of the API, or "".
 func nextPage(link string) string {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -22,6 +23,7 @@ const maxHealthcheck = 5 * time.Second
 // opens the data itself.
 func healthCommand() *cobra.Command {
 	var p place
+	var live bool
 
 	c := &cobra.Command{
 		Use:   "healthcheck",
@@ -30,8 +32,11 @@ func healthCommand() *cobra.Command {
 		Long: `Report by the exit code whether the server on the data directory should get requests: 0 if it
 answers and its database can be read and written, 1 otherwise, also while it starts or stops.
 It asks on the control socket, for 5 seconds at most, and changes nothing. It is what /readyz
-of the admin address reports, for a container that has no other program.`,
+of the admin address reports, for a container that has no other program. With --live it is
+what /livez reports: 0 as long as the server answers, also while it starts or its database is
+away, which a restart would not mend.`,
 		Example: `  jeton healthcheck
+  jeton healthcheck --live
   podman run --health-cmd "/usr/bin/jeton healthcheck" --health-interval 10s jeton:0.1.0`,
 	}
 
@@ -51,11 +56,16 @@ of the admin address reports, for a container that has no other program.`,
 		_ = conn.Close()
 
 		running := &control{http: &http.Client{Transport: dialing(dir)}, end: func() {}}
+		err = running.call(ctx, http.MethodGet, "/api/v1/ready", nil, nil)
+		if live && !errors.Is(err, errNoAnswer) {
+			return nil
+		}
 
-		return running.call(ctx, http.MethodGet, "/api/v1/ready", nil, nil)
+		return err
 	})
 
 	p.flags(c)
+	c.Flags().BoolVar(&live, "live", false, "report only whether the server answers")
 
 	return c
 }

@@ -16,6 +16,7 @@ func TestScriptsOfPostgres(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           filepath.Join("testdata", "script_postgres"),
 		UpdateScripts: *update,
+		Cmds:          map[string]func(ts *testscript.TestScript, neg bool, args []string){"waitup": waitUp},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("JETON_DATA_DIR", filepath.Join(e.WorkDir, "d"))
