@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/config"
@@ -65,9 +66,19 @@ func (p *Pages) underWay(r *http.Request) bool {
 	return n == 1 && p.Sessions.Replaced(shown)
 }
 
+// repeatAfter is how long a browser has to receive the response to the proof, before it repeats what it sent.
+const repeatAfter = 200 * time.Millisecond
+
 // sendAgain has a browser repeat a request, with its body (RFC 9110, section 15.4.8), and with the cookie that it has
-// by now. Nothing was done, so nothing is done twice.
+// by then. Nothing was done, so nothing is done twice.
 func sendAgain(w *web.Reply, r *http.Request) {
+	// The proof is answered after every node knows of it. A browser that repeated at once would show the previous
+	// secret again, and give up after 20 redirects.
+	select {
+	case <-time.After(repeatAfter):
+	case <-r.Context().Done():
+	}
+
 	w.Header().Set("Location", r.URL.RequestURI())
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusTemporaryRedirect)

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -174,4 +175,41 @@ func redeemCodeOnce(t *testing.T, a, b *jetontest.Server, in *browser) {
 	wg.Wait()
 
 	checkRedeemedOnce(t, a, b, all[:])
+}
+
+// TestAnotherNodeRepeatsWhatWasSentBeforeAProof has a tab send a request to one node with the secret that a proof at
+// the other one has just replaced.
+func TestAnotherNodeRepeatsWhatWasSentBeforeAProof(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "keys.secret")
+	if err := os.WriteFile(secret, []byte(strings.Repeat("0123456789abcdef", 4)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	conf := "keys_secret_file: " + secret + "\ndatabase: {url: '" + shared.Database(t) + "'}\n" + relying
+	c := newHeldClock()
+	a := jetontest.Start(t, conf, jetontest.Clock(c.now))
+	b := jetontest.Start(t, conf, jetontest.Clock(c.now))
+	a.AddUser("diane", right)
+
+	in := newBrowser(t, a)
+	in.signIn("diane")
+	tab := newBrowser(t, b)
+	issuer, err := url.Parse(a.Issuer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tab.client.Jar.SetCookies(issuer, in.client.Jar.Cookies(issuer))
+
+	if got := in.post("/prove?to=%2Faccount", "password", right); got.Status != http.StatusSeeOther {
+		t.Fatalf("the proof: got %d, want 303", got.Status)
+	}
+
+	var got jetontest.Answer
+	for got.Status == 0 || got.Status == http.StatusServiceUnavailable { // a busy node is asked again
+		got = tab.get(b.Issuer() + "/account/sessions")
+	}
+	to := got.Header.Get("Location")
+	if got.Status != http.StatusTemporaryRedirect || to != "/account/sessions" {
+		t.Errorf("the previous secret at the other node: got %d to %q, want 307 to /account/sessions", got.Status, to)
+	}
 }

@@ -177,7 +177,7 @@ func (m *memory) ProveSession(_ context.Context, renewal Renewal, ev jeton.Event
 	}
 	m.sessions[renewal.Fresh] = r
 	m.last.Event = ev
-	m.Publish(change.Change{Kind: change.Sessions, Hashes: []secret.Hash{renewal.Shown}})
+	m.Publish(change.Change{Kind: change.Replaced, Hashes: []secret.Hash{renewal.Shown}})
 
 	return nil
 }

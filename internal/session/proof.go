@@ -56,8 +56,6 @@ func (s *Sessions) Prove(
 		return Started{}, fmt.Errorf("prove user of session: %w", err)
 	}
 
-	s.replaced.add(live.hash, s.now())
-
 	return Started{
 		Secret: text,
 		ID:     live.ID,

@@ -14,15 +14,15 @@ const (
 	maxReplaced = 4096
 )
 
-// replaced remembers the secrets that a proof on this node has replaced a short time ago. They open nothing. It is safe
-// for concurrent use.
+// replaced remembers the secrets that a proof, on any node, has replaced a short time ago. They open nothing. It is
+// safe for concurrent use.
 type replaced struct {
 	mu   sync.Mutex
 	when map[secret.Hash]time.Time
 }
 
-// add remembers a secret. If there are too many it is forgotten: its request is then refused like any other.
-func (r *replaced) add(h secret.Hash, now time.Time) {
+// add remembers secrets. If there are too many they are forgotten: their requests are then refused like any other.
+func (r *replaced) add(now time.Time, hashes ...secret.Hash) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
@@ -35,8 +35,10 @@ func (r *replaced) add(h secret.Hash, now time.Time) {
 	if r.when == nil {
 		r.when = map[secret.Hash]time.Time{}
 	}
-	if len(r.when) < maxReplaced {
-		r.when[h] = now
+	for _, h := range hashes {
+		if len(r.when) < maxReplaced {
+			r.when[h] = now
+		}
 	}
 }
 
@@ -50,9 +52,9 @@ func (r *replaced) has(h secret.Hash, now time.Time) bool {
 	return ok && now.Sub(at).Abs() <= replacedFor
 }
 
-// Replaced reports whether a text is the secret that a session had until a proof replaced it on this node, at most ten
-// seconds ago. The secret is refused all the same. But the request that shows it may have been under way, and its
-// browser has the new secret by now.
+// Replaced reports whether a text is the secret that a session had until a proof replaced it, ten seconds ago or less.
+// The secret is refused all the same. But the request that shows it may have been under way, and its browser has the
+// new secret by now.
 func (s *Sessions) Replaced(text string) bool {
 	return secret.IsSession(text) && s.replaced.has(secret.HashOf(text), s.now())
 }

@@ -400,6 +400,10 @@ func (s *Sessions) invalidate(c change.Change) {
 	switch c.Kind {
 	case change.Sessions:
 		s.table.drop(c.Hashes...)
+	case change.Replaced:
+		// First remembered: no request finds its secret neither valid nor replaced.
+		s.replaced.add(s.now(), c.Hashes...)
+		s.table.drop(c.Hashes...)
 	case change.Users:
 		for _, id := range c.IDs {
 			s.table.forget(id)

@@ -32,6 +32,7 @@ const (
 	Clients  Kind = 4 // clients changed, and all that depends on them: IDs
 	Keys     Kind = 5 // the server's signing keys changed
 	All      Kind = 6 // anything may have changed
+	Replaced Kind = 7 // the secrets of sessions were replaced: Hashes of the previous ones
 )
 
 // Change says which cached values are outdated.
@@ -81,7 +82,7 @@ func (s *Subscribers) Publish(changes ...Change) {
 	defer s.mu.RUnlock()
 
 	for _, c := range changes {
-		unknown := c.Kind < Sessions || c.Kind > All // a newer node made it
+		unknown := c.Kind < Sessions || c.Kind > Replaced // a newer node made it
 		// Too much is invalidated rather than too little: an unknown kind may be a revocation.
 		if unknown || c.Kind == Users && len(c.IDs) > maxUsers {
 			c = Change{Kind: All}

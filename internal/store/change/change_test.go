@@ -34,7 +34,7 @@ func TestEverySubscriberReceivesEveryChange(t *testing.T) {
 			[]change.Change{{Kind: change.Clients, IDs: make([]int64, 17)}},
 		},
 		{"everything", change.Change{Kind: change.All}, all},
-		{"a kind of a newer node invalidates everything", change.Change{Kind: change.All + 1}, all},
+		{"a kind of a newer node invalidates everything", change.Change{Kind: change.Replaced + 1}, all},
 		{"no kind invalidates everything", change.Change{}, all},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

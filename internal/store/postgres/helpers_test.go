@@ -72,6 +72,7 @@ var kinds = map[change.Kind]string{
 	change.Clients:  "client",
 	change.Keys:     "keys",
 	change.All:      everything,
+	change.Replaced: "replaced",
 }
 
 // record notes what a node publishes to its caches.

@@ -311,7 +311,9 @@ func (db *Store) ProveSession(ctx context.Context, r session.Renewal, ev jeton.E
 			return nil, err
 		}
 
-		return sessionsEnded([]secret.Hash{r.Shown}), appendEvents(ctx, tx, ev)
+		changes := []change.Change{{Kind: change.Replaced, Hashes: []secret.Hash{r.Shown}}}
+
+		return changes, appendEvents(ctx, tx, ev)
 	}})
 }
 
