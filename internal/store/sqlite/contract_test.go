@@ -31,7 +31,7 @@ func TestKeepsItsContract(t *testing.T) {
 }
 
 // opened opens a store on a file and closes it when the test ends.
-func opened(t *testing.T, path string) *DB {
+func opened(t testing.TB, path string) *DB {
 	t.Helper()
 	db, err := Open(t.Context(), Config{Path: path, Patience: time.Minute})
 	if err != nil {

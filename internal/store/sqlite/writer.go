@@ -32,6 +32,8 @@ type writer struct {
 	first    sqldriver.Stmt
 	look     sqldriver.Stmt
 	alive    sqldriver.Stmt
+	args     [3]sqldriver.NamedValue // of the statement that runs, for no allocation in each use
+	row      [1]sqldriver.Value      // that it has returned
 	started  bool
 	patience time.Duration // how long a caller waits
 }
@@ -46,6 +48,7 @@ type job struct {
 	left    []int64
 	err     error
 	done    chan struct{} // receives once, when the job is durable or has failed
+	timer   *time.Timer   // of its caller's patience; stopped unless one waits
 }
 
 const (
@@ -64,8 +67,13 @@ const (
 	forLong = 30
 )
 
-// jobs recycles jobs with their channels: there is one for every counted request.
-var jobs = sync.Pool{New: func() any { return &job{done: make(chan struct{}, 1)} }}
+// jobs recycles jobs with their channels and timers: there is one for every counted request.
+var jobs = sync.Pool{New: func() any {
+	j := &job{done: make(chan struct{}, 1), timer: time.NewTimer(patience)}
+	j.timer.Stop()
+
+	return j
+}}
 
 // lookUses reads a count. No row is a count of 0.
 const lookUses = `SELECT used FROM uses WHERE login = $1 AND budget = $2`
@@ -154,15 +162,15 @@ func (w *writer) wait(ctx context.Context, j *job) (err error, mine bool) {
 	}
 
 	patience := w.patience * max(j.times, 1)
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
+	j.timer.Reset(patience)
+	defer j.timer.Stop()
 
 	select {
 	case <-j.done:
 		return j.err, true
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", jeton.ErrUnavailable, ctx.Err()), false
-	case <-timer.C:
+	case <-j.timer.C:
 		return fmt.Errorf("%w: no commit within %v", jeton.ErrUnavailable, patience), false
 	case <-w.done:
 	}
@@ -422,14 +430,18 @@ func (w *writer) left(u count.Use, left []int64) ([]int64, error) {
 	return left, nil
 }
 
-// exec runs a prepared statement and returns how many rows it changed.
-func (w *writer) exec(s sqldriver.Stmt, args ...int64) (int64, error) {
-	var named [3]sqldriver.NamedValue
+// named returns arguments as the driver takes them, until it is called again.
+func (w *writer) named(args []int64) []sqldriver.NamedValue {
 	for i, a := range args {
-		named[i] = sqldriver.NamedValue{Ordinal: i + 1, Value: a}
+		w.args[i] = sqldriver.NamedValue{Ordinal: i + 1, Value: a}
 	}
 
-	result, err := s.(sqldriver.StmtExecContext).ExecContext(context.Background(), named[:len(args)])
+	return w.args[:len(args)]
+}
+
+// exec runs a prepared statement and returns how many rows it changed.
+func (w *writer) exec(s sqldriver.Stmt, args ...int64) (int64, error) {
+	result, err := s.(sqldriver.StmtExecContext).ExecContext(context.Background(), w.named(args))
 	if err != nil {
 		return 0, err
 	}
@@ -440,26 +452,20 @@ func (w *writer) exec(s sqldriver.Stmt, args ...int64) (int64, error) {
 // one runs a prepared statement and returns the number in its only row, or io.EOF when
 // there is no row.
 func (w *writer) one(s sqldriver.Stmt, args ...int64) (int64, error) {
-	var named [3]sqldriver.NamedValue
-	for i, a := range args {
-		named[i] = sqldriver.NamedValue{Ordinal: i + 1, Value: a}
-	}
-
-	rows, err := s.(sqldriver.StmtQueryContext).QueryContext(context.Background(), named[:len(args)])
+	rows, err := s.(sqldriver.StmtQueryContext).QueryContext(context.Background(), w.named(args))
 	if err != nil {
 		return 0, err
 	}
 
-	var row [1]sqldriver.Value
-	err = rows.Next(row[:])
+	err = rows.Next(w.row[:])
 	err = errors.Join(err, rows.Close())
 	if err != nil {
 		return 0, err
 	}
 
-	n, ok := row[0].(int64)
+	n, ok := w.row[0].(int64)
 	if !ok {
-		return 0, fmt.Errorf("%w: a count is %T", jeton.ErrUnavailable, row[0])
+		return 0, fmt.Errorf("%w: a count is %T", jeton.ErrUnavailable, w.row[0])
 	}
 
 	return n, nil

@@ -33,7 +33,7 @@ type bench struct {
 	use  count.Use
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
 	b := &bench{path: filepath.Join(t.TempDir(), "jeton.db")}
 	b.DB = opened(t, b.path)
@@ -49,7 +49,7 @@ func (b *bench) do(ctx context.Context, run func(ctx context.Context, tx stateme
 }
 
 // fill makes the session.
-func (b *bench) fill(t *testing.T) {
+func (b *bench) fill(t testing.TB) {
 	t.Helper()
 	must(t, b.AddUser(t.Context(), account.Account{
 		Name:     "diane",
@@ -168,7 +168,7 @@ func (b *bench) append(t *testing.T, reason string) func() error {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
