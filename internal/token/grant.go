@@ -31,6 +31,7 @@ type Grant struct {
 	Offline   bool        // it has refresh tokens, and outlives the sign-in session
 	SignedIn  time.Time   // when the user was proved
 	Methods   string      // how: values of RFC 8176, separated by spaces
+	Level     string      // acr of the first ID token; "": none
 	Turn      int64       // number of refreshes
 	Turned    time.Time   // of the last one; zero: none
 }

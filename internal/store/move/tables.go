@@ -6,12 +6,12 @@ import (
 )
 
 // Level is the version of the list of tables. This program cannot keep the rows of a greater one.
-const Level = 12
+const Level = 13
 
 // firstSchema has the number of the schema with which each level began, from level 1 on, by Head.Engine.
 var firstSchema = map[string][Level]int{
-	"sqlite":   {5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 18},
-	"postgres": {1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 14},
+	"sqlite":   {5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 18, 19},
+	"postgres": {1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 14, 15},
 }
 
 // LevelOf returns the level of a schema of an engine, and 0 for one that is older than backups.
@@ -102,7 +102,7 @@ func tables() []table {
 			"account client version audience:text scopes:text allows:text networks:text "+
 			"max_uses created opens expires source:text used"),
 		withKey("grants", 1, "code:blob number client login session:text offline:bool "+
-			"signed_in methods:text turn turned"),
+			"signed_in methods:text turn turned acr:text"),
 		withKey("identities", 2, "issuer:text subject:text account label:text created"),
 		withKey("connections", 2, "account client scopes:text agreed created used"),
 		withKey("factors", 1, "id:text account kind:text name:text created confirmed used handle:blob? "+
@@ -138,6 +138,7 @@ var later = map[string]int{
 	"factors":          11,
 	"factor_attempts":  11,
 	"invitations":      12,
+	"grants.acr":       13,
 }
 
 // tablesOf returns what a schema of a level has of it.

@@ -16,7 +16,7 @@ const (
 		"allows, networks, max_uses, created, opens, expires, source, used"
 	ticketColumns     = "hash, purpose, account, login, service, data, expires, used"
 	keyColumns        = "kid, kind, alg, public, sealed, created, opens, retires, closes, revoked"
-	grantColumns      = "code, number, client, login, session, offline, signed_in, methods, turn, turned"
+	grantColumns      = "code, number, client, login, session, offline, signed_in, methods, turn, turned, acr"
 	identityColumns   = "issuer, subject, account, label, created"
 	connectionColumns = "account, client, scopes, agreed, created, used"
 	factorColumns     = "id, account, kind, name, created, confirmed, used, handle, secret, counter, " +

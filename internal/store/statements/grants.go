@@ -56,7 +56,7 @@ func insertGrant(ctx context.Context, tx Conn, g token.Grant) (int64, error) {
 
 	_, err = tx.Exec(
 		ctx, insertInto("grants", grantColumns), g.Code[:], number, g.Client, g.Login, g.SessionID, g.Offline,
-		milli(g.SignedIn), g.Methods, g.Turn, milli(g.Turned),
+		milli(g.SignedIn), g.Methods, g.Turn, milli(g.Turned), g.Level,
 	)
 
 	return number, err
@@ -185,6 +185,7 @@ func findGrant(ctx context.Context, q Queries, h secret.Hash) (token.Grant, erro
 
 	err = q.QueryRow(ctx, "SELECT "+grantColumns+" FROM grants WHERE number = $1", r.Number).Scan(
 		&code, &g.Number, &g.Client, &g.Login, &g.SessionID, &g.Offline, &signedIn, &g.Methods, &g.Turn, &turned,
+		&g.Level,
 	)
 	if err != nil {
 		return token.Grant{}, err

@@ -62,6 +62,7 @@ func newGranting(t *testing.T, s Store) granting {
 		Code:      g.code,
 		SignedIn:  noon.Add(-time.Minute),
 		Methods:   "pwd otp",
+		Level:     "phr",
 	}
 
 	return g
@@ -157,7 +158,7 @@ func grantIsKept(t *testing.T, s Store) {
 	must(t, err)
 	if got.Client != g.client.ID || got.Login != g.session.Login || got.SessionID != g.session.ID ||
 		got.Code != g.code || !got.Offline || !got.SignedIn.Equal(g.grant.SignedIn) || got.Methods != "pwd otp" ||
-		got.Turn != 0 || !got.Turned.IsZero() || got.Name != "wiki" || got.Kind != token.Granted {
+		got.Level != "phr" || got.Turn != 0 || !got.Turned.IsZero() || got.Name != "wiki" || got.Kind != token.Granted {
 		t.Errorf("got %+v, want %+v", got, g.grant)
 	}
 
