@@ -14,7 +14,6 @@ import (
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/config"
-	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/signin"
@@ -147,7 +146,7 @@ func (s *Server) idToken(w *web.Reply, r *http.Request, got signin.Relied) (stri
 		AccessHash: openid.AccessHash(got.Access.Text),
 		Session:    got.Session,
 		Methods:    got.Methods,
-		Level:      factor.Level(got.Methods, got.Levels),
+		Level:      got.Level,
 		Claims:     openid.IDTokenClaims(party, got.Subject, got.User, got.Access.Scopes),
 	}
 

@@ -457,7 +457,7 @@ func TestAPasskeyIsTheSecondFactor(t *testing.T) {
 		t.Errorf("sessions of diane = %+v, want the newest with pwd hwk user mfa", list)
 	}
 
-	// The claim acr is the level that is asked for, if one is.
+	// The claim acr is the level that is asked for, if one is, also after a refresh.
 	const mfa = "https://refeds.org/profile/mfa"
 	for asked, want := range map[string]string{
 		"":                        "phr",
@@ -465,9 +465,12 @@ func TestAPasskeyIsTheSecondFactor(t *testing.T) {
 		"unknown " + mfa + " phr": mfa,
 		"phr " + mfa:              "phr",
 	} {
-		got := claimsOf(t, redeem(t, s, b.codeFor(wikiAsks(s, "acr_values", asked))).ID)
-		if got["acr"] != want {
-			t.Errorf("acr_values %q: got acr %v, want %s", asked, got["acr"], want)
+		first := redeem(t, s, b.codeFor(wikiAsks(s, "acr_values", asked, "scope", "openid offline_access")))
+		for _, tokens := range []relied{first, refresh(t, s, first.Refresh)} {
+			got := claimsOf(t, tokens.ID)["acr"]
+			if got != want {
+				t.Errorf("acr_values %q: got acr %v, want %s", asked, got, want)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ type Relied struct {
 	SignedIn time.Time
 	Methods  []string
 	Nonce    string
-	Levels   []string // acr_values of the authorization request, the first one preferred
+	Level    string // acr; "": none
 }
 
 // errNoRelying is a client that may not use the grants of users.
@@ -183,7 +184,8 @@ func (l *Logins) redeem(
 	if err != nil {
 		return Relied{}, trail.check("store", "", err)
 	}
-	out.Nonce, out.Levels = data.Nonce, data.Levels
+	out.Nonce = data.Nonce
+	out.Level = factor.Level(parent.AMR, data.Levels)
 
 	// Last, as a refusal costs no use.
 	if err := l.spendSignIn(ctx, code.Login, c, trail); err != nil {
@@ -207,6 +209,7 @@ func (l *Logins) redeem(
 			Offline:   slices.Contains(data.Scopes, openid.ScopeOffline),
 			SignedIn:  out.SignedIn,
 			Methods:   strings.Join(parent.AMR, " "),
+			Level:     out.Level,
 		},
 		Lifetime: client.RefreshLifetime(c.OpenID),
 		Ends:     parent.Expires,
@@ -343,7 +346,8 @@ func (l *Logins) refresh(
 			return none, err
 		}
 
-		terms, err := l.resource(c, acct, req, granted{g.ForService(), strings.Fields(g.Methods)}, trail)
+		methods := strings.Fields(g.Methods)
+		terms, err := l.resource(c, acct, req, granted{g.ForService(), methods}, trail)
 		if err != nil {
 			return none, err
 		}
@@ -366,7 +370,9 @@ func (l *Logins) refresh(
 			Subject:  subject,
 			Session:  g.SessionID,
 			SignedIn: g.SignedIn,
-			Methods:  strings.Fields(g.Methods),
+			Methods:  methods,
+			// A grant of an earlier version has none.
+			Level: cmp.Or(g.Level, factor.Level(methods, nil)),
 		}
 
 		return token.GrantTerms{Access: terms, MaxUses: client.RefreshUses(c.OpenID)}, nil
