@@ -15,6 +15,7 @@ func TestATokenIsShownOnceAndWorks(t *testing.T) {
 		p := open(t)
 		w.account(p, "diane")
 		p.Open(w.issuer + "/account/tokens/new")
+		w.contrast(p)
 		p.Fill("#name", "laptop of "+p.Browser())
 		if !p.Has("input[name=service][value=shop]:checked") {
 			p.Click("input[name=service][value=shop]")
@@ -22,6 +23,8 @@ func TestATokenIsShownOnceAndWorks(t *testing.T) {
 		p.Fill("#uses", "3")
 		p.Click("main form .actions button")
 		p.Wait("document.getElementById('secret')")
+
+		w.contrast(p)
 
 		secret := Value[string](p, "document.getElementById('secret').textContent.trim()")
 		a := w.Ask(http.MethodGet, "shop", "/orders/1", "Authorization", "Bearer "+secret, "Host", "shop.example")

@@ -56,14 +56,20 @@ func TestSecondFactor(t *testing.T) {
 	p.Wait("document.querySelectorAll('ol.codes li').length === 10 && document.readyState === 'complete'")
 	w.inspect(p, "factor-codes")
 	recovery := Value[string](p, "document.querySelector('ol.codes code').textContent")
+
+	a := p.Authenticator()
+	w.addKey(p, "laptop")
+	a.Present(false) // the autofill must not sign in
 	p.Open(w.issuer + "/account/security")
-	w.inspect(p, "factor-security")
+	p.Click("form[action='/account/security/connect/guild'] button")
+	p.Wait("document.querySelector('form[action$=\"/disconnect\"]') && document.readyState === 'complete'")
+	w.inspect(p, "full-account-security")
 
 	ahead.Add(120)
 	w.signOut(p)
 	p.Open(w.issuer + "/account")
 	w.signIn(p, "diane")
-	p.Wait("location.pathname === '/sign-in/factor' && document.readyState === 'complete'")
+	p.Wait("location.pathname === '/sign-in/factor' && document.querySelector('form[data-passkey]:not([hidden])')")
 	w.inspect(p, "factor-code")
 	w.inspectGerman(p, "/sign-in/factor", "factor-code")
 	send("000 000")

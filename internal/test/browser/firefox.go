@@ -88,7 +88,7 @@ func (f *firefoxTab) resize(ctx context.Context, width, height int) error {
 }
 
 func (f *firefoxTab) colors(_ context.Context, scheme string) error {
-	return fmt.Errorf("no %s colours: puppeteer does not emulate media features over BiDi", scheme)
+	return fmt.Errorf("no %s colours: puppeteer does not emulate media features over BiDi; all is dark", scheme)
 }
 
 func (f *firefoxTab) picture(ctx context.Context) ([]byte, error) {

@@ -23,6 +23,8 @@ async function open(tab, program, watcher, marker) {
       'network.dns.localDomains': process.env.HOSTS,
       // Third parties get no cookies, as users may choose.
       'network.cookie.cookieBehavior': 1,
+      // Dark pages, for all tests: a page cannot change it over BiDi. Chromium shows both.
+      'layout.css.prefers-color-scheme.content-override': 0,
     },
   })
 

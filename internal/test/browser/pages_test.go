@@ -93,6 +93,19 @@ func (w *world) inspect(p *Page, name string) {
 	p.Resize(deskWidth, deskHeight)
 }
 
+// contrast judges the colours of a page in the scheme that a browser has by itself: Firefox shows dark ones.
+func (w *world) contrast(p *Page) {
+	p.t.Helper()
+	dark := Value[bool](p, "matchMedia('(prefers-color-scheme: dark)').matches")
+	if want := p.browser == "firefox"; dark != want {
+		p.t.Errorf("%s: dark colours = %t, want %t", p.browser, dark, want)
+	}
+
+	for _, line := range p.Contrast() {
+		p.t.Errorf("%s (%s): axe: %s", p.URL(), p.browser, line)
+	}
+}
+
 // inspectGerman judges whether the longer words of German fit into a narrow page, which stays German.
 func (w *world) inspectGerman(p *Page, path, name string) {
 	p.t.Helper()

@@ -7,6 +7,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +29,14 @@ const twoShops = `
 issuer:
   url: https://login.example:${ISSUER_PORT}
   listen: 127.0.0.1:${LISTEN_PORT}
+  upstreams:
+    - name: guild
+      issuer: github
+      github_url: "${UPSTREAM}"
+      label: Guild
+      client_id: jeton
+      client_secret_file: "${GUILD_SECRET}"
+      private_network: true
 
 mail: {from: jeton@login.example, directory: mails}
 
@@ -91,8 +102,14 @@ func newWorld(t *testing.T) *world {
 // newNode starts a server. before goes before twoShops; the options set its ISSUER_PORT and LISTEN_PORT.
 func newNode(t *testing.T, before string, behind *upstream, options ...jetontest.Option) *world {
 	t.Helper()
+	secret := filepath.Join(t.TempDir(), "guild")
+	if err := os.WriteFile(secret, []byte("s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
 	s := serve(t, before+twoShops, append(options,
 		jetontest.Env("UPSTREAM", behind.url),
+		jetontest.Env("GUILD_SECRET", secret),
 		jetontest.Env("SHOP_PORT", freePort(t)),
 		jetontest.Env("BOOKS_PORT", freePort(t)),
 		jetontest.Env("NEAR_PORT", freePort(t)),
@@ -178,7 +195,7 @@ func (w *world) waitRefused(t *testing.T, after int64, path string) {
 	}
 }
 
-// upstream is the server behind the shop. It records the requests that reach it.
+// upstream is the server behind the shop, and the provider Guild. It records the requests that reach it.
 type upstream struct {
 	url string
 
@@ -205,7 +222,9 @@ func newUpstream(t *testing.T) *upstream {
 	t.Helper()
 	u := &upstream{}
 
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	mux := http.NewServeMux()
+	guild(mux)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		u.mu.Lock()
 		u.seen = append(u.seen, r.Method+" "+r.URL.Path)
 		u.mu.Unlock()
@@ -219,11 +238,33 @@ func newUpstream(t *testing.T) *upstream {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		// It says nothing of caches, as most applications do.
 		fmt.Fprintf(w, sound, body)
-	}))
+	})
+
+	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	u.url = s.URL
 
 	return u
+}
+
+// guild adds what stands for GitHub, with one user, who is always signed in.
+func guild(mux *http.ServeMux) {
+	mux.HandleFunc("GET /login/oauth/authorize", func(w http.ResponseWriter, r *http.Request) {
+		query := r.URL.Query()
+		back := url.Values{"code": {"one"}, "state": {query.Get("state")}}
+		http.Redirect(w, r, query.Get("redirect_uri")+"?"+back.Encode(), http.StatusFound)
+	})
+
+	for path, body := range map[string]string{
+		"/login/oauth/access_token": `{"access_token":"gho","token_type":"bearer"}`,
+		"/api/v3/user":              `{"id":1,"login":"octocat"}`,
+		"/api/v3/user/emails":       `[]`,
+	} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprint(w, body)
+		})
+	}
 }
 
 // requests returns the requests below a path, as in "GET /orders/7".
@@ -297,7 +338,7 @@ func (w *world) clean(p *Page) {
 		p.t.Errorf("%s: a page throws %s", p.browser, line)
 	}
 
-	ours := []string{w.issuer, w.shop, w.books, w.near}
+	ours := []string{w.issuer, w.shop, w.books, w.near, w.behind.url}
 	for _, line := range p.Requests() {
 		if !slices.ContainsFunc(ours, func(origin string) bool { return strings.HasPrefix(line, origin+"/") }) {
 			p.t.Errorf("%s: a page requests %s, want only addresses of %v", p.browser, line, ours)
