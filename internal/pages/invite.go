@@ -9,15 +9,6 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// inviteView is the view of sign-in/invite.
-type inviteView struct {
-	Action   string // where the form goes
-	Email    Strong // of the new account, or ""
-	Note     *Note
-	Name     Field
-	Password Field
-}
-
 // InvitePath returns the path of the page of an invitation, for its secret.
 func InvitePath(secret jeton.Secret) string { return "/invite/" + secret.Reveal() }
 
@@ -34,30 +25,13 @@ func (p *Pages) invitePage(w *web.Reply, r *http.Request) error {
 }
 
 // inviteForm returns the form that makes an account.
-func (p *Pages) inviteForm(action, email, name string) inviteView {
-	return inviteView{
-		Action: action,
-		Email:  Strong(email),
-		Name: Field{
-			Name:         "username",
-			Label:        text("setup.name"),
-			Hint:         text("setup.name.hint"),
-			Value:        name,
-			Autocomplete: "username",
-			NoCapitals:   true,
-			Required:     true,
-			Focus:        true,
-		},
-		Password: newInvitedPassword(p.MinPassword),
-	}
-}
+func (p *Pages) inviteForm(action, email, name string) credentialsView {
+	v := p.newAccountForm(action, name)
+	v.Email = Strong(email)
+	v.Name.Focus = true
+	v.Password.Focus = false
 
-// newInvitedPassword returns the field of a password. The name comes first.
-func newInvitedPassword(minimum int) Field {
-	f := newPassword(text("setup.password"), text("setup.password.hint", minimum), minimum)
-	f.Focus = false
-
-	return f
+	return v
 }
 
 // deadInvite answers a link that makes no account any more.
@@ -75,13 +49,7 @@ func (p *Pages) deadInvite(w *web.Reply, r *http.Request, err error) error {
 // invite answers POST /invite/{ticket}: it makes the account. The user then signs in, so that what every sign-in asks
 // for is asked for at the first one, too.
 func (p *Pages) invite(w *web.Reply, r *http.Request) error {
-	hideAddress(w)
-
-	if err := web.SameOrigin(w, r); err != nil {
-		return err
-	}
-
-	fields, err := web.LoginFields(w, r, "a new account", "username", "password")
+	fields, err := linkFields(w, r, "a new account", "username", "password")
 	if err != nil {
 		return err
 	}
@@ -93,18 +61,12 @@ func (p *Pages) invite(w *web.Reply, r *http.Request) error {
 		Source:   w.Source,
 		Request:  w.ID,
 	})
-	switch jeton.Outcome(err) {
-	case nil:
-	case jeton.ErrBadCredential, jeton.ErrSpent:
-		return p.deadInvite(w, r, err)
-	default:
-		return p.inviteAgain(w, r, fields["username"], err)
-	}
-	if err != nil {
-		return err
-	}
 
-	return see(w, "/sign-in?done=invited")
+	return afterLink(
+		w, err, "/sign-in?done=invited",
+		func(err error) error { return p.deadInvite(w, r, err) },
+		func(err error) error { return p.inviteAgain(w, r, fields["username"], err) },
+	)
 }
 
 // inviteAgain shows the form again with why it was refused.

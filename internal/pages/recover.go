@@ -17,14 +17,6 @@ type askRecoveryView struct {
 	Mail bool // users get mail
 }
 
-// recoverView is the view of sign-in/recover.
-type recoverView struct {
-	Action   string
-	Note     *Note
-	Name     Field // read only, for password managers
-	Password Field
-}
-
 // RecoverPath returns the path of the page that sets a password, for the secret of a ticket.
 func RecoverPath(secret jeton.Secret) string { return "/recover/" + secret.Reveal() }
 
@@ -95,8 +87,8 @@ func (p *Pages) recoverPage(w *web.Reply, r *http.Request) error {
 }
 
 // recoverForm returns the form that sets a password.
-func (p *Pages) recoverForm(action, name string) recoverView {
-	return recoverView{
+func (p *Pages) recoverForm(action, name string) credentialsView {
+	return credentialsView{
 		Action: action,
 		Name: Field{
 			Name:         "username",
@@ -106,6 +98,7 @@ func (p *Pages) recoverForm(action, name string) recoverView {
 			ReadOnly:     true,
 		},
 		Password: newPassword(text("recover.password"), text("setup.password.hint", p.MinPassword), p.MinPassword),
+		Button:   text("recover.button"),
 	}
 }
 
@@ -121,13 +114,7 @@ func (p *Pages) deadRecovery(w *web.Reply, r *http.Request, err error) error {
 // recover answers POST /recover/{ticket}: it sets the password. The user then signs in with it, so that a second factor
 // is asked for as at every sign-in.
 func (p *Pages) recover(w *web.Reply, r *http.Request) error {
-	hideAddress(w)
-
-	if err := web.SameOrigin(w, r); err != nil {
-		return err
-	}
-
-	fields, err := web.LoginFields(w, r, "a new password", "password")
+	fields, err := linkFields(w, r, "a new password", "password")
 	if err != nil {
 		return err
 	}
@@ -138,24 +125,23 @@ func (p *Pages) recover(w *web.Reply, r *http.Request) error {
 		Source:   w.Source,
 		Request:  w.ID,
 	})
-	switch jeton.Outcome(err) {
-	case nil:
-	case jeton.ErrBadCredential, jeton.ErrSpent:
-		return p.deadRecovery(w, r, err)
-	default:
-		v := p.recoverForm(r.URL.Path, name)
-		v.Note = p.noteOf(w, err)
-		if jeton.Outcome(err) == jeton.ErrInvalid {
-			v.Note.Text, v.Note.More = text("recover.refused"), detailText(jeton.Detail(err))
-		}
-		v.Note.Focus = false
-		v.Password.NoteBelongs = true
 
-		return p.again(w, r, "sign-in/recover", v, err)
-	}
-	if err != nil {
-		return err
-	}
+	return afterLink(
+		w, err, "/sign-in?done=recovered",
+		func(err error) error { return p.deadRecovery(w, r, err) },
+		func(err error) error { return p.recoverAgain(w, r, name, err) },
+	)
+}
 
-	return see(w, "/sign-in?done=recovered")
+// recoverAgain shows the form again with why it was refused.
+func (p *Pages) recoverAgain(w *web.Reply, r *http.Request, name string, refused error) error {
+	v := p.recoverForm(r.URL.Path, name)
+	v.Note = p.noteOf(w, refused)
+	if jeton.Outcome(refused) == jeton.ErrInvalid {
+		v.Note.Text, v.Note.More = text("recover.refused"), detailText(jeton.Detail(refused))
+	}
+	v.Note.Focus = false
+	v.Password.NoteBelongs = true
+
+	return p.again(w, r, "sign-in/recover", v, refused)
 }

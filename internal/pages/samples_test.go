@@ -152,22 +152,34 @@ func signInSamples() map[string][]any {
 			},
 		},
 		"sign-in/setup": {
-			setupView{Action: "/setup/jtn_t_x", Name: field, Password: secret},
-			setupView{
+			credentialsView{
+				Action:   "/setup/jtn_t_x",
+				Name:     field,
+				Password: secret,
+				Button:   text("setup.button"),
+			},
+			credentialsView{
 				Action:   "/setup/jtn_t_x",
 				Note:     note,
 				Name:     Field{Name: "username", Label: text("setup.name"), Value: hostile},
 				Password: full,
+				Button:   text("setup.button"),
 			},
 		},
 		"sign-in/invite": {
-			inviteView{Action: "/invite/jtn_t_x", Name: field, Password: secret},
-			inviteView{
+			credentialsView{
+				Action:   "/invite/jtn_t_x",
+				Name:     field,
+				Password: secret,
+				Button:   text("setup.button"),
+			},
+			credentialsView{
 				Action:   "/invite/jtn_t_x",
 				Email:    hostile,
 				Note:     note,
 				Name:     Field{Name: "username", Label: text("setup.name"), Value: hostile},
 				Password: full,
+				Button:   text("setup.button"),
 			},
 		},
 		"sign-in/recover-ask": {
@@ -176,12 +188,18 @@ func signInSamples() map[string][]any {
 			askRecoveryView{Mail: true, Done: true},
 		},
 		"sign-in/recover": {
-			recoverView{Action: "/recover/jtn_t_x", Name: field, Password: secret},
-			recoverView{
+			credentialsView{
+				Action:   "/recover/jtn_t_x",
+				Name:     field,
+				Password: secret,
+				Button:   text("recover.button"),
+			},
+			credentialsView{
 				Action:   "/recover/jtn_t_x",
 				Note:     note,
 				Name:     Field{Name: "username", Value: hostile, ReadOnly: true},
 				Password: full,
+				Button:   text("setup.button"),
 			},
 		},
 		"sign-in/link": {

@@ -14,12 +14,15 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// setupView is the view of sign-in/setup.
-type setupView struct {
+// credentialsView is the view of the pages that a one-time link opens to set a name and a password: sign-in/setup,
+// sign-in/invite and sign-in/recover.
+type credentialsView struct {
 	Action   string // where the form goes
 	Note     *Note
+	Email    Strong // of the new account, or ""
 	Name     Field
 	Password Field
+	Button   Text
 }
 
 // SetupPath returns the path of the page that adds the first administrator, for the secret of a ticket.
@@ -37,7 +40,7 @@ func (p *Pages) setupPage(w *web.Reply, r *http.Request) error {
 		return p.deadSetup(w, r, err)
 	}
 
-	return p.show(w, r, http.StatusOK, "sign-in/setup", p.setupForm(r.PathValue("ticket"), "admin"))
+	return p.show(w, r, http.StatusOK, "sign-in/setup", p.newAccountForm(r.URL.Path, "admin"))
 }
 
 // errUsers means that there are users, so that none is the first.
@@ -69,6 +72,32 @@ func (p *Pages) deadSetup(w *web.Reply, r *http.Request, err error) error {
 	return p.dead(w, r, what)
 }
 
+// linkFields returns the fields of a form that a one-time link has opened.
+func linkFields(w *web.Reply, r *http.Request, what string, names ...string) (map[string]string, error) {
+	hideAddress(w)
+
+	if err := web.SameOrigin(w, r); err != nil {
+		return nil, err
+	}
+
+	return web.LoginFields(w, r, what, names...)
+}
+
+// afterLink answers such a form once it was acted on: with the next page, that the link is dead, or the form again.
+func afterLink(w *web.Reply, err error, next string, dead, again func(error) error) error {
+	switch jeton.Outcome(err) {
+	case nil:
+		if err != nil {
+			return err
+		}
+		return see(w, next)
+	case jeton.ErrBadCredential, jeton.ErrSpent:
+		return dead(err)
+	}
+
+	return again(err)
+}
+
 // dead answers a one-time link that was used or has expired: the status is that of a page that is gone.
 func (p *Pages) dead(w *web.Reply, r *http.Request, what Text) error {
 	return p.show(w, r, http.StatusGone, "sign-in/error", failure{
@@ -79,10 +108,10 @@ func (p *Pages) dead(w *web.Reply, r *http.Request, what Text) error {
 	})
 }
 
-// setupForm returns the empty form.
-func (p *Pages) setupForm(secret, name string) setupView {
-	return setupView{
-		Action: "/setup/" + secret,
+// newAccountForm returns the form that makes an account, without a password.
+func (p *Pages) newAccountForm(action, name string) credentialsView {
+	return credentialsView{
+		Action: action,
 		Name: Field{
 			Name:         "username",
 			Label:        text("setup.name"),
@@ -93,6 +122,7 @@ func (p *Pages) setupForm(secret, name string) setupView {
 			Required:     true,
 		},
 		Password: newPassword(text("setup.password"), text("setup.password.hint", p.MinPassword), p.MinPassword),
+		Button:   text("setup.button"),
 	}
 }
 
@@ -112,13 +142,7 @@ func newPassword(label, hint Text, minimum int) Field {
 
 // setup answers POST /setup/{ticket}: it adds the first administrator and signs it in.
 func (p *Pages) setup(w *web.Reply, r *http.Request) error {
-	hideAddress(w)
-
-	if err := web.SameOrigin(w, r); err != nil {
-		return err
-	}
-
-	fields, err := web.LoginFields(w, r, "a setup", "username", "password")
+	fields, err := linkFields(w, r, "a setup", "username", "password")
 	if err != nil {
 		return err
 	}
@@ -167,7 +191,7 @@ func (p *Pages) setupAgain(w *web.Reply, r *http.Request, t ticket.Ticket, name 
 		return p.deadSetup(w, r, jeton.ErrSpent)
 	}
 
-	v := p.setupForm(secret.Reveal(), name)
+	v := p.newAccountForm(SetupPath(secret), name)
 	v.Note = p.noteOf(w, err)
 	if jeton.Outcome(err) == jeton.ErrInvalid {
 		v.Note.Text, v.Note.More = text("setup.refused"), detailText(jeton.Detail(err))

@@ -110,13 +110,13 @@ func (l *Logins) Code(ctx context.Context, req CodeRequest) (session.Started, je
 		request: req.Request,
 	}
 
-	return l.byTicket(&trail, "code", func() (session.Started, account.Account, error) {
+	return l.logIn(&trail, "code", func() (session.Started, account.Account, error) {
 		return l.continueAt(ctx, req, &trail)
 	})
 }
 
-// byTicket starts the session of a user who comes with a ticket, and records a failure.
-func (l *Logins) byTicket(
+// logIn starts the session of a user who comes with something else than a password, and records a failure.
+func (l *Logins) logIn(
 	trail *auditTrail,
 	what string,
 	start func() (session.Started, account.Account, error),

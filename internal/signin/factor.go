@@ -223,7 +223,7 @@ func (l *Logins) awaitingUser(ctx context.Context, text string) (account.Account
 func (l *Logins) Factor(ctx context.Context, req FactorRequest) (session.Started, jeton.Principal, error) {
 	trail := req.trail()
 
-	return l.byTicket(&trail, "second factor", func() (session.Started, account.Account, error) {
+	return l.logIn(&trail, "second factor", func() (session.Started, account.Account, error) {
 		return l.finish(ctx, req, &trail, func(acct account.Account, data awaiting) (string, error) {
 			if data.App != "" {
 				ev := trail.event(l.now(), nil)

@@ -84,7 +84,7 @@ func (l *Logins) Link(ctx context.Context, req LinkRequest) (session.Started, je
 		request: req.Request,
 	}
 
-	return l.byTicket(&trail, "link", func() (session.Started, account.Account, error) {
+	return l.logIn(&trail, "link", func() (session.Started, account.Account, error) {
 		return l.followLink(ctx, req, &trail)
 	})
 }

@@ -113,7 +113,7 @@ func (l *Logins) BeginPasskey(ctx context.Context, p passkey.Party, browser stri
 func (l *Logins) Passkey(ctx context.Context, req PasskeyRequest) (session.Started, jeton.Principal, error) {
 	trail := req.trail(audit.Login)
 
-	return l.byTicket(&trail, "passkey", func() (session.Started, account.Account, error) {
+	return l.logIn(&trail, "passkey", func() (session.Started, account.Account, error) {
 		acct, proof, err := l.usePasskey(ctx, req, ticket.Passkey, bound{}, &trail)
 		if err != nil {
 			return session.Started{}, account.Account{}, err

@@ -47,7 +47,7 @@ func (l *Logins) PasskeyFactor(
 	trail := req.trail()
 	response.Browser = req.Ticket
 
-	return l.byTicket(&trail, "passkey", func() (session.Started, account.Account, error) {
+	return l.logIn(&trail, "passkey", func() (session.Started, account.Account, error) {
 		return l.finish(ctx, req, &trail, func(acct account.Account, data awaiting) (string, error) {
 			if data.App != "" {
 				return "", &refused{SignInEnded}

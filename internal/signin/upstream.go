@@ -72,7 +72,7 @@ func (r UpstreamRequest) trail(action string) auditTrail {
 func (l *Logins) Upstream(ctx context.Context, req UpstreamRequest) (session.Started, jeton.Principal, error) {
 	trail := req.trail(audit.Login)
 
-	return l.byTicket(&trail, "provider", func() (session.Started, account.Account, error) {
+	return l.logIn(&trail, "provider", func() (session.Started, account.Account, error) {
 		i, err := l.asserted(ctx, req, &trail)
 		if err != nil {
 			return session.Started{}, account.Account{}, err
