@@ -148,12 +148,18 @@ func clientTags(c jeton.Client) []Tag {
 	if c.Declared {
 		tags = append(tags, Tag{Kind: "plain", Text: text("admin.tag.declared")})
 	}
+	if describedClient(c) {
+		tags = append(tags, Tag{Kind: "plain", Text: text("admin.tag.described")})
+	}
 	if c.OpenID != nil {
 		tags = append(tags, Tag{Text: text("admin.tag.party")})
 	}
 
 	return tags
 }
+
+// describedClient reports whether a document describes a client, which has its addresses.
+func describedClient(c jeton.Client) bool { return strings.HasPrefix(c.Name, naming.DocumentPrefix) }
 
 // clientPath returns the page of a client.
 func clientPath(name string) string {
@@ -333,15 +339,16 @@ func clientSecretPage(name, secret string) adminSecretView {
 
 // adminClientView is the view of admin/client.
 type adminClientView struct {
-	Note   *Note
-	Client jeton.Client
-	Path   string
-	Tags   []Tag
-	Terms  clientTerms
-	Keys   []clientKeyRow
-	Key    Area
-	Party  *partyView // nil: it signs no users in
-	Tokens string     // URL
+	Note      *Note
+	Client    jeton.Client
+	Described bool // by a document at the address that is its name
+	Path      string
+	Tags      []Tag
+	Terms     clientTerms
+	Keys      []clientKeyRow
+	Key       Area
+	Party     *partyView // nil: it signs no users in
+	Tokens    string     // URL
 }
 
 // clientKeyRow is a key of a client.
@@ -371,13 +378,14 @@ func (p *Pages) readClient(w *web.Reply, r *http.Request) (adminClientView, erro
 // adminClientPage returns the page of a client.
 func (p *Pages) adminClientPage(c jeton.Client) adminClientView {
 	v := adminClientView{
-		Client: c,
-		Path:   clientPath(c.Name),
-		Tags:   clientTags(c),
-		Terms:  p.clientTerms(c.Services, c.Introspects, strings.Join(c.Scopes, ", ")),
-		Key:    keyArea(""),
-		Party:  p.newPartyView(c),
-		Tokens: pathWith(adminTokensPath, url.Values{"client": {c.Name}}),
+		Client:    c,
+		Described: describedClient(c),
+		Path:      clientPath(c.Name),
+		Tags:      clientTags(c),
+		Terms:     p.clientTerms(c.Services, c.Introspects, strings.Join(c.Scopes, ", ")),
+		Key:       keyArea(""),
+		Party:     p.newPartyView(c),
+		Tokens:    pathWith(adminTokensPath, url.Values{"client": {c.Name}}),
 	}
 	for _, k := range c.Keys {
 		v.Keys = append(v.Keys, clientKey(k, p.Now()))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -178,6 +179,11 @@ func adminClientSamples() map[string][]any {
 		ActivationDelay:  3,
 	}}
 
+	described := jeton.Client{
+		Name:   "https://app.example/" + strings.Repeat("long/", 40) + "client.json",
+		OpenID: &jeton.RelyingParty{RedirectURIs: []string{"http://127.0.0.1/"}, Public: true},
+	}
+
 	refused := p.adminClientPage(c)
 	refused.Note = sampleNote
 	refused.Key.Value = hostile
@@ -194,12 +200,12 @@ func adminClientSamples() map[string][]any {
 		"admin/clients": {
 			adminClientsPage(url.Values{}, "", "", nil),
 			adminClientsPage(url.Values{"search": {hostile}}, "", "", nil),
-			adminClientsPage(url.Values{}, "a", "b", []jeton.Client{declared, c, only, odd, party, program}),
+			adminClientsPage(url.Values{}, "a", "b", []jeton.Client{declared, c, only, odd, party, program, described}),
 		},
 		"admin/client-new": {p.newClientForm(url.Values{"secret": {"1"}}), typed},
 		"admin/client": {
 			p.adminClientPage(c), refused, p.adminClientPage(declared), p.adminClientPage(odd), p.adminClientPage(only),
-			p.adminClientPage(party), p.adminClientPage(program),
+			p.adminClientPage(party), p.adminClientPage(program), p.adminClientPage(described),
 		},
 		"admin/claims": claimsSamples(program),
 		"admin/confirm": {

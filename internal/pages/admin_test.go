@@ -2,6 +2,7 @@ package pages
 
 import (
 	"net/url"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -125,6 +126,43 @@ func TestTheStateOfAKeyOfAClient(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := clientKey(tc.key, noon).State.Text.Key; got != tc.want {
 				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestThePageOfAClientOffersWhatCanBeChanged: what the file or a document says would be changed back.
+func TestThePageOfAClientOffersWhatCanBeChanged(t *testing.T) {
+	p := newPages(t)
+	party := &jeton.RelyingParty{RedirectURIs: []string{"https://wiki.example/return"}}
+	buttons := regexp.MustCompile(`name="do" value="([a-z-]+)"`)
+
+	for _, tc := range []struct {
+		name   string
+		client jeton.Client
+		want   []string
+	}{
+		{"a registered client", jeton.Client{Name: "wiki", OpenID: party}, []string{
+			"terms", "addresses", "add-key", "secret",
+		}},
+		{"one of the configuration file", jeton.Client{Name: "wiki", OpenID: party, Declared: true}, nil},
+		{"one that a document describes", jeton.Client{Name: "https://wiki.example/one.json", OpenID: party}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l := p.languages[0]
+			view := p.adminClientPage(tc.client)
+			r := get("/admin/clients/wiki", l.code)
+			body, err := p.render(l, "admin/client", p.frame(r, jeton.Principal{}, l, "admin/client", view))
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			var got []string
+			for _, found := range buttons.FindAllStringSubmatch(string(body), -1) {
+				got = append(got, found[1])
+			}
+			if !slices.Equal(got, tc.want) {
+				t.Errorf("the page offers %q, want %q", got, tc.want)
 			}
 		})
 	}
