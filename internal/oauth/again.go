@@ -12,12 +12,10 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/client"
-	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
@@ -163,6 +161,8 @@ type lack struct {
 	final bool   // the user was asked already, and the sign-in page would not help
 	spent bool   // the session has no use left at the client: only another one helps
 	proof bool   // the user has to be proved again, or by more
+	// methods (amr) of a user whose new proof does not reach what the request needs: for codeUnmet.
+	methods []string
 }
 
 // lacks returns what a sign-in session, nil for none, lacks to answer a request without the sign-in page. asked is when
@@ -186,6 +186,9 @@ func (s *Server) lacks(
 		}
 		if !p.suffices(a, asked, now) || !p.reaches(a, asked) {
 			return lack{code: codeLoginRequired, proof: true}, nil
+		}
+		if !a.levels().sufficed(p.methods) {
+			return lack{code: codeUnmet, methods: p.methods}, nil
 		}
 	}
 
@@ -214,19 +217,7 @@ func (s *Server) lacks(
 
 // needsProof reports whether it matters for a request when the user was proved.
 func (a authorization) needsProof() bool {
-	return a.age() >= 0 || a.offlineFor() >= 0 || slices.Contains(a.prompts(), "login") || len(a.levels()) > 0
-}
-
-// levels returns the acr_values of a request that are known. Others are ignored: the claim is voluntary (OpenID Connect
-// Core 1.0, section 3.1.2.1). Tokens for a service that requires two factors need them in any case.
-func (a authorization) levels() []string {
-	unknown := func(level string) bool { return !slices.Contains(factor.Levels(), level) }
-	list := slices.DeleteFunc(strings.Fields(a.query.Get("acr_values")), unknown)
-	if len(list) == 0 && a.requires().Factors > 1 {
-		list = []string{factor.TwoFactors}
-	}
-
-	return list
+	return a.age() >= 0 || a.offlineFor() >= 0 || slices.Contains(a.prompts(), "login") || len(a.levels().wanted) > 0
 }
 
 // proof is when the user of a sign-in session was proved.
@@ -266,7 +257,7 @@ func (s *Server) proofOf(ctx context.Context, live *session.Live, asked, now tim
 func (p proof) suffices(a authorization, asked, now time.Time) bool {
 	age := a.age()
 	login := slices.Contains(a.prompts(), "login")
-	caused := p.answered && !p.began.Before(asked)
+	caused := p.caused(asked)
 	reproved := caused && !p.proved.Before(asked)
 
 	if !reproved && (login || age >= 0 && now.Sub(p.proved) > age) {
@@ -278,15 +269,15 @@ func (p proof) suffices(a authorization, asked, now time.Time) bool {
 	return limit < 0 || caused || now.Sub(p.began) <= limit
 }
 
-// reaches reports whether a proof reaches a level that a request asks for. After the sign-in that the request has
-// caused no more is asked of the user, who may have no second factor: who needs one looks at the answer.
+// reaches reports whether a proof reaches a level that a request wants, or no more is asked of the user: who has signed
+// in for the request may have no second factor, and without a page only what the request needs is looked at.
 func (p proof) reaches(a authorization, asked time.Time) bool {
-	levels := a.levels()
-	caused := p.answered && !p.began.Before(asked)
-	reached := func(level string) bool { return factor.Reaches(p.methods, level) }
-
-	return len(levels) == 0 || caused || slices.ContainsFunc(levels, reached)
+	l := a.levels()
+	return l.reached(p.methods) || p.caused(asked) || a.silent() && l.sufficed(p.methods)
 }
+
+// caused reports whether the sign-in page that a request led to was answered by this proof, a short time ago.
+func (p proof) caused(asked time.Time) bool { return p.answered && !p.began.Before(asked) }
 
 // hinted reports whether the user of a session is the one of id_token_hint, if a request has one (OpenID Connect Core
 // 1.0, section 3.1.2.1). A hint that is none of ours names no user of ours: it counts only where no page is shown.

@@ -48,6 +48,8 @@ const (
 	codeConsent       = "consent_required"
 	codeServer        = "server_error"
 	codeTarget        = "invalid_target" // RFC 8707, section 2
+	// OpenID Connect Core Error Code unmet_authentication_requirements 1.0; RFC 9470, section 5.
+	codeUnmet = "unmet_authentication_requirements"
 )
 
 // challengeForm is a code_challenge of method S256: 256 bits in base64url (RFC 7636, section 4.2).
@@ -115,13 +117,17 @@ func (s *Server) proceed(w *web.Reply, r *http.Request, a authorization) error {
 		s.answer(w, a, url.Values{"error": {codeDenied}})
 	case lack.code == "":
 		return s.grantCode(w, r, a, live)
+	case lack.code == codeUnmet:
+		check := jeton.Check{Name: "second factor", Value: strings.Join(lack.methods, " "), Result: "fail"}
+		s.recordRefusal(w, a, live.Principal(), jeton.ErrFactor, check)
+		s.answer(w, a, url.Values{"error": {lack.code}})
 	case lack.final, a.silent():
 		s.answer(w, a, url.Values{"error": {lack.code}})
 	default:
 		// The page of a service needs the same user. A new sign-in would end the sessions at other services.
 		proves := lack.proof && a.party.client == nil && !a.asksForAccount()
 		// The sign-in page knows nothing of these, and would offer to go on with the session.
-		unseen := len(a.levels()) > 0 || a.requires().MaxAge > 0
+		unseen := len(a.levels().wanted) > 0 || a.requires().MaxAge > 0
 		if lack.spent || lack.proof && !a.asksForAccount() && !proves && unseen {
 			a.query.Set("prompt", strings.Join(append(a.prompts(), "login"), " "))
 		}
@@ -246,6 +252,7 @@ func (a authorization) fault() string {
 	q := a.query
 	prompt := a.prompts()
 	_, validAge := maxAge(q)
+	_, validClaims := readLevelClaim(q)
 	pkce := q.Get("code_challenge_method") == "S256" && challengeForm.MatchString(q.Get("code_challenge"))
 
 	switch {
@@ -260,6 +267,7 @@ func (a authorization) fault() string {
 		return codeResponseType
 	case !pkce && !a.withoutPKCE(),
 		!validAge,
+		!validClaims,
 		q.Has("response_mode") && q.Get("response_mode") != "query",
 		slices.Contains(prompt, "none") && len(prompt) > 1:
 		return codeInvalid
@@ -270,6 +278,8 @@ func (a authorization) fault() string {
 	// Plain OAuth is for a service.
 	case a.party.client != nil && a.resource == nil && !slices.Contains(a.scopes(), openid.ScopeOpenID):
 		return codeScope
+	case a.levels().impossible():
+		return codeUnmet
 	}
 
 	return ""
@@ -348,7 +358,7 @@ func (s *Server) grantCode(w *web.Reply, r *http.Request, a authorization, live 
 		grant.Client = a.party.Name
 		grant.Scopes = a.scopes()
 		grant.Nonce = a.query.Get("nonce")
-		grant.Levels = a.levels()
+		grant.Levels = a.levels().wanted
 	}
 	if a.resource != nil {
 		grant.Resource = a.resource.Service
@@ -378,6 +388,19 @@ func (s *Server) refuseLogin(
 	allow *policy.Allow,
 	err error,
 ) {
+	check := jeton.Check{Name: "allowed users", Value: allow.String(), Result: "fail"}
+	s.recordRefusal(w, a, user, err, check)
+
+	if a.silent() {
+		web.Mark(w, err)
+		s.answer(w, a, url.Values{"error": {codeDenied}})
+	} else {
+		s.refuseUser(w, r, a, user, err)
+	}
+}
+
+// recordRefusal records that a user gets no code, and the check that failed.
+func (s *Server) recordRefusal(w *web.Reply, a authorization, user jeton.Principal, err error, check jeton.Check) {
 	s.audit.Record(jeton.Event{
 		Time:    w.Start,
 		Request: w.ID,
@@ -387,15 +410,8 @@ func (s *Server) refuseLogin(
 		Outcome: jeton.Code(err),
 		Reason:  err.Error(),
 		Source:  web.AddressText(w.Source),
-		Checks:  []jeton.Check{{Name: "allowed users", Value: allow.String(), Result: "fail"}},
+		Checks:  []jeton.Check{check},
 	})
-
-	if a.silent() {
-		web.Mark(w, err)
-		s.answer(w, a, url.Values{"error": {codeDenied}})
-	} else {
-		s.refuseUser(w, r, a, user, err)
-	}
 }
 
 // answer redirects back to the service, with its state and our name (RFC 9207).

@@ -34,7 +34,7 @@ func Scopes() []string {
 func SealedParams() []string {
 	return []string{
 		"client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge", "resource", "prompt", "max_age",
-		"acr_values", "id_token_hint", PushedParam,
+		"acr_values", "claims", "id_token_hint", PushedParam,
 	}
 }
 
