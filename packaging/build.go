@@ -3,7 +3,6 @@ package main
 import (
 	"archive/tar"
 	"archive/zip"
-	"compress/gzip"
 	"fmt"
 	"io"
 	"os"
@@ -86,13 +85,7 @@ func (r *release) archive(prog program, p platform) error {
 		return r.create(base+".zip", func(w io.Writer) error { return r.zip(w, members) })
 	}
 
-	return r.create(base+".tar.gz", func(w io.Writer) error {
-		z := gzip.NewWriter(w)
-		if err := r.tar(z, members); err != nil {
-			return err
-		}
-		return z.Close()
-	})
+	return r.create(base+".tar.gz", func(w io.Writer) error { return r.gzip(w, members) })
 }
 
 // newFile are the flags for a file that must not exist.

@@ -1,5 +1,5 @@
-// Command packaging makes the files of a release: programs, packages for Linux, an image, a bill of materials,
-// checksums and their signature.
+// Command packaging makes the files of a release: programs, packages for Linux, an image, a chart for Kubernetes, a
+// bill of materials, checksums and their signature.
 //
 //	go -C packaging run . --version v0.1.0 --out ../dist
 //
@@ -9,6 +9,7 @@
 //	build.go      programs for each platform, and archives of them
 //	packages.go   .deb, .rpm, .apk and archlinux packages
 //	image.go      the OCI image
+//	chart.go      the Helm chart, and plain manifests
 //	sbom.go       what the program is made of
 //	sums.go       checksums and signature
 package main
@@ -103,6 +104,7 @@ func (r *release) make() (err error) {
 		{"manual pages and completions", r.extras},
 		{"packages", r.packages},
 		{"image", r.image},
+		{"chart", r.chart},
 		{"bill of materials", r.sbom},
 		{"checksums", r.sums},
 	} {
