@@ -88,12 +88,9 @@ func (g *Gateway) makeLease(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	for _, text := range in.Allows {
-		rule, err := policy.ParseRule(text)
-		if err != nil {
-			return err
-		}
-		draft.Allows = append(draft.Allows, rule)
+	draft.Allows, err = policy.ParseRules(in.Allows)
+	if err != nil {
+		return err
 	}
 
 	lease, err := g.tokens.Lease(r.Context(), maker, draft, g.tokenEvent(w, audit.TokenCreate, maker.Owner))

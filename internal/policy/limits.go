@@ -54,6 +54,20 @@ func ParseRule(text string) (Rule, error) {
 	return Rule{method, path}, nil
 }
 
+// ParseRules parses the texts of rules. Of no text it returns nil.
+func ParseRules(texts []string) ([]Rule, error) {
+	var rules []Rule
+	for _, text := range texts {
+		rule, err := ParseRule(text)
+		if err != nil {
+			return nil, err
+		}
+		rules = append(rules, rule)
+	}
+
+	return rules, nil
+}
+
 // validPath reports whether a path of a rule begins with / and has a * only as its last
 // element.
 func validPath(path string) bool {

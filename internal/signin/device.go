@@ -1,10 +1,8 @@
 package signin
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -34,6 +32,10 @@ const (
 	pollEvery = DeviceInterval - time.Second
 	// maxPolled bounds the devices whose questions are counted.
 	maxPolled = 10_000
+
+	// What the secrets of tickets derive from: a user code, and a device code.
+	userOf   = "device user"
+	answerOf = "device answer"
 )
 
 // The answers to a device that gets no tokens (RFC 8628, section 3.5).
@@ -218,7 +220,7 @@ func UserScopes(asked []string, c *client.Client) []string {
 func (l *Logins) issueDevice(ctx context.Context, d device) (DeviceBegun, error) {
 	expires := l.now().Add(DeviceLifetime)
 	userCode := newUserCode()
-	shown := secret.HashOf(derived("user", userCode))
+	shown := secret.HashOf(ticket.Derive(userOf, userCode))
 
 	text, err := l.tickets.Issue(ctx, ticket.Ticket{
 		Purpose: ticket.Device,
@@ -230,7 +232,7 @@ func (l *Logins) issueDevice(ctx context.Context, d device) (DeviceBegun, error)
 		return DeviceBegun{}, err
 	}
 
-	d.Answer = secret.HashOf(derived("answer", text.Reveal()))
+	d.Answer = secret.HashOf(ticket.Derive(answerOf, text.Reveal()))
 	data, err := json.Marshal(d)
 	if err != nil {
 		return DeviceBegun{}, err
@@ -283,17 +285,6 @@ func UserCode(text string) (string, bool) {
 	return text[:4] + "-" + text[4:], true
 }
 
-// derived returns the secret of a ticket that follows from a code.
-func derived(kind, code string) string {
-	sum := sha256.Sum256([]byte("jeton device " + kind + " " + code))
-	text, err := secret.New(secret.Ticket, bytes.NewReader(sum[:]))
-	if err != nil {
-		panic(err) // 32 bytes are enough
-	}
-
-	return text.Reveal()
-}
-
 // redeemDevice answers a device: with tokens, or with one of the errors above.
 func (l *Logins) redeemDevice(
 	ctx context.Context,
@@ -305,7 +296,7 @@ func (l *Logins) redeemDevice(
 		return Relied{}, trail.check("device code", "", jeton.ErrBadCredential)
 	}
 
-	req.Code = derived("answer", req.Device)
+	req.Code = ticket.Derive(answerOf, req.Device)
 	answer, err := l.tickets.Look(ctx, ticket.Code, req.Code)
 	if errors.Is(err, jeton.ErrBadCredential) {
 		used, uerr := l.usedBefore(ctx, req.Code, nil)

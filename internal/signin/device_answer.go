@@ -55,7 +55,7 @@ func (l *Logins) findDevice(ctx context.Context, req UserCodeRequest) (Device, t
 		return Device{}, ticket.Ticket{}, unknown
 	}
 
-	t, err := l.tickets.Look(ctx, ticket.User, derived("user", shown))
+	t, err := l.tickets.Look(ctx, ticket.User, ticket.Derive(userOf, shown))
 	if errors.Is(err, jeton.ErrBadCredential) || errors.Is(err, jeton.ErrSpent) {
 		return Device{}, t, unknown
 	}
@@ -147,7 +147,7 @@ func (l *Logins) answerDevice(
 		return err
 	}
 
-	err = l.tickets.Swap(ctx, ticket.User, derived("user", found.UserCode), d.Answer, answer)
+	err = l.tickets.Swap(ctx, ticket.User, ticket.Derive(userOf, found.UserCode), d.Answer, answer)
 	if errors.Is(err, jeton.ErrBadCredential) || errors.Is(err, jeton.ErrSpent) {
 		err = jeton.WithDetail(jeton.ErrNotFound, "no device waits with this code")
 	}

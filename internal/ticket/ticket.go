@@ -25,8 +25,10 @@
 package ticket
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -189,6 +191,18 @@ func (t *Tickets) check(in Ticket) error {
 	}
 
 	return nil
+}
+
+// Derive returns the secret of a ticket that follows from a text: from another secret, or from a handle where the
+// caller checks who may use it. Different kinds of the same text have nothing in common.
+func Derive(kind, text string) string {
+	sum := sha256.Sum256([]byte("jeton " + kind + " " + text))
+	out, err := secret.New(secret.Ticket, bytes.NewReader(sum[:]))
+	if err != nil {
+		panic(err) // 32 bytes are enough
+	}
+
+	return out.Reveal()
 }
 
 // Look returns the ticket of a secret and does not use it up: for a page that asks before it acts.
