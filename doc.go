@@ -27,6 +27,7 @@
 //	internal/upstream  sign-ins at other providers (OpenID Connect, GitHub)
 //	internal/factor    second factors of users: authenticator apps, recovery codes, passkeys
 //	internal/factor/passkey  options and responses of WebAuthn ceremonies
+//	internal/approval  requests for tokens that a user approves
 //	internal/invite    invitations, by which users make accounts of their own
 //	internal/ticket    one-time secrets for one purpose and a short time
 //	internal/keys      signing keys of this server

@@ -58,6 +58,7 @@ var layers = map[string]int{
 	"internal/test/authenticator": 2,
 	"internal/test/testkey":       2,
 
+	"internal/approval": 5,
 	"internal/invite":   5,
 	"internal/openid":   4,
 	"internal/upstream": 4,

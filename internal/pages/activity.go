@@ -161,6 +161,12 @@ func actionText(action string) Text {
 		return text("event.token-rotate")
 	case audit.TokenRevoke:
 		return text("event.token-revoke")
+	case audit.TokenRequest:
+		return text("event.token-request")
+	case audit.TokenApprove:
+		return text("event.token-approve")
+	case audit.TokenDeny:
+		return text("event.token-deny")
 	case audit.Request:
 		return text("event.request")
 	}

@@ -65,6 +65,7 @@ var auditActions = []string{
 	audit.ClientAdd, audit.ClientChange, audit.ClientSecret, audit.ClientEndTokens, audit.ClientRemove,
 	audit.ClientKeyAdd, audit.ClientKeyRetire, audit.ClientDocument,
 	audit.TokenIssue, audit.TokenCreate, audit.TokenRotate, audit.TokenInspect, audit.TokenRevoke,
+	audit.TokenRequest, audit.TokenApprove, audit.TokenDeny,
 	audit.KeyMake, audit.KeyRotate, audit.KeyRevoke,
 	audit.Backup, audit.Restore, audit.Epoch, audit.Missing, audit.Start, audit.Reload,
 }

@@ -32,8 +32,8 @@ type Draft struct {
 // MaxPersonal is the longest lifetime of a personal token.
 const MaxPersonal = 366 * 24 * time.Hour
 
-// maxName bounds the name of a personal token, in bytes.
-const maxName = 128
+// MaxName bounds the name of a personal token, in bytes.
+const MaxName = 128
 
 // Create creates a personal token of the owner. A token never has more rights or a later end
 // than its parent, and is revoked with it. Create returns jeton.ErrInvalid for an invalid
@@ -171,7 +171,7 @@ func (d Draft) check(now time.Time) error {
 	text := ""
 	switch {
 	case !validName(d.Name):
-		text = fmt.Sprintf("name is required: want 1 to %d bytes without control characters", maxName)
+		text = fmt.Sprintf("name is required: want 1 to %d bytes without control characters", MaxName)
 	case len(d.Audience) == 0:
 		text = "services is required"
 	case d.Expires.IsZero():
@@ -194,7 +194,7 @@ func (d Draft) check(now time.Time) error {
 // validName accepts what can be shown on one line.
 func validName(name string) bool {
 	control := func(r rune) bool { return r < ' ' || r == 0x7f }
-	return name != "" && len(name) <= maxName && utf8.ValidString(name) && !strings.ContainsFunc(name, control)
+	return name != "" && len(name) <= MaxName && utf8.ValidString(name) && !strings.ContainsFunc(name, control)
 }
 
 // within checks that a token does not exceed its parent.

@@ -1,0 +1,244 @@
+// Package approval gives software a token of a user who approves it.
+//
+// A program asks with a credential of its own, and gets a secret that it polls with. The user sees which program asks
+// for what, and approves it, perhaps narrower, or refuses. Of any number of concurrent approvals on all nodes one
+// counts, and of any number of concurrent polls one gets the token, which exists only from then on. A request that is
+// not answered ends after Lifetime. A change of the user's credential ends all requests, and so does the end of the
+// session that approved.
+//
+// Package gateway proves the program, api proves who approves and that the user has the scopes, token makes the token.
+// The package never sees an HTTP request.
+package approval
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/limit"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/ticket"
+	"github.com/jeton-auth/jeton/internal/token"
+)
+
+const (
+	// Lifetime is how long a request waits for the user.
+	Lifetime = 10 * time.Minute
+	// Interval is how often a program asks whether the user has approved.
+	Interval = 5 * time.Second
+	// MaxWaiting bounds the requests that wait for one user.
+	MaxWaiting = 20
+
+	// MinToken is the shortest lifetime of a token. The longest is token.MaxPersonal.
+	MinToken = time.Minute
+
+	// maxReason bounds the reason, in bytes.
+	maxReason = 300
+	// collect is how long an approved request keeps for the program at least, which asks every few seconds.
+	collect = time.Minute
+	// pollEvery is the shortest time between two questions: networks delay some and not others.
+	pollEvery = Interval - time.Second
+	// maxKeys bounds the budgets in memory.
+	maxKeys = 10_000
+
+	idPrefix = "r_"
+
+	// What the secrets of the two tickets derive from: the public id, and the secret of the program.
+	requestOf = "token request"
+	answerOf  = "token answer"
+)
+
+// The answers to a program that gets no token.
+var (
+	// ErrWaiting means that the user has not answered yet.
+	ErrWaiting = jeton.WithDetail(jeton.ErrTooEarly, "the user has not answered yet")
+
+	errDenied  = jeton.WithDetail(jeton.ErrForbidden, "the user has refused")
+	errTaken   = jeton.WithDetail(jeton.ErrConflict, "the token of this request was handed out before")
+	errEnded   = jeton.WithDetail(jeton.ErrNotFound, "the request has ended, or there is none; ask again")
+	errUnknown = jeton.WithDetail(jeton.ErrNotFound, "no such request waits; it may be answered, or have expired")
+)
+
+// Config is what New needs.
+type Config struct {
+	Tickets  *ticket.Tickets
+	Accounts *account.Accounts
+	Tokens   *token.Tokens
+	Audit    *audit.Log
+	Now      func() time.Time
+	Rand     io.Reader
+}
+
+// Approvals is the requests for tokens of a server. It is safe for concurrent use.
+type Approvals struct {
+	conf Config
+	asks *limit.Limiter // of one program to one user
+	poll *limit.Limiter // of one request
+}
+
+// New returns the requests of a server.
+func New(c Config) (*Approvals, error) {
+	none := limit.Rate{Burst: 1 << 20, Every: time.Microsecond}
+
+	// Within Lifetime fewer than MaxWaiting: one program does not keep others from asking.
+	asks, err := limit.New(limit.Config{
+		Pair:    limit.Rate{Burst: 5, Every: 2 * time.Minute},
+		Account: none,
+		Source:  none,
+		MaxKeys: maxKeys,
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	poll, err := limit.New(limit.Config{
+		Pair:    limit.Rate{Burst: 1, Every: pollEvery},
+		Account: none,
+		Source:  none,
+		MaxKeys: maxKeys,
+	})
+
+	return &Approvals{c, asks, poll}, err
+}
+
+// Caller is the program that asks, as the gate has proved it.
+type Caller struct {
+	jeton.Principal
+	Service  string // at which it asks
+	Audience string // of tokens for that
+}
+
+// actor returns the caller as in the audit log.
+func (c Caller) actor() string { return string(c.Kind) + ":" + c.Name }
+
+// waiting is what the ticket of a request holds.
+type waiting struct {
+	jeton.WaitingRequest
+	Audience string      `json:"audience"`
+	Answer   secret.Hash `json:"answer"` // of the ticket that the answer becomes
+}
+
+// Ask makes a request that waits for a user. For a name that no user has it does the same, so that a client does not
+// learn which there are. It returns jeton.ErrInvalid, jeton.ErrForbidden for a user that asks another one, and
+// jeton.ErrTooMany, also if MaxWaiting wait. ev is the event without what it is about.
+func (a *Approvals) Ask(
+	ctx context.Context,
+	by Caller,
+	in jeton.TokenRequest,
+	ev jeton.Event,
+) (jeton.TokenRequested, error) {
+	if by.Kind == jeton.KindUser && in.User == "" {
+		in.User = by.Name
+	}
+
+	now := a.conf.Now()
+	if err := a.mayAsk(now, by, in); err != nil {
+		return jeton.TokenRequested{}, err
+	}
+
+	text, err := secret.New(secret.Ticket, a.conf.Rand)
+	if err != nil {
+		return jeton.TokenRequested{}, err
+	}
+	id, err := secret.ID(idPrefix, now, a.conf.Rand)
+	if err != nil {
+		return jeton.TokenRequested{}, err
+	}
+
+	err = a.add(ctx, waiting{
+		WaitingRequest: jeton.WaitingRequest{
+			ID:           id,
+			Service:      by.Service,
+			By:           by.actor(),
+			Token:        by.Token,
+			Source:       ev.Source,
+			TokenRequest: in,
+			Created:      now,
+			Expires:      now.Add(Lifetime),
+		},
+		Audience: by.Audience,
+		Answer:   secret.HashOf(ticket.Derive(answerOf, text.Reveal())),
+	})
+	if err != nil {
+		return jeton.TokenRequested{}, fmt.Errorf("request token: %w", err)
+	}
+
+	ev.Action = audit.TokenRequest
+	ev.Actor = by.actor()
+	ev.Target = "user:" + in.User
+	ev.Reason = describe(id, in)
+	a.conf.Audit.Record(ev)
+
+	return jeton.TokenRequested{
+		ID:       id,
+		Secret:   text.Reveal(),
+		Seconds:  int64(Lifetime / time.Second),
+		Interval: int64(Interval / time.Second),
+	}, nil
+}
+
+// mayAsk checks a request and its caller.
+func (a *Approvals) mayAsk(now time.Time, by Caller, in jeton.TokenRequest) error {
+	if err := check(in); err != nil {
+		return err
+	}
+	if by.Kind == jeton.KindUser && in.User != by.Name {
+		return jeton.WithDetail(jeton.ErrForbidden, "a user asks for tokens of its own only")
+	}
+
+	// It is not given back: each request costs a row, and the attention of a user.
+	_, err := a.asks.Begin(now, by.actor()+" asks "+in.User, netip.Addr{}, false)
+
+	return err
+}
+
+// subject returns the number of a user who can be asked, or 0, whose requests no page shows.
+func (a *Approvals) subject(ctx context.Context, name, service string) (int64, error) {
+	acct, err := a.conf.Accounts.Find(ctx, name)
+	if errors.Is(err, jeton.ErrNotFound) || err == nil && (acct.Disabled || !acct.ValidAt(service)) {
+		return 0, nil
+	}
+
+	return acct.ID, err
+}
+
+// add stores a request for a user.
+func (a *Approvals) add(ctx context.Context, w waiting) error {
+	subject, err := a.subject(ctx, w.User, w.Service)
+	if err != nil {
+		return err
+	}
+
+	if subject != 0 {
+		list, err := a.conf.Tickets.List(ctx, ticket.Request, subject)
+		if err != nil {
+			return err
+		}
+		if len(list) >= MaxWaiting {
+			return jeton.WithDetail(
+				jeton.ErrTooMany,
+				fmt.Sprintf("%d requests wait for %s; ask again when some are answered", len(list), w.User),
+			)
+		}
+	}
+
+	data, err := json.Marshal(w)
+	if err != nil {
+		return err
+	}
+
+	return a.conf.Tickets.Add(ctx, secret.HashOf(ticket.Derive(requestOf, w.ID)), ticket.Ticket{
+		Purpose: ticket.Request,
+		Subject: subject,
+		Service: w.Service,
+		Data:    data,
+		Expires: w.Expires,
+	})
+}
