@@ -21,7 +21,8 @@
 //	openapi.go, page.go    the document (OpenAPI 3.1) and the page made of it
 //	cursor.go, etag.go     pages of lists, conditional changes
 //	users.go, user_settings.go, factors.go, invitations.go, import.go, signin.go, sessions.go,
-//	tokens.go, tokentest.go, check.go, clients.go, claims.go, keys.go, audit.go, services.go, overview.go, status.go
+//	tokens.go, tokenrequests.go, tokentest.go, check.go, clients.go, claims.go, keys.go, audit.go, services.go,
+//	overview.go, status.go
 //	                       the handlers, by what they are about
 //
 // A new route is a row in routes.go, its text in docs.go, and a handler that reads, decides and
@@ -35,6 +36,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/approval"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/config"
@@ -66,6 +68,8 @@ type Config struct {
 	Logins   *signin.Logins
 	Factors  *factor.Factors
 	Invites  *invite.Invites
+
+	Approvals *approval.Approvals
 
 	// Audiences returns the audiences of tokens for services with these names.
 	Audiences func(services []string) ([]string, error)

@@ -91,6 +91,10 @@ func TestControlSocketAnswersAsDocumented(t *testing.T) {
 	call("POST /tokens/{accessor}/rotate", 200, nil, accessor...)
 	call("DELETE /tokens/{accessor}", 204, nil, accessor...)
 
+	call("GET /token-requests?user=diane", 200, nil)
+	call("POST /token-requests/{request}/approve", 404, jeton.TokenApproval{MaxUses: 1}, "{request}", "r_none")
+	call("POST /token-requests/{request}/deny", 404, nil, "{request}", "r_none")
+
 	call("POST /users/{id}/end-tokens", 204, nil, user...)
 	call("GET /users/{id}/impact", 200, nil, user...)
 	call("POST /users/{id}/sign-in-link", 201, nil, user...)

@@ -1,10 +1,17 @@
 package api
 
-// factorDocs documents the routes of second factors and invitations, as docs does for the others.
+// factorDocs documents the routes of second factors, invitations and requests for tokens, as docs does for the others.
 var factorDocs = map[string]Doc{
 	"GET /invitations":         listInvitationsDoc,
 	"POST /invitations":        createInvitationDoc,
 	"DELETE /invitations/{id}": endInvitationDoc,
+
+	"GET /users/me/token-requests":                    listRequestsDoc,
+	"POST /users/me/token-requests/{request}/approve": approveRequestDoc,
+	"POST /users/me/token-requests/{request}/deny":    denyRequestDoc,
+	"GET /token-requests":                             listAllRequestsDoc,
+	"POST /token-requests/{request}/approve":          approveAnyRequestDoc,
+	"POST /token-requests/{request}/deny":             denyRequestDoc,
 
 	"GET /users/me/factors": {Summary: "List own second factors.", Out: Factors{}, Status: 200},
 	"POST /users/me/factors": {

@@ -123,6 +123,17 @@ var centralMatrix = map[string]struct {
 	"DELETE /invitations/{id}":       {path: "/invitations/i_none", want: [4]int{401, 403, 404, 403}},
 	"GET /overview":                  {want: [4]int{401, 403, 200, 200}},
 
+	"GET /users/me/token-requests": {want: [4]int{401, 200, 200, 200}},
+	"POST /users/me/token-requests/{request}/approve": {
+		path: "/users/me/token-requests/r_none/approve",
+		body: `{"max_uses":1}`,
+		want: [4]int{401, 404, 404, 404},
+	},
+	"POST /users/me/token-requests/{request}/deny": {
+		path: "/users/me/token-requests/r_none/deny",
+		want: [4]int{401, 404, 404, 404},
+	},
+
 	"GET /users/me/identities": {want: [4]int{401, 200, 200, 200}},
 	"DELETE /users/me/identities": {
 		path: "/users/me/identities?issuer=https://login.example",

@@ -20,14 +20,6 @@ type Proof struct {
 	Code    string  `json:"code,omitempty" jsonschema:"Of the authenticator app, if the user has one"`
 }
 
-// readProof reads a body that may be absent.
-func readProof(r *http.Request) (Proof, error) {
-	if r.ContentLength == 0 {
-		return Proof{}, nil
-	}
-	return web.Read[Proof](r)
-}
-
 // requireProof returns jeton.ErrProof unless the caller, who is the user, proved the password at most proofAge ago: in
 // the request, also as Basic (RFC 7617), or in the session.
 func (a *API) requireProof(w *web.Reply, r *http.Request, c caller, acct account.Account, p Proof) error {

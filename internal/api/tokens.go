@@ -44,12 +44,9 @@ func (n NewToken) Draft(audiences func(services []string) ([]string, error)) (d 
 		Expires:   n.Expires,
 	}
 
-	for _, text := range n.Allows {
-		rule, err := policy.ParseRule(text)
-		if err != nil {
-			return d, err
-		}
-		d.Limits.Allows = append(d.Limits.Allows, rule)
+	d.Limits.Allows, err = policy.ParseRules(n.Allows)
+	if err != nil {
+		return d, err
 	}
 
 	for _, text := range n.Networks {
@@ -388,7 +385,7 @@ func (a *API) rotateOwnToken(w *web.Reply, r *http.Request, c caller) error {
 		return jeton.WithDetail(jeton.ErrForbidden, "a token can rotate only itself")
 	}
 
-	proof, err := readProof(r)
+	proof, err := readOptional[Proof](r)
 	if err != nil {
 		return err
 	}

@@ -98,6 +98,8 @@ func (p *patterns) addOwn(s *Service) {
 		p.addPath("POST", LeasePath, "tokens")
 		p.addPath("POST", LeaseRenewPath, "tokens")
 		p.addPath("POST", TokenEndPath, "tokens")
+		p.addPath("POST", TokenRequestPath, "tokens")
+		p.addPath("POST", TokenPollPath, "tokens")
 	}
 
 	if s.Teaching != nil {

@@ -16,12 +16,14 @@ const (
 	SignedOutPath = "/.jeton/signed-out"
 )
 
-// The paths of a service with tokens: where a credential makes and renews a token for one job, and where a token ends
-// itself.
+// The paths of a service with tokens: where a credential makes and renews a token for one job, where a token ends
+// itself, and where a program asks a user for a token and whether it was approved.
 const (
-	LeasePath      = "/.jeton/leases"
-	LeaseRenewPath = "/.jeton/leases/renew"
-	TokenEndPath   = "/.jeton/token/end"
+	LeasePath        = "/.jeton/leases"
+	LeaseRenewPath   = "/.jeton/leases/renew"
+	TokenEndPath     = "/.jeton/token/end"
+	TokenRequestPath = "/.jeton/token/requests"
+	TokenPollPath    = "/.jeton/token/requests/poll"
 )
 
 // needsSignIn reports whether some route needs a session, or any credential, and callers have no

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/approval"
 	"github.com/jeton-auth/jeton/internal/balance"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/count"
@@ -25,6 +26,7 @@ type Gateway struct {
 	sessions   *session.Sessions
 	counts     *count.Counts
 	tokens     *token.Tokens
+	approved   *approval.Approvals
 	logins     *signin.Logins
 	signIn     *signIn // nil without login.sign_in
 	cookies    Cookies
@@ -54,6 +56,7 @@ type Config struct {
 	Counts   *count.Counts
 	Tokens   *token.Tokens
 	Logins   *signin.Logins
+	Approved *approval.Approvals
 	Issuer   string // the authorization server whose tokens are accepted, or ""
 	Log      *slog.Logger
 
@@ -85,6 +88,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		sessions: c.Sessions,
 		counts:   c.Counts,
 		tokens:   c.Tokens,
+		approved: c.Approved,
 		logins:   c.Logins,
 		cookies:  c.Cookies,
 		ours:     c.CookieNames,

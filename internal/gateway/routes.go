@@ -15,6 +15,7 @@ func (g *Gateway) builtinRoutes() []web.Route {
 
 	routes = append(routes, g.resourceRoutes()...)
 	routes = append(routes, g.leaseRoutes()...)
+	routes = append(routes, g.tokenRequestRoutes()...)
 
 	for _, path := range g.conf.Login.Paths {
 		routes = append(routes, web.Route{

@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/approval"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/config"
@@ -63,6 +64,7 @@ type core struct {
 	logoutCount  *prometheus.CounterVec
 	mails        *mail.Sender
 	invites      *invite.Invites
+	approvals    *approval.Approvals
 	mailCount    *prometheus.CounterVec
 	invalidation prometheus.Histogram
 }
@@ -132,7 +134,7 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 
 	k.openLogouts(c)
 	k.openMail(c)
-	if err := k.openInvites(c); err != nil {
+	if err := errors.Join(k.openInvites(c), k.openApprovals(c)); err != nil {
 		return err
 	}
 
@@ -153,20 +155,6 @@ func newAudit(c Config, conf *config.Config, db store, clock *sweep.Clock) *audi
 		Clock: clock,
 
 		MaxSize: conf.Audit.MaxSize,
-	})
-}
-
-// openLogouts opens the sender of logout tokens.
-func (k *core) openLogouts(c Config) {
-	k.logoutCount = newLogoutCounter()
-	k.logouts = openid.NewSender(openid.SenderConfig{
-		Store:   k.db,
-		Clients: k.clients,
-		Ring:    k.keys,
-		Audit:   k.audit,
-		Now:     c.Now,
-		Log:     c.Log,
-		Count:   func(outcome string) { k.logoutCount.WithLabelValues(outcome).Inc() },
 	})
 }
 
@@ -356,6 +344,7 @@ func (k *core) apiConfig(start *config.Config, conf func() *config.Config) api.C
 		Logins:     k.logins,
 		Factors:    k.factors,
 		Invites:    k.invites,
+		Approvals:  k.approvals,
 		CursorKey:  k.secret.Derive("cursor of users"),
 		Audiences:  func(names []string) ([]string, error) { return audiences(conf(), names) },
 		Requires:   func(names []string) policy.Require { return requiredBy(conf(), names) },

@@ -13,6 +13,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/gateway"
 	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/outbound"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/signin"
@@ -263,4 +264,18 @@ func readKey(path string) ([]byte, error) {
 	}
 
 	return text, err
+}
+
+// openLogouts opens the sender of logout tokens.
+func (k *core) openLogouts(c Config) {
+	k.logoutCount = newLogoutCounter()
+	k.logouts = openid.NewSender(openid.SenderConfig{
+		Store:   k.db,
+		Clients: k.clients,
+		Ring:    k.keys,
+		Audit:   k.audit,
+		Now:     c.Now,
+		Log:     c.Log,
+		Count:   func(outcome string) { k.logoutCount.WithLabelValues(outcome).Inc() },
+	})
 }

@@ -301,6 +301,7 @@ func (s *Server) serviceRoutes(
 		Counts:   s.core.counts,
 		Tokens:   s.core.tokens,
 		Logins:   s.core.logins,
+		Approved: s.core.approvals,
 		Issuer:   issuer,
 		Log:      s.c.Log,
 		SignIn:   s.signInOf(service, page),

@@ -1,0 +1,90 @@
+package gateway
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/approval"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/token"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// tokenRequestRoutes returns the routes by which a program asks a user for a token, or none for a service that accepts
+// no tokens. A narrow credential asks for a wider one: its own methods and paths do not matter, and no use is taken.
+func (g *Gateway) tokenRequestRoutes() []web.Route {
+	if g.conf.Tokens == nil {
+		return nil
+	}
+
+	access := policy.Authenticated(g.Accepts() & (policy.BySession | policy.ByToken))
+	access.AboutItself = true
+
+	return []web.Route{
+		{
+			Pattern: "POST " + config.TokenRequestPath,
+			Access:  access,
+			Handle:  g.requestToken,
+			Refuse:  g.refuse,
+		},
+		{
+			Pattern: "POST " + config.TokenPollPath,
+			Access:  access,
+			Handle:  g.pollToken,
+			Refuse:  g.refuse,
+		},
+	}
+}
+
+// asker returns the program of a request.
+func (g *Gateway) asker(w *web.Reply) approval.Caller {
+	return approval.Caller{
+		Principal: gate.From(w).Principal(),
+		Service:   g.conf.Name,
+		Audience:  g.conf.Tokens.Audience,
+	}
+}
+
+// requestToken answers POST /.jeton/token/requests.
+func (g *Gateway) requestToken(w *web.Reply, r *http.Request) error {
+	if err := web.SameOrigin(w, r); err != nil {
+		return err
+	}
+
+	in, err := web.Read[jeton.TokenRequest](r)
+	if err != nil {
+		return err
+	}
+
+	asked, err := g.approved.Ask(r.Context(), g.asker(w), in, g.tokenEvent(w, "", token.Owner{}))
+	if err != nil {
+		return err
+	}
+
+	return web.JSON(w, http.StatusCreated, asked)
+}
+
+// pollToken answers POST /.jeton/token/requests/poll.
+func (g *Gateway) pollToken(w *web.Reply, r *http.Request) error {
+	if err := web.SameOrigin(w, r); err != nil {
+		return err
+	}
+
+	in, err := web.Read[jeton.TokenRequestPoll](r)
+	if err != nil {
+		return err
+	}
+
+	made, secret, err := g.approved.Redeem(r.Context(), g.asker(w), in, g.tokenEvent(w, "", token.Owner{}))
+	switch {
+	case errors.Is(err, approval.ErrWaiting):
+		return web.JSON(w, http.StatusAccepted, struct{}{})
+	case err != nil:
+		return err
+	}
+
+	return web.JSON(w, http.StatusOK, jeton.TokenHandedOut{Token: made, Secret: secret.Reveal()})
+}
