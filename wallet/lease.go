@@ -30,11 +30,16 @@ const maxLease = 64 << 10
 // lease, and is never wider. It ends when End is called; else with what it derives from, or when it
 // is not renewed in time. Its methods are safe for concurrent use.
 type Lease struct {
-	origin Origin
-	caCert string
+	at     endpoint
 	secret jeton.Secret
-	terms  jeton.Lease       // without the secret
-	maker  http.RoundTripper // sends requests with the credential that it derives from
+	terms  jeton.Lease // without the secret
+}
+
+// endpoint is a service of the requests about tokens, and the credential that they are made with.
+type endpoint struct {
+	origin Origin
+	caCert string            // "": the certificates of the system
+	maker  http.RoundTripper // sends requests with the credential
 	plain  http.RoundTripper // sends them without any
 	now    func() time.Time
 }
@@ -43,19 +48,26 @@ type Lease struct {
 // that accepts tokens. It returns jeton.ErrForbidden or jeton.ErrScope if it would be wider than
 // the identity, jeton.ErrNotFound if the service makes none, and the errors of RoundTrip.
 func (id *Identity) Lease(ctx context.Context, in jeton.LeaseRequest) (*Lease, error) {
-	caCert := id.view().e.CACert
-	plain, err := id.w.transportFor(caCert)
+	at, err := id.endpoint()
 	if err != nil {
 		return nil, err
 	}
 
-	return makeLease(ctx, in, Lease{
+	return makeLease(ctx, in, at)
+}
+
+// endpoint returns the service of the identity.
+func (id *Identity) endpoint() (endpoint, error) {
+	caCert := id.view().e.CACert
+	plain, err := id.w.transportFor(caCert)
+
+	return endpoint{
 		origin: id.origin,
 		caCert: caCert,
 		maker:  id,
 		plain:  plain,
 		now:    id.w.now,
-	})
+	}, err
 }
 
 // LeaseOf is Lease for the token of another lease, as a job has it. caCert is the certificate to
@@ -67,29 +79,36 @@ func (w *Wallet) LeaseOf(
 	caCert string,
 	in jeton.LeaseRequest,
 ) (*Lease, error) {
+	at, err := w.endpointWith(rawURL, parent, caCert)
+	if err != nil {
+		return nil, err
+	}
+
+	return makeLease(ctx, in, at)
+}
+
+// endpointWith returns the service of a URL with a token for it.
+func (w *Wallet) endpointWith(rawURL string, token jeton.Secret, caCert string) (endpoint, error) {
 	origin, err := ParseOrigin(rawURL)
 	if err == nil {
 		err = origin.allow(w.allowHTTP)
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = checkToken(token.Reveal())
 	}
-	if err := checkToken(parent.Reveal()); err != nil {
-		return nil, err
+	if err != nil {
+		return endpoint{}, err
 	}
 
 	plain, err := w.transportFor(caCert)
-	if err != nil {
-		return nil, err
-	}
 
-	return makeLease(ctx, in, Lease{
+	return endpoint{
 		origin: origin,
 		caCert: caCert,
-		maker:  bearer{parent, plain},
+		maker:  bearer{token, plain},
 		plain:  plain,
 		now:    w.now,
-	})
+	}, err
 }
 
 // bearer sends requests with a token.
@@ -112,33 +131,32 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-func makeLease(ctx context.Context, in jeton.LeaseRequest, l Lease) (*Lease, error) {
+func makeLease(ctx context.Context, in jeton.LeaseRequest, at endpoint) (*Lease, error) {
 	var made jeton.Lease
-	err := l.post(ctx, l.maker, leasePath, in, &made)
+	err := at.post(ctx, at.maker, leasePath, in, &made)
 	switch {
 	case errors.Is(err, jeton.ErrNotFound), errors.Is(err, jeton.ErrMethod):
 		return nil, jeton.WithDetail(
 			jeton.ErrNotFound,
-			fmt.Sprintf("%s makes no tokens for jobs; a Jeton service does that accepts tokens (tokens)", l.origin),
+			fmt.Sprintf("%s makes no tokens for jobs; a Jeton service does that accepts tokens (tokens)", at.origin),
 		)
 	case err != nil:
-		return nil, fmt.Errorf("make a token at %s: %w", l.origin, err)
+		return nil, fmt.Errorf("make a token at %s: %w", at.origin, err)
 	case checkToken(made.Secret) != nil || made.Accessor == "":
-		return nil, jeton.WithDetail(jeton.ErrInvalid, string(l.origin)+" answered with an invalid token")
+		return nil, jeton.WithDetail(jeton.ErrInvalid, string(at.origin)+" answered with an invalid token")
 	}
 
-	l.secret = jeton.NewSecret(made.Secret)
+	secret := jeton.NewSecret(made.Secret)
 	made.Secret = ""
-	l.terms = made
 
-	return &l, nil
+	return &Lease{at, secret, made}, nil
 }
 
 // Origin returns the service that accepts the token.
-func (l *Lease) Origin() Origin { return l.origin }
+func (l *Lease) Origin() Origin { return l.at.origin }
 
 // CACert returns the certificate that the service is trusted by, in PEM; "": those of the system.
-func (l *Lease) CACert() string { return l.caCert }
+func (l *Lease) CACert() string { return l.at.caCert }
 
 // Secret returns the token.
 func (l *Lease) Secret() jeton.Secret { return l.secret }
@@ -150,8 +168,8 @@ func (l *Lease) Terms() jeton.Lease { return l.terms }
 // credentials. A request to another origin is not sent: it returns jeton.ErrInvalid.
 func (l *Lease) RoundTrip(r *http.Request) (*http.Response, error) {
 	origin, err := originOf(r.URL)
-	if err == nil && origin != l.origin {
-		err = jeton.WithDetail(jeton.ErrInvalid, "the request is not for "+string(l.origin))
+	if err == nil && origin != l.at.origin {
+		err = jeton.WithDetail(jeton.ErrInvalid, "the request is not for "+string(l.at.origin))
 	}
 	if err != nil {
 		if r.Body != nil {
@@ -160,7 +178,7 @@ func (l *Lease) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 
-	return bearer{l.secret, l.plain}.RoundTrip(r)
+	return bearer{l.secret, l.at.plain}.RoundTrip(r)
 }
 
 // Renew lets the token end after length from now, in whole seconds, and returns after how long it
@@ -169,8 +187,8 @@ func (l *Lease) RoundTrip(r *http.Request) (*http.Response, error) {
 func (l *Lease) Renew(ctx context.Context, length time.Duration) (time.Duration, error) {
 	var renewed jeton.Lease
 	in := jeton.LeaseRenewal{Accessor: l.terms.Accessor, Seconds: int64(length / time.Second)}
-	if err := l.post(ctx, l.maker, leaseRenewPath, in, &renewed); err != nil {
-		return 0, fmt.Errorf("renew the token at %s: %w", l.origin, err)
+	if err := l.at.post(ctx, l.at.maker, leaseRenewPath, in, &renewed); err != nil {
+		return 0, fmt.Errorf("renew the token at %s: %w", l.at.origin, err)
 	}
 
 	return time.Duration(renewed.Seconds) * time.Second, nil
@@ -186,15 +204,15 @@ func (l *Lease) End(ctx context.Context, refused bool) (jeton.TokenEnd, error) {
 	}
 
 	var end jeton.TokenEnd
-	if err := l.post(ctx, bearer{l.secret, l.plain}, path, struct{}{}, &end); err != nil {
-		return end, fmt.Errorf("revoke the token at %s: %w", l.origin, err)
+	if err := l.at.post(ctx, bearer{l.secret, l.at.plain}, path, struct{}{}, &end); err != nil {
+		return end, fmt.Errorf("revoke the token at %s: %w", l.at.origin, err)
 	}
 
 	return end, nil
 }
 
 // post sends a document to the service and reads the answer into out.
-func (l *Lease) post(ctx context.Context, by http.RoundTripper, path string, in, out any) error {
+func (e endpoint) post(ctx context.Context, by http.RoundTripper, path string, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, loginWait)
 	defer cancel()
 
@@ -203,7 +221,7 @@ func (l *Lease) post(ctx context.Context, by http.RoundTripper, path string, in,
 		return err
 	}
 
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, string(l.origin)+path, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, string(e.origin)+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -221,7 +239,7 @@ func (l *Lease) post(ctx context.Context, by http.RoundTripper, path string, in,
 	if err != nil {
 		return err
 	}
-	if err := refusal(resp, l.now()); err != nil {
+	if err := refusal(resp, e.now()); err != nil {
 		return explained(err, text)
 	}
 	if resp.StatusCode >= 300 || json.Unmarshal(text, out) != nil {
