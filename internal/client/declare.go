@@ -23,6 +23,7 @@ type Declared struct {
 	Introspects []string
 	Source      *Source
 	OpenID      *jeton.RelyingParty
+	Workload    bool // tokens of another issuer prove it
 	Disabled    bool
 }
 
@@ -134,7 +135,8 @@ func (d Declared) setCredentials(c *Client, path string) (errs []error) {
 
 	// A disabled client may have nothing: its name stays taken.
 	public := d.OpenID != nil && d.OpenID.Public
-	if len(d.Keys) == 0 && d.SecretHash == "" && d.Source == nil && !d.Disabled && !public {
+	proved := public || d.Workload
+	if len(d.Keys) == 0 && d.SecretHash == "" && d.Source == nil && !d.Disabled && !proved {
 		errs = append(
 			errs,
 			fmt.Errorf(

@@ -222,13 +222,13 @@ func (f *fetcher) run(s Source, r *remote, req *request, now time.Time) {
 
 	switch {
 	case err != nil:
-		f.log.Warn("keys were not fetched; what needs them is answered 503", "url", s.URL, "error", err)
+		f.log.Warn("keys were not fetched; what needs them is answered 503", "url", s.place(), "error", err)
 	case recovered:
-		f.log.Info("keys are fetched again", "url", s.URL, "keys", len(keys))
+		f.log.Info("keys are fetched again", "url", s.place(), "keys", len(keys))
 	}
 
 	if newlySkipped {
-		f.log.Warn("keys of a source are not used", "url", s.URL, "keys", len(keys), "skipped", skipped)
+		f.log.Warn("keys of a source are not used", "url", s.place(), "keys", len(keys), "skipped", skipped)
 	}
 
 	// Written before done is closed, which makes it visible to the callers that wait.
@@ -239,26 +239,14 @@ func (f *fetcher) run(s Source, r *remote, req *request, now time.Time) {
 // fetch fetches the keys of the source. It returns them with notes on the skipped ones and the
 // time to cache them.
 func (s Source) fetch(ctx context.Context) (keys []jose.Key, skipped []string, age time.Duration, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
-	if err != nil {
-		return nil, nil, 0, err
+	if s.Format == FormatIssuer {
+		s, err = s.discover(ctx)
+		if err != nil {
+			return nil, nil, 0, err
+		}
 	}
 
-	r.Header.Set("Accept", s.accepts())
-	r.Header.Set("User-Agent", "jeton")
-
-	c, err := s.target().Client(r.URL.Scheme)
-	if err != nil {
-		return nil, nil, 0, err
-	}
-
-	resp, err := c.Do(r)
-	if err != nil {
-		return nil, nil, 0, err
-	}
-	defer resp.Body.Close()
-
-	body, err := s.read(resp)
+	body, age, err := s.get(ctx)
 	if err != nil {
 		return nil, nil, 0, err
 	}
@@ -269,7 +257,38 @@ func (s Source) fetch(ctx context.Context) (keys []jose.Key, skipped []string, a
 		return nil, nil, 0, err
 	}
 
-	return keys, skipped, maxAgeOf(resp.Header), nil
+	return keys, skipped, age, nil
+}
+
+// get returns what is at the address of the source, or in its file, and the time to cache it.
+func (s Source) get(ctx context.Context) (body []byte, age time.Duration, err error) {
+	if s.File != "" {
+		body, err = s.readFile()
+		return body, minAge, err
+	}
+
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+
+	r.Header.Set("Accept", s.accepts())
+	r.Header.Set("User-Agent", "jeton")
+
+	c, err := s.target().Client(r.URL.Scheme)
+	if err != nil {
+		return nil, 0, err
+	}
+
+	resp, err := c.Do(r)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer resp.Body.Close()
+
+	body, err = s.read(resp)
+
+	return body, maxAgeOf(resp.Header), err
 }
 
 // read checks a response and returns its body.
@@ -279,8 +298,8 @@ func (s Source) read(resp *http.Response) ([]byte, error) {
 	}
 
 	kind := resp.Header.Get("Content-Type")
-	if s.Format == FormatJWKS && !maybeJSON(kind) {
-		return nil, fmt.Errorf("content type %q; want a JWK Set", kind)
+	if s.Format != FormatPEM && !maybeJSON(kind) {
+		return nil, fmt.Errorf("content type %q; want JSON", kind)
 	}
 
 	return outbound.ReadBody(resp, maxBody)
@@ -289,7 +308,7 @@ func (s Source) read(resp *http.Response) ([]byte, error) {
 // accepts returns the header Accept. A keyserver of PEM files often sends them as plain
 // text.
 func (s Source) accepts() string {
-	if s.Format == FormatJWKS {
+	if s.Format != FormatPEM {
 		return "application/jwk-set+json, application/json"
 	}
 	return "application/x-pem-file, text/plain, */*"

@@ -1,8 +1,14 @@
 package client
 
 import (
+	"cmp"
+	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/url"
+	"os"
+	"strings"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/jose"
@@ -17,12 +23,15 @@ type Source struct {
 	Alg     jose.Alg `json:"alg,omitempty"`     // of a PEM key; "": the default for its type
 	CA      string   `json:"ca,omitempty"`      // PEM file of the authority to trust instead of the system's
 	Private bool     `json:"private,omitempty"` // private addresses are allowed
+	File    string   `json:"-"`                 // JWK Set in place of URL; of a workload issuer alone
 }
 
 // The formats of a source. The kid of a PEM key is its thumbprint.
 const (
 	FormatJWKS = "jwks" // JWK Set (RFC 7517, section 5)
 	FormatPEM  = "pem"  // one public key
+	// FormatIssuer is an issuer that names its JWK Set (OpenID Connect Discovery 1.0, section 4). No client has it.
+	FormatIssuer = "issuer"
 )
 
 // check returns jeton.ErrInvalid for what cannot be a source.
@@ -76,5 +85,58 @@ func errSource(key, want string) error {
 	return jeton.WithDetail(jeton.ErrInvalid, "invalid "+key+": want "+want)
 }
 
+// place returns where the keys are, for the log.
+func (s Source) place() string { return cmp.Or(s.File, s.URL) }
+
 // target returns what requests to the source may reach.
 func (s Source) target() outbound.Target { return outbound.Target{CA: s.CA, Private: s.Private} }
+
+// discover returns the JWK Set that the issuer at the address of the source names.
+func (s Source) discover(ctx context.Context) (Source, error) {
+	issuer := s.URL
+	s.URL = strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
+
+	body, _, err := s.get(ctx)
+	if err != nil {
+		return s, err
+	}
+
+	var found struct {
+		Issuer string `json:"issuer"`
+		Keys   string `json:"jwks_uri"`
+	}
+	if err := json.Unmarshal(body, &found); err != nil {
+		return s, fmt.Errorf("discovery document: %w", err)
+	}
+
+	// OpenID Connect Discovery 1.0, section 4.3: another issuer would sign for this one.
+	if found.Issuer != issuer {
+		return s, fmt.Errorf("the issuer of the discovery document is %.200q, want %q", found.Issuer, issuer)
+	}
+
+	want := wantAddress(found.Keys, s.Private)
+	if want != "" {
+		return s, fmt.Errorf("jwks_uri of the discovery document is %.200q, want %s", found.Keys, want)
+	}
+	s.URL = found.Keys
+	s.Format = FormatJWKS
+
+	return s, nil
+}
+
+// readFile returns the content of the file of the source.
+func (s Source) readFile() ([]byte, error) {
+	f, err := os.Open(s.File)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+
+	// One byte more than the limit shows that the file is longer.
+	text, err := io.ReadAll(io.LimitReader(f, maxBody+1))
+	if err == nil && len(text) > maxBody {
+		err = fmt.Errorf("%s is larger than %d KiB", s.File, maxBody>>10)
+	}
+
+	return text, err
+}

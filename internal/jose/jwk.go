@@ -56,7 +56,8 @@ func readJWK(text []byte, operation string) (jwk, error) {
 		case "y":
 			to = &j.y
 		case "use":
-			if use, err := m.text(); err != nil || use != "sig" {
+			// jwt-svid is that of a SPIFFE bundle for keys that sign JWTs (SPIFFE Trust Domain and Bundle, section 4.2.2).
+			if use, err := m.text(); err != nil || use != "sig" && use != "jwt-svid" {
 				return j, errors.New("its use is not sig")
 			}
 		case "key_ops":

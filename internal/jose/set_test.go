@@ -36,6 +36,13 @@ func TestAnUnusualEntryDisablesNoOther(t *testing.T) {
 			"a ES256, r RS512, r RS256, r PS256",
 			"",
 		},
+		{
+			"a key for JWTs of a SPIFFE bundle",
+			`{"use":"jwt-svid",` + named(edOfA, "b")[1:],
+			"a ES256, b EdDSA",
+			"",
+		},
+		{"a key for certificates of a SPIFFE bundle", `{"use":"x509-svid",` + named(edOfA, "b")[1:], "a ES256", "use"},
 		{"two keys of one kid, for two algorithms", named(edOfA, "a"), "a ES256, a EdDSA", ""},
 		{"two keys of one kid and algorithm", rsa("RS256") + "," + otherRSA, "a ES256", "another key"},
 		{"the same key again", a, "a ES256", "twice"},
