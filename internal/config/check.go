@@ -44,6 +44,7 @@ func (c checker) defaults() {
 		if issuer.PlainHTTP {
 			issuer.TLS = TLS{}
 		}
+		c.workloadDefaults(issuer)
 	}
 
 	for i := range c.conf.Services {

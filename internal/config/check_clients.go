@@ -45,6 +45,7 @@ func (c checker) issuer() {
 	c.brand(&s.Brand)
 	c.providers(s)
 	c.documents(s)
+	c.workloads(s)
 
 	// The next key must have been published before its turn comes.
 	keys := &s.Keys
@@ -158,8 +159,12 @@ func (c checker) client(client *Client) {
 	}
 
 	public := client.OpenID != nil && client.OpenID.Public
-	if len(client.Keys) == 0 && client.KeySource == nil && !c.Has(&client.SecretHash) && !public {
-		c.Fault(client, "the client cannot authenticate; keys, key_source or secret_hash is required")
+	proved := public || c.conf.ActsByWorkload(client.Name)
+	if len(client.Keys) == 0 && client.KeySource == nil && !c.Has(&client.SecretHash) && !proved {
+		c.Fault(
+			client,
+			"the client cannot authenticate; keys, key_source, secret_hash or a rule in issuer.workloads is required",
+		)
 	}
 
 	for i := range client.Keys {

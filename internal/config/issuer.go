@@ -23,6 +23,7 @@ type Issuer struct {
 	Pages             bool          `yaml:"pages" default:"true" doc:"Serve the pages for browsers: sign-in, account and administration. On the address of a service they have precedence over its routes."`
 	Session           SignInSession `yaml:"session" doc:"Terms of sign-in sessions, which start at the pages. The session at a service that follows from one has the terms of the service and ends no later."`
 	Upstreams         []Provider    `yaml:"upstreams" absent:"none" doc:"Other providers at which users sign in (OpenID Connect, GitHub), in the order of their buttons."`
+	Workloads         []Workload    `yaml:"workloads" absent:"none" doc:"Other issuers whose tokens software exchanges for those of a client here (RFC 7523, RFC 8693): CI jobs, pods and other workloads, which then need no secret."`
 	Brand             Brand         `yaml:"brand" doc:"The look of the pages."`
 }
 
