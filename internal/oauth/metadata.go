@@ -113,7 +113,7 @@ func (s *Server) describe() metadata {
 		JWKS:   at(pathJWKS),
 		// Required, and empty without pages (RFC 8414, section 2).
 		ResponseTypes:      []string{},
-		GrantTypes:         []string{grantClient, grantAssertion},
+		GrantTypes:         []string{grantClient, grantAssertion, grantExchange},
 		AuthMethods:        methods,
 		AuthAlgs:           algs,
 		Introspection:      at(pathIntrospect),

@@ -4,7 +4,8 @@
 //
 // It speaks RFC 6749 (client credentials, authorization codes, refresh tokens) and, with package
 // openid, OpenID Connect Core 1.0. Client assertions and the JWT bearer grant are those of RFC 7523
-// with the rules of RFC 10070. It speaks RFC 7662 (introspection), RFC
+// with the rules of RFC 10070, and also take tokens of other issuers, as token exchange (RFC 8693)
+// does. It speaks RFC 7662 (introspection), RFC
 // 7009 (revocation), RFC 8414 (discovery) and RFC 7517 (our keys and those of clients), and
 // it has a plain keyserver for teaching clients. A refused caller gets the code of the
 // standard and no more. Packages signin and token decide; this one reads requests and
@@ -34,35 +35,37 @@ import (
 
 // Server is the endpoints of the authorization server. Its methods are safe for concurrent use.
 type Server struct {
-	conf     config.Issuer
-	targets  []signin.Target
-	logins   *signin.Logins
-	tokens   *token.Tokens
-	clients  *client.Clients
-	ring     *keys.Ring
-	audit    *audit.Log
-	relying  []RelyingService
-	sessions *session.Sessions
-	page     web.Notices
-	service  *gate.Service
-	accounts *account.Accounts
-	subjects *openid.Subjects
-	key      []byte // seals what comes back through the browser
-	browser  web.Cookie
-	metadata []byte // the discovery document, encoded once
-	maxAge   string // Cache-Control of published documents
+	conf      config.Issuer
+	targets   []signin.Target
+	workloads *signin.Workloads
+	logins    *signin.Logins
+	tokens    *token.Tokens
+	clients   *client.Clients
+	ring      *keys.Ring
+	audit     *audit.Log
+	relying   []RelyingService
+	sessions  *session.Sessions
+	page      web.Notices
+	service   *gate.Service
+	accounts  *account.Accounts
+	subjects  *openid.Subjects
+	key       []byte // seals what comes back through the browser
+	browser   web.Cookie
+	metadata  []byte // the discovery document, encoded once
+	maxAge    string // Cache-Control of published documents
 }
 
 // Config is what New needs.
 type Config struct {
-	Issuer   config.Issuer
-	Targets  []signin.Target // the services that tokens can be for
-	Logins   *signin.Logins
-	Sessions *session.Sessions
-	Tokens   *token.Tokens
-	Clients  *client.Clients
-	Ring     *keys.Ring
-	Audit    *audit.Log
+	Issuer    config.Issuer
+	Targets   []signin.Target   // the services that tokens can be for
+	Workloads *signin.Workloads // other issuers whose tokens are exchanged; nil: none
+	Logins    *signin.Logins
+	Sessions  *session.Sessions
+	Tokens    *token.Tokens
+	Clients   *client.Clients
+	Ring      *keys.Ring
+	Audit     *audit.Log
 
 	// For services whose users sign in here.
 	Relying []RelyingService
@@ -83,13 +86,14 @@ const MaxAge = 5 * time.Minute
 // New returns the endpoints for a configuration that has been checked. It starts nothing.
 func New(c Config) (*Server, error) {
 	s := &Server{
-		conf:    c.Issuer,
-		targets: c.Targets,
-		logins:  c.Logins,
-		tokens:  c.Tokens,
-		clients: c.Clients,
-		ring:    c.Ring,
-		audit:   c.Audit,
+		conf:      c.Issuer,
+		targets:   c.Targets,
+		workloads: c.Workloads,
+		logins:    c.Logins,
+		tokens:    c.Tokens,
+		clients:   c.Clients,
+		ring:      c.Ring,
+		audit:     c.Audit,
 
 		relying:  c.Relying,
 		sessions: c.Sessions,

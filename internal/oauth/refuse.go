@@ -12,7 +12,13 @@ import (
 
 // grantRefused is the refusal of a grant, whose code is another one than that of a refused
 // client (RFC 6749, section 5.2).
-type grantRefused struct{ err error }
+type grantRefused struct {
+	err  error
+	code string
+}
+
+// codeGrant is the code of a grant that is not valid.
+const codeGrant = "invalid_grant"
 
 func (g *grantRefused) Error() string { return g.err.Error() }
 
@@ -40,8 +46,12 @@ func (s *Server) refuseToken(w *web.Reply, r *http.Request, err error) {
 
 	// A user who may not sign in at a relying party any more has no valid grant there.
 	var relied *signin.GrantError
-	if bad && errors.As(err, &grant) || errors.As(err, &relied) {
-		refuse(w, err, http.StatusBadRequest, "invalid_grant")
+	switch {
+	case bad && errors.As(err, &grant):
+		refuse(w, err, http.StatusBadRequest, grant.code)
+		return
+	case errors.As(err, &relied):
+		refuse(w, err, http.StatusBadRequest, codeGrant)
 		return
 	}
 

@@ -48,7 +48,7 @@ func (s *Server) relyingToken(w *web.Reply, r *http.Request, cred signin.ClientC
 	got, err := s.logins.Relying(r.Context(), req)
 	var refused *signin.GrantError
 	if errors.As(err, &refused) {
-		return &grantRefused{err}
+		return &grantRefused{err, codeGrant}
 	}
 	if err != nil {
 		return err

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
@@ -24,6 +23,7 @@ const (
 	grantCode      = "authorization_code"
 	grantRefresh   = "refresh_token"
 	grantDevice    = "urn:ietf:params:oauth:grant-type:device_code"
+	grantExchange  = "urn:ietf:params:oauth:grant-type:token-exchange"
 )
 
 // errGrant is a request for an unsupported grant.
@@ -43,10 +43,12 @@ func (s *Server) token(w *web.Reply, r *http.Request) error {
 	switch grant {
 	case grantClient:
 	case grantAssertion:
-		err = useGrant(&credential, form)
+		err = s.useGrant(&credential, form, "assertion")
 		if err != nil {
 			return err
 		}
+	case grantExchange:
+		return s.exchange(w, r, credential, form)
 	case grantCode, grantRefresh, grantDevice:
 		if !s.conf.Pages {
 			return errGrant
@@ -59,26 +61,30 @@ func (s *Server) token(w *web.Reply, r *http.Request) error {
 		return errGrant
 	}
 
-	minted, err := s.logins.Token(r.Context(), signin.TokenRequest{
+	minted, err := s.logins.Token(r.Context(), s.tokenRequest(w, credential, form))
+	// Marked, because the same outcome has another code in this grant.
+	if err != nil && grant == grantAssertion {
+		return &grantRefused{err, codeGrant}
+	}
+	if err != nil {
+		return err
+	}
+
+	writeToken(w, minted, "")
+
+	return nil
+}
+
+// tokenRequest returns the request of a client for a token.
+func (s *Server) tokenRequest(w *web.Reply, credential signin.ClientCredential, form url.Values) signin.TokenRequest {
+	return signin.TokenRequest{
 		Credential: credential,
 		Audience:   audience(form),
 		Scopes:     scopes(form),
 		Targets:    s.targets,
 		Source:     w.Source,
 		Request:    w.ID,
-	})
-
-	// Marked, because the same outcome has another code in this grant.
-	if err != nil && grant == grantAssertion {
-		return &grantRefused{err}
 	}
-	if err != nil {
-		return err
-	}
-
-	writeToken(w, minted, w.Start)
-
-	return nil
 }
 
 // readClient reads the form of a client with the credential in it or in the headers.
@@ -120,17 +126,20 @@ func (s *Server) auditUnreadable(w *web.Reply, action string, err error) {
 	})
 }
 
-// useGrant makes the assertion of a JWT bearer grant the credential (RFC 7523, section 2.1).
-func useGrant(c *signin.ClientCredential, form url.Values) error {
+// useGrant makes the JWT in a parameter the credential: the assertion of a JWT bearer grant (RFC 7523, section 2.1), or
+// the token that is exchanged.
+func (s *Server) useGrant(c *signin.ClientCredential, form url.Values, parameter string) error {
 	// Two proofs could be of two clients, and the token would belong to one of them.
 	if c.Assertion != "" || !c.Secret.IsZero() {
-		return jeton.WithDetail(jeton.ErrInvalid, "the assertion is the proof; no other is needed next to it")
+		return jeton.WithDetail(jeton.ErrInvalid, "the "+parameter+" is the proof; no other is needed next to it")
 	}
-	if !form.Has("assertion") {
-		return jeton.WithDetail(jeton.ErrInvalid, "assertion is missing")
+	if !form.Has(parameter) {
+		return jeton.WithDetail(jeton.ErrInvalid, parameter+" is missing")
 	}
 
-	c.Assertion, c.Purpose = form.Get("assertion"), signin.Grant
+	c.Assertion = form.Get(parameter)
+	c.Purpose = signin.Grant
+	c.Workloads = s.workloads
 
 	return nil
 }
@@ -152,12 +161,17 @@ func scopes(form url.Values) []string {
 	return slices.Compact(list)
 }
 
-// writeToken writes a token (RFC 6749, section 5.1), with nbf when it is not valid yet.
-func writeToken(w *web.Reply, m token.Minted, now time.Time) {
+// writeToken writes a token (RFC 6749, section 5.1), with nbf when it is not valid yet, and with the type of an
+// exchanged one (RFC 8693, section 2.2.1).
+func writeToken(w *web.Reply, m token.Minted, exchanged string) {
+	now := w.Start
 	b := make([]byte, 0, 1024)
 	b = append(append(b, `{"access_token":"`...), m.Text.Reveal()...) // base64url and dots: nothing to escape
 	b = append(b, `","token_type":"Bearer","expires_in":`...)
 	b = strconv.AppendInt(b, int64(max(m.Window.Closes.Sub(now), 0).Seconds()), 10)
+	if exchanged != "" {
+		b = append(append(append(b, `,"issued_token_type":"`...), exchanged...), '"')
+	}
 	if len(m.Scopes) > 0 {
 		b = append(append(append(b, `,"scope":"`...), strings.Join(m.Scopes, " ")...), '"')
 	}

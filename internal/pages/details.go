@@ -69,6 +69,11 @@ var reasonTexts = map[signin.Reason]Text{
 	signin.NoID:                text("reason.no-jti"),
 	signin.IDTooLong:           text("reason.long-jti"),
 	signin.IssuedBeforeRestore: text("reason.before-restore"),
+
+	signin.OtherWorkloadAudience: text("reason.workload.audience"),
+	signin.OtherAlgorithm:        text("reason.workload.algorithm"),
+	signin.UnknownIssuerKey:      text("reason.workload.key"),
+	signin.NoRule:                text("reason.workload.rule"),
 }
 
 // clientReasonTexts are those of package client that are no reasons of package signin.

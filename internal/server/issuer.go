@@ -112,6 +112,7 @@ func (k *core) declaredClients(conf *config.Config) ([]client.Client, error) {
 			Scopes:      c.Scopes,
 			Introspects: c.Introspects,
 			OpenID:      relyingParty(c.OpenID),
+			Workload:    conf.ActsByWorkload(c.Name),
 			Disabled:    c.Disabled,
 			Source:      k.keySource(c.KeySource),
 		}

@@ -43,8 +43,16 @@ func (l *Logins) checkAssertion(
 ) (proved provedClient, err error) {
 	// Until a key proves it, the assertion may name any client.
 	trail.actor = "client:?"
-	signed, claims, err := l.parseAssertion(cred, trail)
+	signed, claims, err := l.readAssertion(cred.Assertion, trail)
 	if err != nil {
+		return proved, err
+	}
+
+	issuer := cred.Workloads.find(claims)
+	if issuer != nil {
+		return l.checkWorkload(ctx, cred, workloadToken{issuer, signed, claims}, trail)
+	}
+	if err := checkHeader(cred, signed.Header, claims, trail); err != nil {
 		return proved, err
 	}
 
@@ -76,9 +84,9 @@ func (l *Logins) checkAssertion(
 	return proved, nil
 }
 
-// parseAssertion reads an assertion. Nothing in it is proved yet.
-func (l *Logins) parseAssertion(cred ClientCredential, trail *auditTrail) (jose.Signed, jose.Claims, error) {
-	signed, err := jose.Parse(cred.Assertion)
+// readAssertion reads a JWT. Nothing in it is proved yet.
+func (l *Logins) readAssertion(text string, trail *auditTrail) (jose.Signed, jose.Claims, error) {
+	signed, err := jose.Parse(text)
 	if err != nil {
 		return signed, jose.Claims{}, trail.fail("shape", clip(err.Error()), Malformed)
 	}
@@ -91,9 +99,14 @@ func (l *Logins) parseAssertion(cred ClientCredential, trail *auditTrail) (jose.
 	h := signed.Header
 	trail.pass("shape", fmt.Sprintf("alg %q, kid %q, typ %q", h.Alg, clip(h.KeyID), clip(h.Type)))
 
+	return signed, claims, nil
+}
+
+// checkHeader checks that an assertion is for the purpose, and names a client.
+func checkHeader(cred ClientCredential, h jose.Header, claims jose.Claims, trail *auditTrail) error {
 	// A typ for another purpose would let a token of one kind serve as one of another (RFC 8725,
 	// section 3.11). jwk, jku and x5u would let the attacker name the key (RFC 8725, section 3.10).
-	err = trail.require([]requirement{
+	return trail.require([]requirement{
 		{h.Type != "" && !h.Typ("JWT") && !h.Typ(string(cred.Purpose)), "type", clip(h.Type), WrongType},
 		{len(h.Foreign) > 0, "key source", strings.Join(h.Foreign, ", "), EmbeddedKey},
 		{claims.Issuer == "", "issuer", "", NoIssuer},
@@ -104,8 +117,6 @@ func (l *Logins) parseAssertion(cred ClientCredential, trail *auditTrail) (jose.
 			OtherClient,
 		},
 	})
-
-	return signed, claims, err
 }
 
 // checkSignature checks that one of the client's own keys made the signature.
@@ -119,7 +130,12 @@ func (l *Logins) checkSignature(ctx context.Context, c client.Client, signed jos
 		return trail.check("client and key", "the client's keys could not be looked up", err)
 	}
 
-	// Without kid, each key of the client is tried. "Wrong signature" is the closer miss of the two.
+	return verify(signed, keys, trail)
+}
+
+// verify checks that one of the keys made the signature.
+func verify(signed jose.Signed, keys []jose.Key, trail *auditTrail) error {
+	// Without kid, each key of the signer is tried. "Wrong signature" is the closer miss of the two.
 	reason := WrongAlgorithm
 	for _, k := range keys {
 		err := signed.Verify(k)

@@ -8,6 +8,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/jose"
+	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/token"
 )
@@ -24,6 +25,8 @@ type ClientCredential struct {
 	IssuerOnly bool
 	Issuer     string // ours: the only audience that an assertion may have
 	Public     bool   // a public client that signs users in needs no credential
+	// Workloads are the issuers whose tokens are accepted as the assertion; nil: none.
+	Workloads *Workloads
 }
 
 // Client returns the client that a credential proves, and uses an assertion up. The error
@@ -42,7 +45,8 @@ func (l *Logins) Client(ctx context.Context, cred ClientCredential) (client.Clie
 // provedClient is a client that a credential proves.
 type provedClient struct {
 	client client.Client
-	once   token.Once // the assertion to use up; zero: none
+	once   token.Once           // the assertion to use up; zero: none
+	rule   *policy.WorkloadRule // by which a token of another issuer proves it; nil: another proof
 }
 
 // proveClient checks a credential.
@@ -142,8 +146,11 @@ func (l *Logins) checkPossession(
 	proof ClientCredential,
 	trail *auditTrail,
 ) error {
-	signed, claims, err := l.parseAssertion(proof, trail)
+	signed, claims, err := l.readAssertion(proof.Assertion, trail)
 	if err != nil {
+		return err
+	}
+	if err := checkHeader(proof, signed.Header, claims, trail); err != nil {
 		return err
 	}
 	if claims.Issuer != c.Name {

@@ -101,8 +101,20 @@ func (l *Logins) token(ctx context.Context, req TokenRequest, trail *auditTrail)
 		return token.Minted{}, err
 	}
 
+	grant := token.Request{
+		Owner:  token.ClientOwner(c),
+		Scopes: scopes,
+		Terms:  target.Terms,
+		Once:   once,
+		Source: web.AddressText(req.Source),
+	}
+	if proved.rule != nil {
+		grant.Terms = proved.rule.Terms(grant.Terms)
+		grant.Limits.Allows = proved.rule.Allows
+	}
+
 	// The assertion is used up last, so that after any other refusal it can be sent again.
-	terms := describeTokenTerms(target.Terms)
+	terms := describeTokenTerms(grant.Terms)
 	var lastStep []jeton.Check
 	if once != (token.Once{}) {
 		lastStep = append(lastStep, passed("single use", "not used before"))
@@ -111,13 +123,7 @@ func (l *Logins) token(ctx context.Context, req TokenRequest, trail *auditTrail)
 	lastStep = append(lastStep, passed("terms", terms))
 	ev := trail.event(l.now(), nil, lastStep...)
 
-	m, err := l.tokens.Mint(ctx, token.Request{
-		Owner:  token.ClientOwner(c),
-		Scopes: scopes,
-		Terms:  target.Terms,
-		Once:   once,
-		Source: web.AddressText(req.Source),
-	}, &ev)
+	m, err := l.tokens.Mint(ctx, grant, &ev)
 	if errors.Is(err, token.ErrUsed) {
 		return m, trail.fail("single use", "", Replayed)
 	}

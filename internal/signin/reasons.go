@@ -65,6 +65,14 @@ const (
 	IssuedBeforeRestore Reason = "the assertion is from before the database was restored and may have been used"
 )
 
+// The reasons for a token of a workload.
+const (
+	OtherWorkloadAudience Reason = "aud is not exactly the audience that the issuer has in the configuration"
+	OtherAlgorithm        Reason = "the configuration does not allow this algorithm for the issuer"
+	UnknownIssuerKey      Reason = "the issuer has no key with this kid"
+	NoRule                Reason = "no rule of the issuer is for these claims"
+)
+
 // refused is jeton.ErrBadCredential with its reason.
 type refused struct{ reason Reason }
 

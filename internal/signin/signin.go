@@ -34,6 +34,7 @@
 //	passwordcache.go   passwords that were right a moment ago, by HMAC
 //	client.go          a client, by its secret or its assertion
 //	assertion.go       the rules for assertions (RFC 7523, RFC 10070)
+//	workload.go        a token of another issuer, in place of an assertion
 //	issue.go           a token for a client that has proved itself
 //	audittrail.go      the checks of one attempt, as an audit event
 //	reasons.go         why a credential was refused, for operators only

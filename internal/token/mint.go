@@ -22,9 +22,10 @@ type Request struct {
 	Owner  Owner
 	Scopes []string // sorted
 	Terms  policy.TokenTerms
-	Once   Once   // the assertion that proved the owner, if one did
-	SignIn *Login // the token stands for a login of the owner; nil: it does not
-	Source string // address that requests it
+	Limits policy.Limits // need the format opaque
+	Once   Once          // the assertion that proved the owner, if one did
+	SignIn *Login        // the token stands for a login of the owner; nil: it does not
+	Source string        // address that requests it
 }
 
 // Login is a login at a service that ends in a token, by the terms of its logins.
@@ -83,6 +84,7 @@ func (t *Tokens) Mint(ctx context.Context, r Request, ev *jeton.Event) (Minted, 
 			Owner:    r.Owner,
 			Audience: []string{r.Terms.Audience},
 			Scopes:   r.Scopes,
+			Limits:   r.Limits,
 			MaxUses:  r.Terms.MaxUses,
 			Window:   r.Terms.Window(now),
 			Created:  now,

@@ -1,0 +1,42 @@
+package oauth
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/signin"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// The types of tokens (RFC 8693, section 3).
+const (
+	typeAccessToken = "urn:ietf:params:oauth:token-type:access_token"
+	typeIDToken     = "urn:ietf:params:oauth:token-type:id_token"
+	typeJWT         = "urn:ietf:params:oauth:token-type:jwt"
+)
+
+// exchange answers a token exchange (RFC 8693): the token of another issuer becomes an access token of the client that
+// a rule names.
+func (s *Server) exchange(w *web.Reply, r *http.Request, credential signin.ClientCredential, form url.Values) error {
+	switch {
+	case form.Has("actor_token") || form.Has("actor_token_type"):
+		return jeton.WithDetail(jeton.ErrInvalid, "actor_token is not supported")
+	case form.Has("requested_token_type") && form.Get("requested_token_type") != typeAccessToken:
+		return jeton.WithDetail(jeton.ErrInvalid, "requested_token_type must be "+typeAccessToken+", or absent")
+	case form.Get("subject_token_type") != typeJWT && form.Get("subject_token_type") != typeIDToken:
+		return jeton.WithDetail(jeton.ErrInvalid, "subject_token_type must be "+typeJWT+" or "+typeIDToken)
+	}
+
+	if err := s.useGrant(&credential, form, "subject_token"); err != nil {
+		return err
+	}
+
+	minted, err := s.logins.Token(r.Context(), s.tokenRequest(w, credential, form))
+	if err != nil {
+		return &grantRefused{err, codeRequest} // RFC 8693, section 2.2.2
+	}
+	writeToken(w, minted, typeAccessToken)
+
+	return nil
+}
