@@ -56,7 +56,7 @@ func readJWK(text []byte, operation string) (jwk, error) {
 		case "y":
 			to = &j.y
 		case "use":
-			// jwt-svid is that of a SPIFFE bundle for keys that sign JWTs (SPIFFE Trust Domain and Bundle, section 4.2.2).
+			// jwt-svid is of the keys for JWTs in a SPIFFE bundle (SPIFFE Trust Domain and Bundle, section 4.2.2).
 			if use, err := m.text(); err != nil || use != "sig" && use != "jwt-svid" {
 				return j, errors.New("its use is not sig")
 			}

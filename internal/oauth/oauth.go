@@ -4,8 +4,8 @@
 //
 // It speaks RFC 6749 (client credentials, authorization codes, refresh tokens) and, with package
 // openid, OpenID Connect Core 1.0. Client assertions and the JWT bearer grant are those of RFC 7523
-// with the rules of RFC 10070, and also take tokens of other issuers, as token exchange (RFC 8693)
-// does. It speaks RFC 7662 (introspection), RFC
+// with the rules of RFC 10070. Tokens of other issuers are taken by that grant and by token exchange
+// (RFC 8693). It speaks RFC 7662 (introspection), RFC
 // 7009 (revocation), RFC 8414 (discovery) and RFC 7517 (our keys and those of clients), and
 // it has a plain keyserver for teaching clients. A refused caller gets the code of the
 // standard and no more. Packages signin and token decide; this one reads requests and
