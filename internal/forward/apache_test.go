@@ -35,11 +35,17 @@ clients:
   - name: apache
     secret_hash: 1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0
     introspects: [app]
-    openid: {redirect_uris: ["http://localhost:${PROXY_PORT}/.jeton/callback"], allow: {users: [diane]}}
+    openid:
+      redirect_uris: ["http://localhost:${PROXY_PORT}/.jeton/callback"]
+      post_logout_redirect_uris: ["http://localhost:${PROXY_PORT}/bye"]
+      backchannel_logout_uri: ${APACHE_LOGOUT:-}
+      private_network: true
+      allow: {users: [diane]}
 `
 
-// startBehindApache starts a server, and Apache with the configuration that Jeton prints.
-func startBehindApache(t *testing.T) *proxied {
+// startBehindApache starts a server, and Apache with the configuration that Jeton prints, in which each first of two
+// texts is replaced by the second. logout is the path at which Apache takes logout tokens, or "".
+func startBehindApache(t *testing.T, logout string, changes ...string) *proxied {
 	t.Helper()
 	program := need.Program(t, "apache2", "/usr/sbin/apache2")
 	port, err := jetontest.FreePort()
@@ -47,7 +53,10 @@ func startBehindApache(t *testing.T) *proxied {
 		t.Fatal(err)
 	}
 
-	s := jetontest.Start(t, behindApache, jetontest.Env("PROXY_PORT", port))
+	if logout != "" {
+		logout = "http://localhost:" + port + logout
+	}
+	s := jetontest.Start(t, behindApache, jetontest.Env("PROXY_PORT", port), jetontest.Env("APACHE_LOGOUT", logout))
 	s.AddUser("diane", right, "staff", "sales")
 	s.AddUser("max", right)
 	b, address := startBackend(t)
@@ -83,6 +92,7 @@ func startBehindApache(t *testing.T) *proxied {
 
 	// A test does not wait ten seconds for what ends sessions.
 	text = strings.Replace(text, "OIDCUserInfoRefreshInterval  10\n", "OIDCUserInfoRefreshInterval  1\n", 1)
+	text = strings.NewReplacer(changes...).Replace(text)
 	write(t, filepath.Join(dir, "apache.conf"), apacheFrame(t, dir, port)+text)
 	write(t, filepath.Join(dir, "app.secrets"),
 		"OIDCClientSecret s3cret\nOIDCOAuthClientSecret s3cret\nOIDCCryptoPassphrase 0123456789abcdef\n")
@@ -136,9 +146,55 @@ func apacheFrame(t *testing.T, dir, port string) string {
 	return text + "StartServers 1\nServerLimit 1\nThreadsPerChild 8\nMaxRequestWorkers 8\n"
 }
 
+// TestApacheRefreshesTokensAndSignsUsersOut has mod_auth_openidc refresh its token at each request, start a sign-out,
+// and take a logout token.
+func TestApacheRefreshesTokensAndSignsUsersOut(t *testing.T) {
+	p := startBehindApache(
+		t, "/.jeton/callback?logout=backchannel",
+		`groups"`, "groups offline_access\"\n    OIDCRefreshAccessTokenBeforeExpiry 3600",
+	)
+	c := p.client()
+
+	p.signIn(c, "/x", "diane")
+	if a := p.Send(c, http.MethodGet, p.at("/x"), ""); a.Body != "GET /x as diane" {
+		t.Fatalf("got %d %q, want the page for diane", a.Status, a.Body)
+	}
+	if n := refreshes(p); n == 0 {
+		t.Error("no grant was refreshed, want the one of the sign-in")
+	}
+
+	_, hops := p.open(c, p.at("/.jeton/callback?logout="+url.QueryEscape(p.at("/bye"))))
+	if len(hops) < 2 || !strings.HasPrefix(hops[0], p.Issuer()+"/oauth2/logout?") || hops[1] != p.at("/bye") {
+		t.Errorf("a sign-out leads to %q, want the issuer, and then the address that is registered", hops)
+	}
+	if a := p.Send(c, http.MethodGet, p.at("/x"), ""); a.Status != http.StatusUnauthorized {
+		t.Errorf("a script after the sign-out: got %d, want 401", a.Status)
+	}
+
+	// The grant outlives the session here: without the logout token, Apache would go on.
+	p.signIn(c, "/x", "diane")
+	p.MustControl(http.MethodDelete, "/api/v1/sessions?user=diane", nil, nil)
+	e2e.Wait(t, "the end of the session at Apache", func() bool {
+		return p.Send(c, http.MethodGet, p.at("/x"), "").Status == http.StatusUnauthorized
+	})
+}
+
+// refreshes returns how often grants were refreshed.
+func refreshes(p *proxied) (n int) {
+	seen := map[string]bool{}
+	for _, e := range p.Events() {
+		if e.Action == "token.issue" && e.Outcome == "ok" && seen[e.Target] {
+			n++
+		}
+		seen[e.Target] = true
+	}
+
+	return n
+}
+
 // TestApacheSignsUsersIn signs a user in by the printed configuration, and ends the session at Jeton.
 func TestApacheSignsUsersIn(t *testing.T) {
-	p := startBehindApache(t)
+	p := startBehindApache(t, "")
 	c := p.client()
 	const page = "/reports/7%20b?a=b&c=%2f;d&e"
 
@@ -172,7 +228,7 @@ func TestApacheSignsUsersIn(t *testing.T) {
 
 // TestApacheKeepsStrangersOut sends to Apache what attackers send.
 func TestApacheKeepsStrangersOut(t *testing.T) {
-	p := startBehindApache(t)
+	p := startBehindApache(t, "")
 	token := func(service string, uses int64) row {
 		made := p.AddToken(jetontest.NewToken{
 			Name:     service,
