@@ -133,7 +133,8 @@ func (c *Certificates) order(ctx context.Context, name string) {
 			return
 		}
 
-		c.client.log.Warn("no certificate; ordering it again later", "host", name, "after", orderAgain, "error", err)
+		c.client.log.Warn("no certificate; ordering it again later", "host", name,
+			"after", orderAgain.String(), "error", err)
 		select {
 		case <-ctx.Done():
 			return

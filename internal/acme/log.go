@@ -3,7 +3,6 @@ package acme
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"slices"
 
 	"go.uber.org/zap"
@@ -12,10 +11,13 @@ import (
 
 // logger returns a logger of certmagic that writes to log: its steps at level debug, its warnings and errors at
 // level warn, since none of them stops the server.
-func logger(log *slog.Logger) *zap.Logger { return zap.New(logCore{log}) }
+func logger(log *slog.Logger) *zap.Logger { return zap.New(logCore{log: log}) }
 
 // logCore is a zapcore.Core.
-type logCore struct{ log *slog.Logger }
+type logCore struct {
+	log    *slog.Logger
+	fields []zapcore.Field // of all its messages
+}
 
 func (logCore) level(l zapcore.Level) slog.Level {
 	if l < zapcore.WarnLevel {
@@ -31,7 +33,7 @@ func (c logCore) Enabled(l zapcore.Level) bool {
 
 // With returns a core whose messages have more fields.
 func (c logCore) With(fields []zapcore.Field) zapcore.Core {
-	return logCore{c.log.With(attributes(fields)...)}
+	return logCore{c.log, slices.Concat(c.fields, fields)}
 }
 
 // Check adds the core to a message that it takes.
@@ -44,24 +46,23 @@ func (c logCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapc
 
 // Write writes a message.
 func (c logCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
-	c.log.Log(context.Background(), c.level(entry.Level), "acme: "+entry.Message, attributes(fields)...)
+	c.log.LogAttrs(
+		context.Background(), c.level(entry.Level), "step of an order",
+		slog.String("step", entry.Message), slog.Any("details", details(slices.Concat(c.fields, fields))),
+	)
+
 	return nil
 }
 
 // Sync does nothing: messages are not kept back.
 func (logCore) Sync() error { return nil }
 
-// attributes returns fields as names and values in turn.
-func attributes(fields []zapcore.Field) []any {
+// details returns the names and values of fields. They are those of the library, which may change them.
+func details(fields []zapcore.Field) map[string]any {
 	values := zapcore.NewMapObjectEncoder()
 	for _, field := range fields {
 		field.AddTo(values)
 	}
 
-	var list []any
-	for _, name := range slices.Sorted(maps.Keys(values.Fields)) {
-		list = append(list, name, values.Fields[name])
-	}
-
-	return list
+	return values.Fields
 }

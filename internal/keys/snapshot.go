@@ -212,7 +212,7 @@ func (r *Ring) fetch(ctx context.Context) (*snapshot, error) {
 	s := r.build(have, old)
 	for _, k := range s.sealed {
 		if !slices.ContainsFunc(old.sealed, func(o sealed) bool { return o.kid == k.kid }) {
-			r.log.Error("a signing key cannot be used", "key", k.kid, "secret", r.secret.path, "error", k.err)
+			r.log.Error("a signing key cannot be used", "key", k.kid, "file", r.secret.path, "error", k.err)
 		}
 	}
 

@@ -119,7 +119,7 @@ func (c *child) start() (*process, error) {
 		c.log.Error(
 			"the hasher could not be started; logins are answered as busy",
 			"error", err,
-			"again in", time.Until(c.earliest).Round(time.Millisecond),
+			"after", time.Until(c.earliest).Round(time.Millisecond).String(),
 		)
 		return nil, jeton.WithRetryAfter(jeton.ErrBusy, busyFor)
 	}

@@ -38,7 +38,8 @@ func (c servedCertificate) warn(now time.Time, log *slog.Logger) {
 	}
 
 	log.Warn(
-		warning,
+		"clients refuse a certificate, or will soon",
+		"warning", warning,
 		"service", c.service,
 		"file", c.file,
 		"valid_from", leaf.NotBefore,

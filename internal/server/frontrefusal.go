@@ -35,13 +35,14 @@ func (f *front) advise(w *web.Reply, r *http.Request, err error) {
 	}
 
 	f.log.Warn(
-		"request refused: "+a.fix,
+		"request refused before it had a service",
 		"source", web.AddressText(w.Source),
 		"outcome", jeton.Code(err),
+		"fix", a.fix,
 		"peer", peer(r),
 		"host", r.Host,
 		"forwarded_host", r.Header.Get("X-Forwarded-Host"),
-		"more", skipped, // not logged since the last line
+		"skipped", skipped, // not logged since the last line
 		"request_id", w.ID,
 	)
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -23,6 +22,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/forward"
 	"github.com/jeton-auth/jeton/internal/http1"
 	"github.com/jeton-auth/jeton/internal/oauth"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // controlListen names the control socket among the listeners.
@@ -82,7 +82,7 @@ func newListener(listen string, n net.Listener, p *planned, draining *atomic.Boo
 		WriteTimeout:      answerPatience,
 		IdleTimeout:       idlePatience,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          noise(log, listen),
+		ErrorLog:          web.Noise(log.With("listen", listen)),
 		ConnState: func(c net.Conn, state http.ConnState) {
 			if draining.Load() {
 				l.note(c, state)
@@ -422,22 +422,4 @@ func peer(r *http.Request) netip.Addr {
 		return netip.Addr{}
 	}
 	return a.Addr().Unmap()
-}
-
-// noise logs net/http's errors of broken connections at debug level: clients can cause any
-// number of them.
-func noise(to *slog.Logger, listen string) *log.Logger {
-	return log.New(noiseWriter{to, listen}, "", 0)
-}
-
-// noiseWriter is an io.Writer for the log of net/http.
-type noiseWriter struct {
-	log    *slog.Logger
-	listen string
-}
-
-func (n noiseWriter) Write(b []byte) (int, error) {
-	text := strings.TrimSpace(strings.ToValidUTF8(string(b), "?"))
-	n.log.Debug("connection error", "listen", n.listen, "error", text)
-	return len(b), nil
 }
