@@ -57,6 +57,7 @@ var layers = map[string]int{
 	"internal/factor/passkey":     1,
 	"internal/test/authenticator": 2,
 	"internal/test/testkey":       2,
+	"internal/test/loglines":      1,
 
 	"internal/approval": 5,
 	"internal/invite":   5,

@@ -29,6 +29,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/password"
 	"github.com/jeton-auth/jeton/internal/server"
+	"github.com/jeton-auth/jeton/internal/test/loglines"
 	"github.com/jeton-auth/jeton/internal/test/testkey"
 )
 
@@ -48,6 +49,7 @@ type Server struct {
 	now     func() time.Time
 	level   slog.Leveler
 	log     io.Writer
+	lines   loglines.Checked
 	hash    password.Params
 	server  *server.Server
 	started server.Started
@@ -147,7 +149,7 @@ func start(t testing.TB, yaml string, options []Option) (*Server, error) {
 		DataDir: s.dir,
 		Now:     s.now,
 		Version: "test",
-		Log:     slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: s.level})),
+		Log:     s.logger(),
 		Started: func(st server.Started) { up <- st },
 
 		HashParams:     s.hash,
@@ -181,6 +183,14 @@ func start(t testing.TB, yaml string, options []Option) (*Server, error) {
 	s.plain = s.Client()
 
 	return s, nil
+}
+
+// logger returns the log of the server, whose lines are checked at every level.
+func (s *Server) logger() *slog.Logger {
+	return slog.New(slog.NewMultiHandler(
+		slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: s.level}),
+		slog.NewJSONHandler(&s.lines, &slog.HandlerOptions{Level: slog.LevelDebug}),
+	))
 }
 
 // load reads the configuration. Two servers of two tests must not meet at the default
@@ -274,6 +284,11 @@ func (s *Server) Stop() {
 	// Only after ended: until then the other goroutine may write it.
 	if s.err != nil {
 		s.t.Errorf("the server ended with: %v", s.err)
+	}
+
+	err := s.lines.Err()
+	if err != nil {
+		s.t.Error(err)
 	}
 }
 

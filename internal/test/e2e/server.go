@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jeton-auth/jeton/internal/test/loglines"
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
@@ -66,7 +67,23 @@ func Launch(tb testing.TB, o Options) *Server {
 		Files: o.Files,
 	}
 
-	return &Server{Process: Run(tb, c), Options: o}
+	s := &Server{Process: Run(tb, c), Options: o}
+	if o.Program == "" { // an older program has other lines
+		tb.Cleanup(func() { s.checkLog(tb) })
+	}
+
+	return s
+}
+
+// checkLog fails the test if the server has logged a line that is not documented.
+func (s *Server) checkLog(tb testing.TB) {
+	tb.Helper()
+	s.Kill()
+
+	err := loglines.CheckAll(s.Err.String())
+	if err != nil {
+		tb.Error(err)
+	}
 }
 
 // FreePort returns a free port.
