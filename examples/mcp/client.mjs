@@ -1,5 +1,6 @@
-// An MCP client that is given the address of a server alone, and the client_id that it has at the issuer. It prints where
-// the user has to sign in, and then calls a tool until the token is spent.
+// An MCP client that is given the address of a server alone. Its client_id at the issuer is a name that the operator has
+// registered, or the address of a document that describes it. It prints where the user has to sign in, and then calls a
+// tool until the token is spent.
 import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:http'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
@@ -7,6 +8,7 @@ import { UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 
 const service = new URL(process.argv[2] ?? 'https://localhost:8444/mcp')
+const document = process.argv[3] // its client_id, in place of the name
 
 // The browser comes back to a free port of this machine. Any page can load that address: the state is the proof that
 // this program has sent the browser, and iss that the answer is of the issuer that it was sent to (RFC 9207).
@@ -25,11 +27,13 @@ const callback = createServer((request, response) => {
 await new Promise((resolve) => callback.listen(0, '127.0.0.1', resolve))
 
 // What the SDK asks for, and what it has to keep: here, as long as the program runs.
-const kept = {}
+const kept = { client: document ? undefined : { client_id: 'agent' } }
 const provider = {
   redirectUrl: `http://127.0.0.1:${callback.address().port}/callback`,
   clientMetadata: { redirect_uris: ['http://127.0.0.1/callback'] },
-  clientInformation: () => ({ client_id: 'agent' }),
+  clientMetadataUrl: document,
+  clientInformation: () => kept.client,
+  saveClientInformation: (client) => { kept.client = client },
   state: () => state,
   tokens: () => kept.tokens,
   saveTokens: (tokens) => { kept.tokens = tokens },

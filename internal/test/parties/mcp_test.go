@@ -3,9 +3,11 @@ package parties
 import (
 	"bufio"
 	"context"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -19,22 +21,70 @@ import (
 const mcp = "../../../examples/mcp/"
 
 // TestTheExampleOfMCP runs the example with the SDK for TypeScript: the client finds the issuer, signs its user in, and
-// calls a tool until its token is spent.
+// calls a tool until its token is spent. It is registered, or described by a document.
 func TestTheExampleOfMCP(t *testing.T) {
-	text, err := os.ReadFile(mcp + "jeton.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-
 	_, lines := startScript(t, nodeScript(t, mcp+"server.mjs"), "MCP_PORT=0")
 	at, err := url.Parse(<-lines)
 	if err != nil {
 		t.Fatal(err)
 	}
-	conf := strings.Replace(string(text), "data_dir: data\n", "", 1)
-	s := jetontest.Start(t, conf, jetontest.Env("MCP_PORT", at.Port()))
+	site := newDocumentSite(t)
+	conf := strings.NewReplacer(
+		"data_dir: data\n", "",
+		"issuer:\n", "issuer:\n"+
+			`  client_documents: [{host: "${SITE}", services: [notes], ca: "${SITE_CA}", private_network: true}]`+"\n",
+	).Replace(readExample(t, "jeton.yaml"))
+	s := jetontest.Start(
+		t, conf,
+		jetontest.Env("MCP_PORT", at.Port()),
+		jetontest.Env("SITE", site.Listener.Addr().String()),
+		jetontest.Env("SITE_CA", site.ca),
+	)
 
-	client := append(nodeScript(t, mcp+"client.mjs"), s.URL("notes")+"/mcp")
+	t.Run("registered", func(t *testing.T) { callUntilSpent(t, s) })
+	t.Run("described", func(t *testing.T) { callUntilSpent(t, s, site.URL+"/client.json") })
+}
+
+// documentSite serves the document of the example.
+type documentSite struct {
+	*httptest.Server
+	ca string // file of its certificate
+}
+
+func newDocumentSite(t *testing.T) *documentSite {
+	t.Helper()
+	text := readExample(t, "client.json")
+	site := &documentSite{ca: filepath.Join(t.TempDir(), "ca.pem")}
+	site.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, strings.Replace(text, "https://agent.example.org", site.URL, 1))
+	}))
+	t.Cleanup(site.Close)
+
+	block := &pem.Block{Type: "CERTIFICATE", Bytes: site.Certificate().Raw}
+	if err := os.WriteFile(site.ca, pem.EncodeToMemory(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	return site
+}
+
+// readExample returns a file of the example.
+func readExample(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(mcp + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return string(text)
+}
+
+// callUntilSpent runs the client of the example.
+func callUntilSpent(t *testing.T, s *jetontest.Server, document ...string) {
+	t.Helper()
+	before := spentAtNotes(s)
+	client := append(append(nodeScript(t, mcp+"client.mjs"), s.URL("notes")+"/mcp"), document...)
 	cmd, lines := startScript(t, client, "NODE_EXTRA_CA_CERTS="+filepath.Join(s.Dir(), "pubkey.pem"))
 	var got []string
 	for line := range lines {
@@ -54,24 +104,24 @@ func TestTheExampleOfMCP(t *testing.T) {
 		t.Errorf("the client ends with %v and prints %q, want %q", err, got, want)
 	}
 
-	readme, err := os.ReadFile(mcp + "README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	shown := strings.Join([]string{want[0], "...", want[17], want[18], ""}, "\n")
-	if !strings.Contains(string(readme), shown) {
+	if !strings.Contains(readExample(t, "README.md"), shown) {
 		t.Errorf("the README does not show %q", shown)
 	}
+	if n := spentAtNotes(s) - before; n != 1 {
+		t.Errorf("the audit log has %d requests with a spent token, want 1", n)
+	}
+}
 
-	spent := 0
+// spentAtNotes returns how many requests with a spent token are in the audit log.
+func spentAtNotes(s *jetontest.Server) (n int) {
 	for _, e := range s.Events() {
 		if e.Outcome == "spent" && e.Service == "notes" {
-			spent++
+			n++
 		}
 	}
-	if spent != 1 {
-		t.Errorf("the audit log has %d requests with a spent token, want 1", spent)
-	}
+
+	return n
 }
 
 // startScript starts a command and returns it with the lines that it prints.

@@ -74,6 +74,7 @@ func newWorld(t *testing.T) *world {
 		"native":        "openid:\n      id_token_algorithm: EdDSA\n      public: true",
 		"authlib":       secret + "ES256\n      id_token_claims: true",
 		"go-oidc":       secret + "RS256",
+		"mcp":           "openid:\n      id_token_algorithm: ES256\n      public: true",
 	} {
 		text += strings.NewReplacer("NAME", name, "MORE", more).Replace(party)
 		w.logouts[name] = make(chan string, 10)
@@ -97,6 +98,7 @@ func TestRelyingParties(t *testing.T) {
 	for name, run := range map[string]func(*testing.T){
 		"openid-client": w.byNode,
 		"oauth4webapi":  w.byNode,
+		"mcp":           w.byNode,
 		"authlib":       w.byAuthlib,
 		"go-oidc":       w.byGo,
 	} {
