@@ -30,6 +30,7 @@ func (e engine) QueryRow(ctx context.Context, text string, args ...any) statemen
 func (e engine) Do(ctx context.Context, s statements.Step) error {
 	j := jobs.Get().(*job)
 	j.run = s.Run
+	j.loose = s.Loose
 	j.err = nil
 	switch {
 	case s.Long:
@@ -44,6 +45,7 @@ func (e engine) Do(ctx context.Context, s statements.Step) error {
 		j.run = nil
 		j.changes = nil
 		j.times = 0
+		j.loose = false
 		jobs.Put(j)
 	}
 

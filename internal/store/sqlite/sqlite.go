@@ -2,7 +2,8 @@
 // machine.
 //
 // It promises that a change is durable before its method returns: in WAL mode with
-// synchronous=FULL, every commit is synced. Each method is one transaction, and concurrent
+// synchronous=FULL, every commit is synced, but for tickets that a browser gets again at
+// once (ticket.Purpose.Repeats). Each method is one transaction, and concurrent
 // writes share a commit. When the file cannot be read or written, a method returns
 // jeton.ErrUnavailable, and nothing has been granted. The SQL is in
 // internal/store/statements; the rules are in the packages that declare the interfaces.
@@ -13,6 +14,7 @@
 //
 //	sqlite.go     opening and closing, the settings of SQLite
 //	writer.go     the one writer: batches of steps, and uses
+//	commit.go     the transaction of a batch, and whether it is synced
 //	spend.go      the statement that counts; spend_planted.go has a planted bug for tests
 //	probe.go      whether the file can be written
 //	engine.go     the statements of internal/store/statements, on this engine

@@ -17,8 +17,6 @@ import (
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/store/statements"
-
-	lib "modernc.org/sqlite/lib"
 )
 
 // writer is the one goroutine that writes. Whatever waits when it is free goes into
@@ -35,6 +33,7 @@ type writer struct {
 	args     [3]sqldriver.NamedValue // of the statement that runs, for no allocation in each use
 	row      [1]sqldriver.Value      // that it has returned
 	started  bool
+	unsynced bool          // commits of the connection are not synced
 	patience time.Duration // how long a caller waits
 }
 
@@ -45,6 +44,7 @@ type job struct {
 	changes []change.Change // of run, to be published once they are durable
 	times   time.Duration   // how many times the usual patience its caller has; 0 is once
 	use     count.Use
+	loose   bool // its commit need not be synced
 	left    []int64
 	err     error
 	done    chan struct{} // receives once, when the job is durable or has failed
@@ -203,90 +203,6 @@ func (w *writer) loop(db *DB) {
 			j.done <- struct{}{}
 		}
 	}
-}
-
-// commit runs a batch in one transaction. If the transaction does not become durable, every
-// job in it fails, also one that succeeded: what is not on disk is not granted.
-func (w *writer) commit(db *DB, batch []*job) {
-	// No caller's context reaches here: one that gives up must not spoil the others' commit.
-	ctx := context.Background()
-	err := w.transact(ctx, db, batch)
-	if err == nil {
-		return
-	}
-
-	_, rerr := db.conn.ExecContext(ctx, "ROLLBACK")
-	// SQLITE_ERROR: no transaction is open, since SQLite has rolled it back by itself.
-	if rerr != nil && code(rerr) != lib.SQLITE_ERROR {
-		db.log.Error("transaction was not rolled back", "error", rerr)
-	}
-
-	db.log.Error("writes were not committed", "count", len(batch), "error", err)
-
-	for _, j := range batch {
-		j.left, j.changes = nil, nil
-		j.err = fmt.Errorf("%w: %w", jeton.ErrUnavailable, err)
-	}
-}
-
-// transact runs a batch between BEGIN IMMEDIATE and COMMIT. IMMEDIATE takes the lock for
-// writing now: taken later, it could fail in the middle of the batch.
-func (w *writer) transact(ctx context.Context, db *DB, batch []*job) error {
-	if _, err := db.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
-
-	// Uses may go first: none of the batch was answered, so no caller knows of an order.
-	if err := w.spends(db.conn, batch); err != nil {
-		return err
-	}
-
-	for _, j := range batch {
-		if j.run == nil {
-			continue
-		}
-		if err := runAlone(ctx, db.conn, j); err != nil {
-			return err
-		}
-	}
-
-	_, err := db.conn.ExecContext(ctx, "COMMIT")
-	return err
-}
-
-// runAlone runs one job so that its failure takes back its own changes only. The
-// error it returns is one that spoils the whole transaction.
-func runAlone(ctx context.Context, conn *sql.Conn, j *job) error {
-	if _, err := conn.ExecContext(ctx, "SAVEPOINT job"); err != nil {
-		return err
-	}
-
-	j.changes, j.err = j.run(ctx, tx{conn})
-	if j.err == nil {
-		_, err := conn.ExecContext(ctx, "RELEASE job")
-		return err
-	}
-
-	// The transaction may be gone, and with it what the other jobs have done.
-	if spoils(j.err) {
-		return j.err
-	}
-
-	j.changes, j.err = nil, statements.Unavailable(j.err)
-	_, err := conn.ExecContext(ctx, "ROLLBACK TO job; RELEASE job")
-
-	return err
-}
-
-// spoils reports whether after this error SQLite may have rolled the whole transaction
-// back by itself, so that going on would run outside of it.
-func spoils(err error) bool {
-	switch code(err) {
-	case lib.SQLITE_FULL, lib.SQLITE_IOERR, lib.SQLITE_NOMEM, lib.SQLITE_BUSY,
-		lib.SQLITE_INTERRUPT, lib.SQLITE_CORRUPT, lib.SQLITE_READONLY:
-		return true
-	}
-	return false
 }
 
 // spends runs the uses of a batch. They are most of what is written under load, so they

@@ -20,6 +20,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/store/statements"
+	"github.com/jeton-auth/jeton/internal/ticket"
 
 	lib "modernc.org/sqlite/lib"
 )
@@ -238,6 +239,80 @@ VALUES (0, '', '', 'taken back', '', '', '', '', '', '')`
 	for _, e := range events {
 		if e.Action == "taken back" {
 			t.Error("a failed step has added an event")
+		}
+	}
+}
+
+// TestOnlyCommitsOfLooseStepsAreNotSynced asks the connection how it commits.
+func TestOnlyCommitsOfLooseStepsAreNotSynced(t *testing.T) {
+	b := newBench(t)
+	level := func(loose bool, got *string) func() error {
+		return func() error {
+			return engine{b.DB}.Do(t.Context(), statements.Step{
+				Loose: loose,
+				Run: func(ctx context.Context, tx statements.Conn) ([]change.Change, error) {
+					var n int
+					err := tx.QueryRow(ctx, "PRAGMA synchronous").Scan(&n)
+					*got = []string{"OFF", "NORMAL", "FULL"}[n]
+
+					return nil, err
+				},
+			})
+		}
+	}
+
+	for _, tc := range []struct {
+		name  string
+		loose []bool
+		want  string
+	}{
+		{"one step", []bool{false}, "FULL"},
+		{"one loose step", []bool{true}, "NORMAL"},
+		{"two loose steps", []bool{true, true}, "NORMAL"},
+		{"a step beside a loose one", []bool{true, false}, "FULL"},
+		{"a step after loose ones", []bool{false}, "FULL"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := make([]string, len(tc.loose))
+			var steps []func() error
+			for i, loose := range tc.loose {
+				steps = append(steps, level(loose, &got[i]))
+			}
+			must(t, errors.Join(b.together(t, steps...)...))
+
+			for i, one := range got {
+				if one != tc.want {
+					t.Errorf("step %d is committed with synchronous=%s, want %s", i, one, tc.want)
+				}
+			}
+		})
+	}
+}
+
+// TestACodeIsNotSyncedAndTakenDurably: a sign-in waits for the disk once.
+func TestACodeIsNotSyncedAndTakenDurably(t *testing.T) {
+	b := newBench(t)
+	tickets := ticket.New(ticket.Config{Store: b.DB, Now: func() time.Time { return noon }})
+
+	for _, tc := range []struct {
+		purpose ticket.Purpose
+		loose   bool
+	}{
+		{ticket.Code, true},
+		{ticket.Passkey, true},
+		{ticket.SignIn, false},
+		{ticket.Setup, false},
+	} {
+		text, err := tickets.Issue(t.Context(), ticket.Ticket{Purpose: tc.purpose, Expires: noon.Add(time.Minute)})
+		must(t, err)
+		if got := b.writer.unsynced; got != tc.loose { // the writer has answered, and waits
+			t.Errorf("a ticket for %s is stored unsynced = %t, want %t", tc.purpose, got, tc.loose)
+		}
+
+		_, err = tickets.Take(t.Context(), tc.purpose, text.Reveal())
+		must(t, err)
+		if b.writer.unsynced {
+			t.Errorf("a ticket for %s is taken unsynced, want it on the disk", tc.purpose)
 		}
 	}
 }

@@ -74,6 +74,9 @@ type Step struct {
 	Serial bool
 	// Long steps may change many rows and take seconds.
 	Long bool
+	// Loose steps may be lost by a power failure after Do has returned, unless a step that is not loose followed.
+	// An engine that waits for a disk need not do so for them. They have no changes.
+	Loose bool
 	// Run takes the step and returns its changes. It may be called again after a rollback.
 	// The engine publishes the changes once they are durable and before Do returns, also
 	// when the caller has given up.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/ticket"
 )
 
@@ -23,7 +24,12 @@ AND (tickets.account = 0 OR EXISTS (SELECT 1 FROM users u WHERE u.id = tickets.a
 
 // AddTicket implements ticket.Store.
 func (db *Store) AddTicket(ctx context.Context, h secret.Hash, t ticket.Ticket) error {
-	return db.do(ctx, func(ctx context.Context, tx Conn) error { return addTicket(ctx, tx, h, t) })
+	return db.engine.Do(ctx, Step{
+		Loose: t.Purpose.Repeats(),
+		Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {
+			return nil, addTicket(ctx, tx, h, t)
+		},
+	})
 }
 
 // addTicket does what AddTicket says, as part of a step.
