@@ -89,7 +89,7 @@ type undoFlags struct {
 	place place
 	out   output
 	trust trust
-	force bool
+	force int
 }
 
 // migrateUndo implements 'jeton migrate undo'.
@@ -105,14 +105,16 @@ the previous version can open it. Stop the server first, run this with the versi
 the upgrade, and then start the previous version. The upgraded database is kept beside it.
 
 All rows are compared: if anything was written since the upgrade, the command names the
-tables and refuses. With --force what was written is given up. Then a new epoch starts, as
+tables, the schema and the time that it would go back to, and refuses. With --force and that
+schema what was written is given up: it may be an earlier one than you expect, if the copy
+from before the last upgrade is gone. Then a new epoch starts, as
 after 'jeton restore': all sessions and tokens end, since each could have been spent or
 revoked in that time; --trust-credentials keeps them.
 
 A PostgreSQL database is not undone in place. The command says whether the previous version
 works with the new schema, and where the backup from before the upgrade is.`,
 		Example: `  jeton migrate undo --data-dir /var/lib/jeton
-  jeton migrate undo --force --output json`,
+  jeton migrate undo --force 12 --output json`,
 		RunE: func(c *cobra.Command, _ []string) error { return u.run(c) },
 	}
 
@@ -120,7 +122,7 @@ works with the new schema, and where the backup from before the upgrade is.`,
 }
 
 func (u *undoFlags) flags(c *cobra.Command) {
-	c.Flags().BoolVar(&u.force, "force", false, "give up what was written since the upgrade")
+	c.Flags().IntVar(&u.force, "force", 0, "give up what was written since the upgrade from this `schema`")
 }
 
 // run opens the database itself: no server may be running on it.

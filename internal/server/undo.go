@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +17,7 @@ import (
 
 // Undoing is how UndoMigration undoes an upgrade.
 type Undoing struct {
-	Force bool // give up what was written since
+	Force int  // give up what was written since the upgrade from this schema
 	Trust bool // with Force: keep credentials that may have been spent or revoked since
 }
 
@@ -28,13 +30,16 @@ type Undone struct {
 	Epoch  *Renewed            `json:"epoch,omitempty"` // if anything was
 }
 
+// beforeUndo begins the rest of the name of a database that was set aside; the time follows.
+const beforeUndo = ".before-undo-"
+
 // fileUndoing is where an undo makes the file that becomes the database.
 const fileUndoing = fileDB + ".undoing"
 
 // UndoMigration puts the copy that was kept before the last upgrade of the schema in the place of the
 // database, whose file is set aside. If anything was written since the upgrade it returns
-// jeton.ErrConflict with the tables, unless u.Force gives it up; then a new epoch begins, as after a
-// restore. It returns ErrInUse while a server is running, and jeton.ErrNotFound without a copy.
+// jeton.ErrConflict with the tables, unless u.Force names the schema of the copy, which may be that of an earlier
+// upgrade; then a new epoch begins, as after a restore. It returns ErrInUse while a server is running, and jeton.ErrNotFound without a copy.
 func UndoMigration(ctx context.Context, c Config, u Undoing) (Undone, error) {
 	c = c.withDefaults()
 	if err := c.mustExist(); err != nil {
@@ -64,16 +69,17 @@ func UndoMigration(ctx context.Context, c Config, u Undoing) (Undone, error) {
 	if err != nil {
 		return out, err
 	}
-	if len(out.Lost) > 0 && !u.Force {
+	if len(out.Lost) > 0 && u.Force != kept.Schema {
 		at, err := sqlite.UpgradedAt(ctx, c.sqliteFile(), kept)
 		if err != nil {
 			return out, err
 		}
 
 		return out, jeton.WithDetail(jeton.ErrConflict, fmt.Sprintf(
-			"since the upgrade the server has written what an undo would lose: %s; --force gives it up, ends all "+
-				"sessions and tokens, and goes back to schema %d as of %s (%s)",
+			"since the upgrade the server has written what an undo would lose: %s; --force %d gives it up, ends "+
+				"all sessions and tokens, and goes back to schema %d as of %s (%s)",
 			differences(out.Lost),
+			kept.Schema,
 			kept.Schema,
 			at.UTC().Format(time.RFC3339),
 			kept.Path,
@@ -178,9 +184,34 @@ func (c Config) undo(
 		out.Epoch = &renewed
 	}
 
-	out.Kept = f.file(fmt.Sprintf("%s.before-undo-%s", fileDB, ask.Now.UTC().Format("20060102T150405.000Z")))
+	out.Kept = f.file(fmt.Sprintf("%s%s%s", fileDB, beforeUndo, ask.Now.UTC().Format("20060102T150405.000Z")))
 
-	return sqlite.Replace(path, fresh, out.Kept)
+	if err := sqlite.Replace(path, fresh, out.Kept); err != nil {
+		return err
+	}
+
+	return c.dropUndone(f)
+}
+
+// undoneKept is how many databases are kept whose upgrade was undone.
+const undoneKept = 2
+
+// dropUndone removes older ones. Their names end with the time.
+func (c Config) dropUndone(f *dataDir) error {
+	list, err := filepath.Glob(f.file(fileDB + beforeUndo + "*Z"))
+	if err != nil {
+		return err
+	}
+
+	slices.Sort(list)
+	for _, path := range list[:max(0, len(list)-undoneKept)] {
+		if err := sqlite.Remove(path); err != nil {
+			return fmt.Errorf("remove the database of an older undo: %w", err)
+		}
+		c.Log.Info("the database of an older undo is removed", "file", path)
+	}
+
+	return nil
 }
 
 // renewUndone begins a new epoch in a file with an older schema.

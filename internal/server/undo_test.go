@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,6 +58,28 @@ func TestAnUpgradeIsUndone(t *testing.T) {
 	wantDiane(t, o) // it can be upgraded again
 }
 
+func TestTheDatabasesOfTheNewestTwoUndosAreKept(t *testing.T) {
+	o := newOlder(t, "", previous(t, "sqlite"))
+	var want []string
+	for i := range 3 {
+		if _, err := server.Migrate(t.Context(), o.conf, false); err != nil {
+			t.Fatal(err)
+		}
+		done, err := server.UndoMigration(t.Context(), o.conf, server.Undoing{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 {
+			want = append(want, done.Kept)
+		}
+	}
+
+	got, err := filepath.Glob(server.DataFile(o.conf.DataDir) + ".before-undo-*Z")
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("databases of undos = %q, %v, want the newest two, %q", got, err, want)
+	}
+}
+
 // TestAnUndoBeginsANewEpochOfEverySchema is about the tables that an older schema lacks.
 func TestAnUndoBeginsANewEpochOfEverySchema(t *testing.T) {
 	for n := 5; n <= previous(t, "sqlite"); n++ {
@@ -64,14 +87,14 @@ func TestAnUndoBeginsANewEpochOfEverySchema(t *testing.T) {
 			o := upgraded(t, n)
 			o.write(t, "UPDATE users SET email = 'diane@example.org', email_folded = 'diane@example.org'")
 
-			_, err := server.UndoMigration(t.Context(), o.conf, server.Undoing{})
+			_, err := server.UndoMigration(t.Context(), o.conf, server.Undoing{Force: n + 1})
 			back := fmt.Sprintf("back to schema %d as of 20", n)
 			if !errors.Is(err, jeton.ErrConflict) || !strings.Contains(err.Error(), "users 1;") ||
 				!strings.Contains(err.Error(), back) {
-				t.Errorf("UndoMigration after a change = %v, want ErrConflict with one row of users and %q", err, back)
+				t.Errorf("UndoMigration to another schema after a change = %v, want ErrConflict with one row of users and %q", err, back)
 			}
 
-			done, err := server.UndoMigration(t.Context(), o.conf, server.Undoing{Force: true})
+			done, err := server.UndoMigration(t.Context(), o.conf, server.Undoing{Force: n})
 			if err != nil || done.Epoch == nil || done.Epoch.Epoch == 0 {
 				t.Fatalf("UndoMigration with Force = %+v, %v, want a new epoch", done, err)
 			}
@@ -93,7 +116,7 @@ func TestAnUndoNamesWhatAServerHasWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	_, err := server.UndoMigration(t.Context(), o.conf, server.Undoing{Force: true})
+	_, err := server.UndoMigration(t.Context(), o.conf, server.Undoing{Force: previous(t, "sqlite")})
 	if !errors.Is(err, server.ErrInUse) {
 		t.Errorf("UndoMigration beside a server = %v, want ErrInUse", err)
 	}
@@ -107,7 +130,7 @@ func TestAnUndoNamesWhatAServerHasWritten(t *testing.T) {
 
 func TestThereIsNothingToUndo(t *testing.T) {
 	none := newOlder(t, "", previous(t, "sqlite")) // not upgraded
-	_, err := server.UndoMigration(t.Context(), none.conf, server.Undoing{Force: true})
+	_, err := server.UndoMigration(t.Context(), none.conf, server.Undoing{Force: previous(t, "sqlite")})
 	if !errors.Is(err, jeton.ErrConflict) {
 		t.Errorf("UndoMigration without an upgrade = %v, want ErrConflict", err)
 	}
@@ -117,7 +140,7 @@ func TestThereIsNothingToUndo(t *testing.T) {
 	if err := os.Remove(kept); err != nil {
 		t.Fatal(err)
 	}
-	_, err = server.UndoMigration(t.Context(), gone.conf, server.Undoing{Force: true})
+	_, err = server.UndoMigration(t.Context(), gone.conf, server.Undoing{Force: previous(t, "sqlite")})
 	if !errors.Is(err, jeton.ErrNotFound) {
 		t.Errorf("UndoMigration without a copy = %v, want ErrNotFound", err)
 	}
@@ -125,7 +148,7 @@ func TestThereIsNothingToUndo(t *testing.T) {
 	if err := os.WriteFile(kept, []byte(strings.Repeat("not a database ", 20)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := server.UndoMigration(t.Context(), gone.conf, server.Undoing{Force: true}); err == nil {
+	if _, err := server.UndoMigration(t.Context(), gone.conf, server.Undoing{Force: previous(t, "sqlite")}); err == nil {
 		t.Error("UndoMigration with a damaged copy = nil, want an error")
 	}
 	if got := gone.applied(t); got != gone.schema+1 {
@@ -153,7 +176,7 @@ func TestPostgreSQLIsBackedUpBeforeAnUpgrade(t *testing.T) {
 	}
 
 	path := filepath.Join(o.conf.DataDir, name)
-	_, err = server.UndoMigration(t.Context(), o.conf, server.Undoing{Force: true})
+	_, err = server.UndoMigration(t.Context(), o.conf, server.Undoing{Force: previous(t, "sqlite")})
 	if !errors.Is(err, jeton.ErrConflict) || !strings.Contains(err.Error(), path) {
 		t.Errorf("UndoMigration = %v, want an error that names %s", err, path)
 	}
