@@ -39,7 +39,8 @@ const fileUndoing = fileDB + ".undoing"
 // UndoMigration puts the copy that was kept before the last upgrade of the schema in the place of the
 // database, whose file is set aside. If anything was written since the upgrade it returns
 // jeton.ErrConflict with the tables, unless u.Force names the schema of the copy, which may be that of an earlier
-// upgrade; then a new epoch begins, as after a restore. It returns ErrInUse while a server is running, and jeton.ErrNotFound without a copy.
+// upgrade; then a new epoch begins, as after a restore. It returns ErrInUse while a server is running, and
+// jeton.ErrNotFound without a copy.
 func UndoMigration(ctx context.Context, c Config, u Undoing) (Undone, error) {
 	c = c.withDefaults()
 	if err := c.mustExist(); err != nil {
