@@ -91,7 +91,7 @@ func TestAnUndoBeginsANewEpochOfEverySchema(t *testing.T) {
 			back := fmt.Sprintf("back to schema %d as of 20", n)
 			if !errors.Is(err, jeton.ErrConflict) || !strings.Contains(err.Error(), "users 1;") ||
 				!strings.Contains(err.Error(), back) {
-				t.Errorf("after a change, to another schema: %v, want ErrConflict with one row of users and %q", err, back)
+				t.Errorf("after a change, to another schema: %v, want ErrConflict, users 1 and %q", err, back)
 			}
 
 			done, err := server.UndoMigration(t.Context(), o.conf, server.Undoing{Force: n})
