@@ -326,7 +326,16 @@ func TestAnAddressOpensNoAccountWithAFactor(t *testing.T) {
 	v.viaForm("/prove/with/company?to="+url.QueryEscape("/account/security"), "diane")
 	v.enrol(time.Now())
 	issuer := url.QueryEscape(f.above.Issuer())
+	var list []struct{ Issuer, Provider string }
+	f.below.MustControl("GET", "/api/v1/users/diane/identities", nil, &list)
+	if len(list) != 1 || list[0].Issuer != f.above.Issuer() || list[0].Provider != "company" {
+		t.Errorf("identities of diane = %+v, want the one at company", list)
+	}
 	f.below.MustControl("DELETE", "/api/v1/users/diane/identities?issuer="+issuer, nil, nil)
+	f.below.MustControl("GET", "/api/v1/users/diane/identities", nil, &list)
+	if len(list) != 0 {
+		t.Errorf("identities of diane = %+v after the removal, want none", list)
+	}
 	f.below.MustControl("PUT", "/api/v1/users/diane", map[string]any{"email": "paula@example.org"}, nil)
 
 	f.configureAbove(fmt.Sprintf(
