@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -17,20 +18,68 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/api"
 	"github.com/jeton-auth/jeton/internal/doctor"
+	"github.com/jeton-auth/jeton/internal/server"
 
 	"github.com/spf13/cobra"
 )
 
 // doctorCommand implements 'jeton doctor'.
 func doctorCommand() *cobra.Command {
+	var (
+		p   place
+		out output
+	)
 	c := &cobra.Command{
-		Use:     "doctor",
-		Short:   "Find mistakes in the set-up around the server",
-		Example: `  jeton doctor proxy https://app.example/orders --as diane`,
+		Use:   "doctor",
+		Short: "Find mistakes in an installation, and name the fix of each",
+		Args:  noArgs,
+		Long: `Look at the installation of a server, which may be running, and name what to change: the configuration,
+owners and modes of files, free space, certificates (end, names, key), the database (answers, schema, rights
+of its user), the clock, whether the issuer's name resolves and answers, and the mail server. Nothing is
+changed. The exit code is 1 if there are findings. Run it as the user of the server.`,
+		Example: `  jeton doctor --config /etc/jeton/jeton.yaml
+  jeton doctor -o json
+  jeton doctor proxy https://app.example/orders --as diane`,
 	}
 
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		findings := examine(c.Context(), &p)
+		return report(c.OutOrStdout(), out, findings)
+	}
+
+	withFlags(c, &p, &out)
 	c.AddCommand(doctorProxy())
+
 	return c
+}
+
+// examine returns what is wrong with an installation. One whose configuration is invalid is not looked at further.
+func examine(ctx context.Context, p *place) []doctor.Finding {
+	conf, err := p.server()
+	if err != nil {
+		const fix = "correct it; 'jeton config check' repeats this"
+		return []doctor.Finding{{Name: "configuration", Seen: err.Error(), Fix: fix}}
+	}
+
+	return server.Examine(ctx, conf)
+}
+
+// report prints findings, and returns an error if there are any.
+func report(w io.Writer, out output, findings []doctor.Finding) error {
+	var rows [][]string
+	for _, f := range findings {
+		rows = append(rows, []string{f.Name, f.Seen, f.Fix})
+	}
+
+	err := out.print(w, findings, []string{"FINDING", "SEEN", "CHANGE"}, rows)
+	if err != nil {
+		return err
+	}
+	if len(findings) > 0 {
+		return exit{exitFailure, plural(len(findings), "finding")}
+	}
+
+	return nil
 }
 
 // examined is a proxy to test.
@@ -70,18 +119,7 @@ token for it, which is revoked at the end. The exit code is 1 if there are findi
 			return err
 		}
 
-		var rows [][]string
-		for _, f := range findings {
-			rows = append(rows, []string{f.Name, f.Seen, f.Fix})
-		}
-		if err := x.print(c.OutOrStdout(), findings, []string{"FINDING", "SEEN", "CHANGE"}, rows); err != nil {
-			return err
-		}
-		if len(findings) > 0 {
-			return exit{exitFailure, plural(len(findings), "finding")}
-		}
-
-		return nil
+		return report(c.OutOrStdout(), x.output, findings)
 	})
 
 	f := c.Flags()

@@ -29,7 +29,7 @@ type Config struct {
 	Dial func(ctx context.Context) (net.Conn, error)
 }
 
-// Finding is a fault of the proxy's configuration.
+// Finding is a fault of the proxy's configuration, or of an installation.
 type Finding struct {
 	Name string `json:"name"`
 	Seen string `json:"seen"` // what was sent and what came of it
