@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -239,11 +240,16 @@ func TestPagesOfAnApplicationOfAnotherOrganisation(t *testing.T) {
 	w.account(p, "diane")
 
 	done := w.shop + "/open/done"
+	var made struct{ Secret string }
 	w.MustControl(http.MethodPost, "/api/v1/clients", api.NewClient{
 		Name:   "stranger",
 		Secret: true,
-		OpenID: &jeton.RelyingParty{RedirectURIs: []string{done}, AskConsent: true},
-	}, nil)
+		OpenID: &jeton.RelyingParty{
+			RedirectURIs: []string{done},
+			AskConsent:   true,
+			DeviceGrant:  true,
+		},
+	}, &made)
 	asks := url.Values{
 		"client_id":             {"stranger"},
 		"redirect_uri":          {done},
@@ -261,7 +267,31 @@ func TestPagesOfAnApplicationOfAnotherOrganisation(t *testing.T) {
 	w.inspect(p, "full-account-applications")
 	p.Open(w.issuer + "/device")
 	w.inspect(p, "device")
+	p.Fill("input[name=user_code]", w.deviceCode(t, "stranger", made.Secret))
+	p.Press("Enter")
+	p.Wait("document.querySelector('button[value=allow]') && document.readyState === 'complete'")
+	w.inspect(p, "device-answer")
 	w.clean(p)
+}
+
+// deviceCode begins a sign-in at a device, and returns the code that the user types in.
+func (w *world) deviceCode(t *testing.T, client, secret string) string {
+	t.Helper()
+	form := url.Values{"client_id": {client}, "client_secret": {secret}, "scope": {"openid profile"}}
+	a := w.Send(
+		w.Client(), http.MethodPost, w.issuer+"/oauth2/device_authorization", form.Encode(),
+		"Content-Type", "application/x-www-form-urlencoded",
+	)
+
+	var begun struct {
+		Code string `json:"user_code"`
+	}
+	err := json.Unmarshal([]byte(a.Body), &begun)
+	if err != nil || begun.Code == "" {
+		t.Fatalf("device authorization: got %d %s, want a user_code", a.Status, a.Body)
+	}
+
+	return begun.Code
 }
 
 func TestEveryPageOfAnAdministrator(t *testing.T) {
