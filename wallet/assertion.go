@@ -43,14 +43,16 @@ const (
 	typPossession     = "key-possession+jwt"
 )
 
-// software is how an identity authenticates with a key, and its current token. It never
+// software is how an identity authenticates with a key or as a workload, and its current token. It never
 // holds the key, which stays in its file.
 type software struct {
 	issued
-	File      string `json:"file"`                // absolute
+	File      string `json:"file,omitempty"`      // absolute; "" with Workload
 	KeyID     string `json:"kid,omitempty"`       // as given; "": that of the JWK, else the thumbprint
 	Algorithm string `json:"alg,omitempty"`       // as given; "": that of the JWK, else by key type
 	SignedBy  string `json:"signed_by,omitempty"` // kid of the key that Token was requested with
+
+	Workload *Workload `json:"workload,omitempty"` // in place of a key
 }
 
 // applyKey copies the key settings of a login into its entry. Entries share what e.Key
@@ -80,6 +82,7 @@ func (in Login) applyKey(e *entry) error {
 	}
 
 	if in.Key != "" {
+		s.Workload = nil
 		file, err := filepath.Abs(in.Key)
 		if err != nil {
 			return fmt.Errorf("key %s: %w", in.Key, err)
@@ -123,7 +126,7 @@ func (s *software) check() error {
 		}
 	}
 
-	if !filepath.IsAbs(s.File) {
+	if s.Workload == nil && !filepath.IsAbs(s.File) {
 		return jeton.WithDetail(jeton.ErrInvalid, "the path of a key is not absolute")
 	}
 	if s.Token != "" && !isToken(s.Token) {
@@ -218,6 +221,10 @@ func (w *Wallet) assertion(k *jose.Signer, typ, client, issuer string) (string, 
 
 // prove requests a token with the key of e and stores it in e.
 func (w *Wallet) prove(ctx context.Context, e *entry) error {
+	if e.Key.Workload != nil {
+		return w.proveWorkload(ctx, e)
+	}
+
 	// Read at each use: the key may have been replaced in its file.
 	k, err := e.Key.signer()
 	if err != nil {
@@ -368,7 +375,7 @@ func (w *Wallet) RotateKey(ctx context.Context, rawURL, name, keyFile string) er
 	}
 
 	e := id.view().e
-	if e.Key == nil {
+	if e.Key == nil || e.Key.Workload != nil {
 		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("%s at %s has no key", name, id.origin))
 	}
 

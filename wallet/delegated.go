@@ -48,7 +48,8 @@ type delegated struct {
 // applySignIn copies the settings of a sign-in into an entry. Entries share what e.SignIn points to, so it is replaced
 // and not changed.
 func (in Login) applySignIn(e *entry) error {
-	otherwise := in.Key != "" || !in.Token.IsZero() || !in.Password.IsZero() || in.Save || len(in.Command) > 0
+	otherwise := in.Key != "" || in.Workload != nil || !in.Token.IsZero() || !in.Password.IsZero() || in.Save ||
+		len(in.Command) > 0
 	switch {
 	case in.SignIn == nil && otherwise:
 		e.SignIn = nil

@@ -52,6 +52,9 @@
 // is not renewed. A new key in the same file is used at the next renewal, and
 // [Wallet.RotateKey] registers one.
 //
+// With [Login.Workload], software on a platform needs no key: the wallet exchanges the token that GitHub Actions,
+// GitLab, Kubernetes or a file gives it (RFC 7523, section 2.1), and reads that token again at each renewal.
+//
 // # Users with a browser
 //
 //	diane, err := w.Login(ctx, wallet.Login{URL: "https://app.example", SignIn: &wallet.SignIn{Open: open}})

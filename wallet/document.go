@@ -17,9 +17,9 @@ import (
 
 // version is the newest supported version of the document inside wallet.age. A newer one is
 // refused, because writing it back would lose what is unknown. Version 2 added identities
-// with a key, 3 added tokens made elsewhere, 4 sign-ins. The oldest version that suffices is written, for
+// with a key, 3 added tokens made elsewhere, 4 sign-ins, 5 workloads. The oldest version that suffices is written, for
 // older programs.
-const version = 4
+const version = 5
 
 // document is the content of wallet.age. Its secrets are plain strings because it is encoded
 // only to be encrypted; callers see Info.
@@ -158,6 +158,9 @@ func encode(d document) ([]byte, error) {
 	}
 	if slices.ContainsFunc(d.Identities, func(e entry) bool { return e.SignIn != nil }) {
 		d.Version = 4
+	}
+	if slices.ContainsFunc(d.Identities, func(e entry) bool { return e.Key != nil && e.Key.Workload != nil }) {
+		d.Version = 5
 	}
 
 	if d.Identities == nil {

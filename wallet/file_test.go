@@ -78,7 +78,7 @@ func TestDamagedFileIsLeftAlone(t *testing.T) {
 		{"not an age file", func(string, []byte) []byte { return []byte("{}") }, ErrCorrupt},
 		{"over 16 MiB", func(string, []byte) []byte { return make([]byte, maxFile+1) }, jeton.ErrTooLarge},
 		{"a newer document", func(home string, _ []byte) []byte {
-			seal(t, home, `{"version":5,"users":[]}`)
+			seal(t, home, `{"version":6,"users":[]}`)
 			return must(os.ReadFile(filepath.Join(home, "data", fileName)))
 		}, ErrNewer},
 		{"an unknown member", func(home string, _ []byte) []byte {

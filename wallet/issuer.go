@@ -314,16 +314,23 @@ type granted struct {
 	uses  *int64
 }
 
+// tokenForm returns a request for a token for the service, still without what proves the client.
+func (s *software) tokenForm(grant string) url.Values {
+	form := url.Values{"grant_type": {grant}}
+	if s.Audience != "" {
+		form.Set("audience", s.Audience)
+	}
+	if len(s.Scope) > 0 {
+		form.Set("scope", strings.Join(s.Scope, " "))
+	}
+
+	return form
+}
+
 // requestToken requests a token for the service of e (RFC 6749, section 4.4; RFC 7523,
 // section 2.2).
 func (w *Wallet) requestToken(ctx context.Context, e *entry, k *jose.Signer) (granted, error) {
-	form := url.Values{"grant_type": {"client_credentials"}}
-	if e.Key.Audience != "" {
-		form.Set("audience", e.Key.Audience)
-	}
-	if len(e.Key.Scope) > 0 {
-		form.Set("scope", strings.Join(e.Key.Scope, " "))
-	}
+	form := e.Key.tokenForm("client_credentials")
 
 	// Before the request: a token then expires for the wallet earlier than for the issuer.
 	at := w.now()

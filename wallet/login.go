@@ -80,6 +80,10 @@ type Login struct {
 	// be "" if the service names its own origin.
 	Issuer, Audience string
 
+	// Workload exchanges the token that a platform gives to software, such as a CI job, for tokens of a client. Issuer
+	// and Audience confirm as for a key.
+	Workload *Workload
+
 	// SignIn signs the user in at the issuer, with a browser on this machine or another one. The tokens are for the
 	// origin of URL, the resource there that the service names, or Audience. Issuer is needed if the service names
 	// none, neither at /.well-known/jeton nor by RFC 9728, and any OpenID provider will do.
@@ -210,18 +214,19 @@ func (w *Wallet) byForm(ctx context.Context, e *entry, in Login) error {
 	return nil
 }
 
-// byKey logs e in with its key.
+// byKey logs e in with its key, or as a workload.
 func (w *Wallet) byKey(ctx context.Context, e *entry, d *document, in Login) error {
 	// Read the key first: without it, no request is needed.
-	k, err := e.Key.signer()
-	if err != nil {
-		return err
+	if e.Key.Workload == nil {
+		if _, err := e.Key.signer(); err != nil {
+			return err
+		}
 	}
 	if err := w.findIssuer(ctx, e, d, in); err != nil {
 		return fmt.Errorf("log in at %s: %w", e.Origin, err)
 	}
 
-	if err := w.proveBy(ctx, e, k); err != nil {
+	if err := w.prove(ctx, e); err != nil {
 		return fmt.Errorf("log in at %s: %w", e.Origin, err)
 	}
 
@@ -247,6 +252,9 @@ func (in Login) apply(e *entry) error {
 		return err
 	}
 	if err := in.applyToken(e); err != nil {
+		return err
+	}
+	if err := in.applyWorkload(e); err != nil {
 		return err
 	}
 	if err := in.applyKey(e); err != nil {

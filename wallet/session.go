@@ -249,6 +249,8 @@ func (w *Wallet) Logout(ctx context.Context, rawURL, name string) error {
 	if e.Foreign == nil && (e.live(w.now()) || e.SignIn != nil && e.SignIn.Refresh != "") {
 		end := w.signOut
 		switch {
+		case e.Key != nil && e.Key.Workload != nil:
+			end = w.endWorkload
 		case e.Key != nil:
 			end = w.revoke
 		case e.SignIn != nil:

@@ -252,10 +252,11 @@ type Kind string
 
 // The kinds of identities.
 const (
-	KindSession Kind = "session" // with a session, after a login
-	KindKey     Kind = "key"     // with tokens, requested with a private key
-	KindSignIn  Kind = "sign-in" // with tokens, after a sign-in with a browser
-	KindToken   Kind = "token"   // with a token made elsewhere
+	KindSession  Kind = "session"  // with a session, after a login
+	KindKey      Kind = "key"      // with tokens, requested with a private key
+	KindWorkload Kind = "workload" // with tokens, for the token of a platform
+	KindSignIn   Kind = "sign-in"  // with tokens, after a sign-in with a browser
+	KindToken    Kind = "token"    // with a token made elsewhere
 )
 
 // Info describes an identity. It holds no secrets.
@@ -311,6 +312,9 @@ func (e *entry) info(now time.Time) Info {
 		in.Kind = KindKey
 		in.KeyFile = e.Key.File
 		in.KeyID = e.Key.SignedBy
+		if e.Key.Workload != nil {
+			in.Kind = KindWorkload
+		}
 	}
 
 	if e.Foreign != nil {

@@ -21,6 +21,8 @@ type loginFlags struct {
 	browser  browserFlags
 	command  string
 	caFile   string
+	workload string
+	source   string
 	never    bool
 }
 
@@ -52,12 +54,21 @@ hostile service could name another's, and would get tokens that are valid there:
 login you confirm both, on the terminal or with --issuer and --audience. A service that issues
 its own tokens, at the same origin, needs no confirmation.
 
+With --workload, software that runs on a platform needs no key: it exchanges the token that
+the platform gives it for one of a client, by the rules in issuer.workloads of the server.
+github: GitHub Actions, in a job with the permission id-token: write; gitlab: an id_token in
+the variable JETON_ID_TOKEN; kubernetes: a projected token of a service account; file: any
+other file, such as one with a JWT-SVID. --workload-source names another variable or file. The
+token is read again at each renewal, and not stored. Issuer and audience are confirmed as for
+a key.
+
 With --token-stdin or --token-file, the identity is a personal token, made with 'jeton token
 create'. It is stored in the wallet, which cannot renew it.`,
 		Example: `  jeton login https://shop.example
   jeton login https://shop.example --as diane
   jeton login https://shop.example --device --issuer https://auth.example
   jeton login https://shop.example --as ci --key ci.key --issuer https://auth.example --audience shop
+  jeton login https://shop.example --as ci --workload github --issuer https://auth.example --audience shop
   jeton login https://shop.example --as job --token-file job.token
   jeton login https://localhost:5014 --as diane --username Diane --cacert data/pubkey.pem`,
 		RunE: func(c *cobra.Command, args []string) error { return l.run(c, args[0]) },
@@ -76,6 +87,15 @@ func (l *loginFlags) flags(c *cobra.Command) {
 
 	f.StringVar(&l.in.Key, "key", "", "file of a client's private key, PEM or JWK")
 	f.StringVar(&l.in.KeyID, "kid", "", "id of the key at the issuer (default: the kid of a JWK, else the thumbprint)")
+
+	f.StringVar(
+		&l.workload, "workload", "",
+		"platform whose token the software has: github, gitlab, kubernetes or file",
+	)
+	f.StringVar(
+		&l.source, "workload-source", "",
+		"variable (gitlab) or file (kubernetes, file) with the token of the platform",
+	)
 
 	f.StringVar(&l.in.Algorithm, "alg", "", "signing algorithm (default: by key type)")
 	f.StringSliceVar(
@@ -126,6 +146,13 @@ func (l *loginFlags) run(c *cobra.Command, url string) error {
 	if err := l.check(); err != nil {
 		return err
 	}
+	if l.workload != "" {
+		l.in.Workload = &wallet.Workload{
+			Platform: wallet.Platform(l.workload),
+			Source:   l.source,
+			Client:   l.in.Username,
+		}
+	}
 	if err := l.readCACert(); err != nil {
 		return err
 	}
@@ -152,12 +179,16 @@ func (l *loginFlags) hasPassword() bool {
 // identity, and it must not depend on an order which.
 func (l *loginFlags) check() error {
 	named := l.in.As != "" || l.in.Username != ""
-	otherwise := l.in.Key != "" || l.hasPassword() || l.token.given()
+	otherwise := l.in.Key != "" || l.workload != "" || l.hasPassword() || l.token.given()
 	switch {
 	case otherwise && l.browser.given():
 		return errBrowser
 	case otherwise && !named:
 		return usage{errors.New("name the identity with --as")}
+	case l.source != "" && l.workload == "":
+		return usage{errors.New("--workload-source goes with --workload")}
+	case l.workload != "" && (l.in.Key != "" || l.hasPassword() || l.token.given()):
+		return usage{errors.New("--workload is the credential; give no key, token or password with it")}
 	case l.in.Key != "" && l.hasPassword():
 		return usage{errors.New("an identity has a key or a password, not both")}
 	case l.token.given() && (l.in.Key != "" || l.hasPassword()):
@@ -185,6 +216,9 @@ func (l *loginFlags) readCACert() (err error) {
 // readSecret reads the token or the password. An identity with a key needs none, and a password
 // command is run by the wallet.
 func (l *loginFlags) readSecret(c *cobra.Command, w *wallet.Wallet) (err error) {
+	if l.workload != "" {
+		return nil
+	}
 	if l.command != "" {
 		l.in.Command = strings.Fields(l.command)
 		return nil
@@ -208,7 +242,7 @@ func (l *loginFlags) readSecret(c *cobra.Command, w *wallet.Wallet) (err error) 
 		l.in.SignIn = l.browser.signIn(c.ErrOrStderr())
 	case l.token.given() || l.in.Key == "" && kind == wallet.KindToken:
 		l.in.Token, err = l.token.read(c, "Token of "+who)
-	case l.in.Key == "" && kind != wallet.KindKey:
+	case l.in.Key == "" && kind != wallet.KindKey && kind != wallet.KindWorkload:
 		l.in.Password, err = l.password.read(c, "Password of "+who, false)
 	}
 

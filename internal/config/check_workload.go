@@ -61,7 +61,9 @@ func (c checker) workloads(s *Issuer) {
 			c.workloadIssuer(s, w)
 			c.unique(issuers, w.Issuer, &w.Issuer)
 		}
-		c.notEmpty(&w.Audience)
+		if c.Has(&w.Audience) {
+			c.notEmpty(&w.Audience)
+		}
 		c.workloadKeys(w)
 
 		if len(w.Rules) == 0 || len(w.Rules) > maxWorkloadRules {
