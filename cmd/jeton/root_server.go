@@ -41,6 +41,7 @@ func addServer(root *cobra.Command) {
 			mailCommand(),
 			doctorCommand(),
 			statusCommand(),
+			topCommand(),
 			healthCommand(),
 			backupCommand(),
 			restoreCommand(),
