@@ -25,7 +25,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-var update = flag.Bool("update", false, "rewrite packaging/kubernetes")
+var update = flag.Bool("update", false, "rewrite packaging/kubernetes and golden files")
 
 const chartFolder = "helm/jeton"
 
@@ -75,7 +75,7 @@ func compare(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("%s differs from the chart: run 'go -C packaging test -update .'; got\n%s", name, got)
+		t.Errorf("%s: want\n%s\ngot\n%s\nor run 'go -C packaging test -update .'", name, want, got)
 	}
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes a release of the commit twice, in different folders, and compares all bytes; then installs the .deb.
-# Part of 'make soak'; as root, with debootstrap and skopeo.
+# Makes a release of the commit twice, in different folders, and compares all bytes; then installs the packages.
+# Part of 'make soak'; as root, with debootstrap, skopeo, rpm, pacman and busybox.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -9,7 +9,8 @@ trap 'rm -rf "$temp"' EXIT
 
 for name in one another/place; do
 	git clone -q . "$temp/$name"
-	go -C "$temp/$name/packaging" run . --version v0.1.0 --platform linux/amd64 --platform linux/arm64 \
+	# Each compiles everything: what the other has left in a cache would prove nothing.
+	GOCACHE="$temp/cache-${name%%/*}" go -C "$temp/$name/packaging" run . --version v0.1.0 --platform linux/amd64 --platform linux/arm64 \
 		--out "$temp/dist-${name%%/*}"
 done
 diff "$temp/dist-one/SHA256SUMS" "$temp/dist-another/SHA256SUMS"
