@@ -25,10 +25,16 @@ type adminClaimsView struct {
 type claimsResult struct {
 	User    string
 	Allowed bool
-	Scopes  []string
+	Scopes  []grantedScope
 	Subject Text // which one it is
 	Claims  []claimRow
 	Steps   []Step // of a refusal
+}
+
+// grantedScope is a scope, and what the page that asks for consent says of it.
+type grantedScope struct {
+	Name string
+	consentScope
 }
 
 // claimRow is a claim of the userinfo endpoint.
@@ -122,11 +128,14 @@ func newClaimsResult(got claimsPreview, c jeton.Client) *claimsResult {
 	v := &claimsResult{
 		User:    got.User,
 		Allowed: got.Allowed,
-		Scopes:  got.Scopes,
 		Subject: text("admin.claims.public"),
 	}
 	if got.Subject == "pairwise" {
 		v.Subject = text("admin.party.pairwise", c.OpenID.SectorIdentifier)
+	}
+
+	for _, scope := range got.Scopes {
+		v.Scopes = append(v.Scopes, grantedScope{scope, consentScopes([]string{scope})[0]})
 	}
 
 	for _, name := range openid.ClaimNames() {
