@@ -17,8 +17,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// tokenCommand implements 'jeton token'. All of its commands but print manage the tokens of a
-// server; print reads the wallet.
+// tokenCommand implements 'jeton token'. All of its commands but print and request manage the tokens of a
+// server; those read the wallet.
 func tokenCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "token",
@@ -27,6 +27,7 @@ func tokenCommand() *cobra.Command {
 	}
 
 	c.AddCommand(tokenCreate(), tokenList(), tokenShow(), tokenRotate(), tokenRevoke(), tokenPrint())
+	c.AddCommand(tokenRequest(), tokenRequests(), tokenApprove(), tokenDeny())
 	return c
 }
 
