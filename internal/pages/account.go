@@ -29,6 +29,7 @@ func (p *Pages) accountRoutes() []web.Route {
 		},
 		p.sessionRoutes(),
 		p.tokenRoutes(),
+		p.requestRoutes(),
 	)
 	for i := range routes {
 		routes[i].Access = policy.Session

@@ -45,8 +45,41 @@ func accountSamples() map[string][]any {
 		"account/applications": applicationSamples(),
 	}
 	maps.Copy(all, tokenSamples())
+	maps.Copy(all, requestSamples())
 
 	return all
+}
+
+func requestSamples() map[string][]any {
+	small := jeton.WaitingRequest{
+		ID:      "r_1",
+		Service: "reports",
+		By:      "user:diane",
+		Token:   "t_1",
+		Created: noon,
+		Expires: noon.Add(10 * time.Minute),
+	}
+	small.Name = "nightly"
+	small.Seconds = 3600
+
+	full := small
+	full.By = "client:" + hostile
+	full.Source = "192.0.2.7"
+	full.Name, full.Reason = hostile, hostile
+	full.Allows = []string{"GET /reports/*", hostile}
+	full.Scopes = []string{"read", hostile}
+	full.MaxUses = 20
+	wrong := newRequestView(full, url.Values{"uses": {"x"}})
+	wrong.read(url.Values{})
+	wrong.Note = badNote()
+
+	session := small
+	session.Token = ""
+
+	return map[string][]any{
+		"account/requests": {newRequests(nil), newRequests([]jeton.WaitingRequest{full, small, session})},
+		"account/request":  {newRequestView(small, nil), newRequestView(full, nil), wrong},
+	}
 }
 
 // badNote is a note about an error.

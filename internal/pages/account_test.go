@@ -32,6 +32,47 @@ func TestATokenIsCreatedUsedAndRevoked(t *testing.T) {
 	v.leadsTo(v.post("/account/tokens/"+accessor+"/revoke", 303), "/account/tokens?done=token-revoked")
 }
 
+// TestARequestForATokenIsAnswered has a program with a token of the user, which asks for another one.
+func TestARequestForATokenIsAnswered(t *testing.T) {
+	v := newVisitor(t)
+	v.has(v.get("/account/requests", 200), "No program asks for a token of yours.")
+	_, secret := v.token("service", "reports")
+	ask := func(path, body string) jetontest.Answer {
+		return v.s.Send(
+			v.s.Client(), http.MethodPost, v.s.URL("reports")+"/.jeton/token/requests"+path, body,
+			"Authorization", "Bearer "+secret, "Content-Type", "application/json",
+		)
+	}
+	asked := func() (page, poll string) {
+		a := ask("", `{"name":"weekly","reason":"the report","expires_in":7200,"max_uses":20,`+
+			`"allows":["GET /reports/*","POST /reports"],"scopes":["reports:read"]}`)
+		id := v.one(a.Body, `"id":"([^"]+)"`)
+		poll = `{"id":"` + id + `","secret":"` + v.one(a.Body, `"secret":"([^"]+)"`) + `"}`
+		v.has(v.get("/account/requests", 200), "weekly", "the report", "A program with your token", id)
+
+		return "/account/requests/" + id, poll
+	}
+
+	page, poll := asked()
+	v.has(v.get(page, 200), `value="reports:read" checked`, `value="20"`, "GET /reports/*\nPOST /reports")
+	v.has(v.post(page, 400, "answer", "approve", "uses", "", "allows", "").Body, "Enter a number", "Leave at least one")
+	v.post(page, 403, "answer", "approve", "uses", "21", "allows", "GET /reports/*")
+	v.leadsTo(
+		v.post(page, 303, "answer", "approve", "uses", "2", "allows", "GET /reports/*", "lasts", "1h"),
+		"/account/requests?done=request-approved",
+	)
+	v.has(v.get("/account/requests?done=request-approved", 200), "The request is approved.", "No program asks")
+	made := ask("/poll", poll).Body
+	v.has(made, `"max_uses":2`, `"scopes":[]`, `"allows":["GET /reports/*"]`)
+	v.get(page, 404)
+
+	page, poll = asked()
+	v.leadsTo(v.post(page, 303, "answer", "deny"), "/account/requests?done=request-denied")
+	if got := ask("/poll", poll); got.Status != http.StatusForbidden {
+		t.Errorf("poll of a request that is denied = %d %s, want 403", got.Status, got.Body)
+	}
+}
+
 // TestASecretIsInOneResponse looks for the secret wherever it could be seen again.
 func TestASecretIsInOneResponse(t *testing.T) {
 	v := newVisitor(t)

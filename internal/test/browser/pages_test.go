@@ -173,6 +173,7 @@ var (
 	accountPages = []string{
 		"/account",
 		"/account/activity",
+		"/account/requests",
 		"/account/security",
 		"/account/sessions",
 		"/account/tokens",
@@ -201,6 +202,23 @@ func TestEveryPageOfAnAccount(t *testing.T) {
 	w.clean(p)
 }
 
+// ask makes a request for a token with one of diane, and returns its id.
+func (w *world) ask(t *testing.T, token string) string {
+	t.Helper()
+	a := w.Send(
+		w.Client(), http.MethodPost, w.shop+"/.jeton/token/requests",
+		`{"name":"weekly report","reason":"You asked me to write it.","allows":["GET /orders/*"],`+
+			`"max_uses":20,"expires_in":3600}`,
+		"Authorization", "Bearer "+token, "Content-Type", "application/json",
+	)
+	var asked jeton.TokenRequested
+	if err := json.Unmarshal([]byte(a.Body), &asked); err != nil || a.Status != http.StatusCreated {
+		t.Fatalf("request for a token = %d %s, want 201", a.Status, a.Body)
+	}
+
+	return asked.ID
+}
+
 func TestPagesOfAnAccountWithATokenAndWithAnError(t *testing.T) {
 	w := newWorld(t)
 	made := w.AddToken(jetontest.NewToken{
@@ -215,7 +233,10 @@ func TestPagesOfAnAccountWithATokenAndWithAnError(t *testing.T) {
 	w.signIn(p, "diane")
 	p.Arrive(w.shop + "/orders/7")
 
-	for _, page := range []string{"", "/sessions", "/tokens", "/tokens/" + made.Accessor} {
+	request := w.ask(t, made.Secret)
+	for _, page := range []string{
+		"", "/sessions", "/tokens", "/tokens/" + made.Accessor, "/requests", "/requests/" + request,
+	} {
 		p.Open(w.issuer + "/account" + page)
 		w.inspect(p, "full"+strings.ReplaceAll(kindOf("/account"+page), "/", "-"))
 	}
