@@ -39,7 +39,7 @@ operator answers with 'jeton token approve' or 'jeton token deny'.
 
 The request is made with an identity of the wallet, or in a command of 'jeton run' with the token
 of that. A user asks itself; a client names the user (--user). Standard output gets only the token.`,
-		Example: `  jeton token request --for https://shop.example --name "weekly report" --allow "POST /reports" --max-uses 1
+		Example: `  jeton token request --for https://shop.example --name weekly --allow "POST /reports" --max-uses 1
   jeton token request --for https://shop.example --as ci --user diane --name deploy --reason "release 1.4"`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return k.run(c) },

@@ -113,7 +113,11 @@ func newRequestView(req jeton.WaitingRequest, typed url.Values) requestView {
 	v := requestView{
 		Request: newRequestRow(req),
 		Scopes:  Checks{Name: "scope", Label: text("new-token.scopes"), Hint: text("new-token.scopes.hint")},
-		Lasts:   Select{Name: "lasts", Label: text("new-token.lasts"), Choices: shorter(req.Seconds, typed.Get("lasts"))},
+		Lasts: Select{
+			Name:    "lasts",
+			Label:   text("new-token.lasts"),
+			Choices: shorter(req.Seconds, typed.Get("lasts")),
+		},
 		Uses: Field{
 			Name:         "uses",
 			Label:        text("new-token.uses"),
