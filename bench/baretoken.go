@@ -112,6 +112,35 @@ func bareSign(r raw, text []byte) http.HandlerFunc {
 	}
 }
 
+// bareExchange checks a signature by one key, and signs an answer by another.
+func bareExchange(by, own raw, text []byte) (http.HandlerFunc, error) {
+	input := text[:bytes.LastIndexByte(text, '.')]
+	signature, err := by.sign(input)
+	sign := bareSign(own, text)
+
+	return func(w http.ResponseWriter, q *http.Request) {
+		if !by.verify(input, signature) {
+			http.Error(w, "the signature is wrong", http.StatusInternalServerError)
+			return
+		}
+		sign(w, q)
+	}, err
+}
+
+// newBareExchange is bareExchange with the algorithms of most platforms and of a server here.
+func newBareExchange(text []byte) (http.HandlerFunc, error) {
+	by, err := newRaw(jose.RS256)
+	if err != nil {
+		return nil, err
+	}
+	own, err := newRaw(jose.EdDSA)
+	if err != nil {
+		return nil, err
+	}
+
+	return bareExchange(by, own, text)
+}
+
 // bareIntrospect reads the form and answers.
 func bareIntrospect(text []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, q *http.Request) {
@@ -161,6 +190,13 @@ func signRole(args []string) error {
 		m.Handle("POST /"+string(alg), bareSign(r, text))
 	}
 
+	if text, err := os.ReadFile(bareAnswer(*dir, "exchange")); err == nil {
+		h, err := newBareExchange(text)
+		if err != nil {
+			return err
+		}
+		m.Handle("POST /exchange", h)
+	}
 	if text, err := os.ReadFile(bareAnswer(*dir, "introspect")); err == nil {
 		m.Handle("POST /introspect", bareIntrospect(text))
 	}

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jeton-auth/jeton/internal/jose"
 )
@@ -38,6 +39,12 @@ issuer:
   url: http://%[2]s
   listen: %[2]s
   plain_http: true
+  workloads:
+    - name: platform
+      issuer: ` + platformIssuer + `
+      jwks_file: platform.json
+      replay: reuse
+      rules: [{client: ` + clientName + `, claims: [{name: project, value: bench}]}]
 clients:
   - name: ` + clientName + `
     secret_hash: %[3]x
@@ -139,6 +146,41 @@ func (k keyPair) assertion() (string, error) {
 	return signer.Sign("JWT", []byte(`{"iss":"`+clientName+`"}`))
 }
 
+// platformIssuer is the issuer of the tokens that software exchanges.
+const platformIssuer = "https://platform.example.org"
+
+// platformKeys returns the JWK Set of the platform, whose key is that of the client.
+func (k keyPair) platformKeys() ([]byte, error) {
+	key, err := jose.ParsePEM(k.public, jose.RS256, "")
+	return jose.MarshalSet([]jose.Key{key}), err
+}
+
+// platformToken returns a token of the platform, for an issuer here.
+func (k keyPair) platformToken(audience string) (string, error) {
+	signer, err := jose.NewSigner(k.key, jose.RS256, "")
+	if err != nil {
+		return "", err
+	}
+
+	now := time.Now().Unix()
+	const claims = `{"iss":%q,"aud":%q,"sub":"project:bench:branch:main","project":"bench","iat":%d,"exp":%d}`
+
+	return signer.Sign("JWT", fmt.Appendf(nil, claims, platformIssuer, audience, now, now+12*60*60))
+}
+
+// exchangeForm exchanges a token of the platform for one for the service.
+func (k keyPair) exchangeForm(audience string) (string, error) {
+	text, err := k.platformToken(audience)
+	return url.Values{
+		"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"},
+		"assertion":  {text},
+		"audience":   {service},
+	}.Encode(), err
+}
+
+// formType is the media type of a form.
+const formType = "application/x-www-form-urlencoded"
+
 // clientSecret is as random as a real one: one SHA-256 checks it.
 func clientSecret() string { return secret(1 << 40) }
 
@@ -165,6 +207,14 @@ func (b *bench) authorityUp(ctx context.Context, n stored, client keyPair, at pl
 
 	public := filepath.Join(dir, "client.pub")
 	if err := os.WriteFile(public, client.public, 0o600); err != nil {
+		return nil, err
+	}
+
+	platform, err := client.platformKeys()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "platform.json"), platform, 0o600); err != nil {
 		return nil, err
 	}
 
@@ -208,7 +258,7 @@ func (b *bench) bareSignUp(ctx context.Context, answers string, at place) (*proc
 
 // formHead is the head of a request of the client's at the authorization server.
 func formHead() string {
-	return "Content-Type: application/x-www-form-urlencoded\r\nAuthorization: " + basic(clientName, clientSecret())
+	return "Content-Type: " + formType + "\r\nAuthorization: " + basic(clientName, clientSecret())
 }
 
 // wishForm requests a token for a service.
@@ -248,7 +298,7 @@ func posted(ctx context.Context, c *http.Client, address, authorization, kind, b
 func (a *authority) ask(ctx context.Context, c *http.Client, path, form string) ([]byte, error) {
 	return posted(
 		ctx, c, "http://"+a.issuer.addr+path, basic(clientName, clientSecret()),
-		"application/x-www-form-urlencoded", form,
+		formType, form,
 	)
 }
 

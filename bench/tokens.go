@@ -18,6 +18,9 @@ func (b *bench) tokens(ctx context.Context) error {
 	if err := b.issue(ctx); err != nil {
 		return err
 	}
+	if err := b.exchange(ctx); err != nil {
+		return err
+	}
 	return b.measureFirstChecks(ctx)
 }
 
@@ -94,6 +97,71 @@ func (b *bench) issue(ctx context.Context) error {
 		})
 	}
 	b.report.headline("token, "+string(algs[0]), "raw signature", all[1], all[0])
+
+	return nil
+}
+
+// exchange measures tokens for software that shows the token of a platform, which it may show again.
+func (b *bench) exchange(ctx context.Context) error {
+	at := pinned
+	client, err := newKeyPair(clientRSA)
+	if err != nil {
+		return err
+	}
+
+	jeton, err := b.authorityUp(ctx, stored{}, client, at)
+	if err != nil {
+		return err
+	}
+	defer jeton.stop()
+
+	issuer := "http://" + jeton.issuer.addr
+	form, err := client.exchangeForm(issuer)
+	if err != nil {
+		return err
+	}
+	text, err := posted(ctx, http.DefaultClient, issuer+"/oauth2/token", "", formType, form)
+	if err != nil {
+		return err
+	}
+
+	answers, err := os.MkdirTemp(b.dir, "answers-")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(bareAnswer(answers, "exchange"), text, 0o600); err != nil {
+		return err
+	}
+
+	bare, err := b.bareSignUp(ctx, answers, at)
+	if err != nil {
+		return err
+	}
+	defer bare.stop()
+
+	ours, err := b.posts("/oauth2/token", "Content-Type: "+formType, 1, always(form))
+	if err != nil {
+		return err
+	}
+	theirs := ours
+	theirs.Path = "/exchange"
+
+	all, err := b.rounds(ctx, b.get(bare, at, theirs), b.get(jeton.issuer, at, ours))
+	if err != nil {
+		return err
+	}
+
+	b.report.block("Exchanging a token of another issuer (RS256) for one of a client (EdDSA), " + at.name)
+	b.report.add(row{what: "bare, HTTP, one raw check and one raw signature", unit: "req/s", sample: middle(all[0])})
+	r := ratios(all[1], all[0])
+	b.report.add(row{
+		what:   "jeton, exchange",
+		unit:   "tokens/s",
+		sample: middle(all[1]),
+		ratio:  r,
+		aim:    ">= 0.70 of bare",
+		met:    met(r >= .70),
+	})
 
 	return nil
 }
