@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -129,19 +130,10 @@ func without(environ []string) []string {
 		"JETON_WALLET_PASSPHRASE_FILE",
 	}
 
-	var list []string
-	for _, pair := range environ {
+	return slices.DeleteFunc(environ, func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
-		mine := false
-		for _, o := range ours {
-			mine = mine || name == o
-		}
-		if !mine {
-			list = append(list, pair)
-		}
-	}
-
-	return list
+		return slices.Contains(ours, name)
+	})
 }
 
 func (p *passing) set(name, value string) { p.vars = append(p.vars, name+"="+value) }
