@@ -126,6 +126,7 @@ func TestTokensThatStandOut(t *testing.T) {
 		{"near its end", func(t *jeton.Token) { *t = sampleToken("t1", "x", 28*day) }, "token.soon"},
 		{"that begins tomorrow", func(t *jeton.Token) { t.NotBefore = noon.Add(day) }, "token.early"},
 		{"of a program", func(t *jeton.Token) { t.Kind = "access" }, "token.access"},
+		{"of a job", func(t *jeton.Token) { t.Kind = "leased" }, "token.job"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tok := sampleToken("t1", "x", 0)

@@ -162,7 +162,10 @@ const endsSoon = 7 * 24 * time.Hour
 // tokenTags returns what stands out about a token.
 func tokenTags(row tokenRow, t jeton.Token, now time.Time) []Tag {
 	var tags []Tag
-	if !row.Personal {
+	switch {
+	case t.Kind == "leased":
+		tags = append(tags, Tag{Kind: "plain", Text: text("token.job")})
+	case !row.Personal:
 		tags = append(tags, Tag{Kind: "plain", Text: text("token.access")})
 	}
 
