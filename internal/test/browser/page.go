@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// patience is how long anything in a browser may take. On a machine with other work Firefox needs half
-// a minute to start.
-const patience = time.Minute
+// patience is how long anything in a browser may take. On a machine with much other work Firefox needs more than a
+// minute to start.
+const patience = 3 * time.Minute
 
 // tab is what each browser does in its own way.
 type tab interface {
