@@ -45,6 +45,7 @@ type store interface {
 	mail.Store
 	openid.SubjectStore
 	signin.MailStore
+	signin.ManagerStore
 	move.Source // for backups
 	// Restored returns when the store was last restored, or the zero time.
 	Restored(ctx context.Context) (time.Time, error)

@@ -30,6 +30,8 @@
 //	push.go            a pushed authorization request (RFC 9126)
 //	factor.go          a sign-in that awaits its second factor
 //	open.go            the last step of each: the session
+//	require.go         how a user has to be proved
+//	managers.go        the same of users who manage others
 //	basic.go           a password in every request (RFC 7617)
 //	passwordcache.go   passwords that were right a moment ago, by HMAC
 //	client.go          a client, by its secret or its assertion

@@ -26,6 +26,7 @@ const (
 	MetaSubjects = "subjects"    // the secret that pairwise subjects are derived with
 	MetaDrops    = "drops"       // how many steps have deleted audit events because of the size of the log
 	MetaParty    = "party"       // host name that the passkeys are for
+	MetaManagers = "managers"    // since when two factors are required of who manages others, in milliseconds
 	MetaProbe    = "probe"       // nothing: written to find out whether the database can be written
 )
 
@@ -125,27 +126,40 @@ func EpochOf(ctx context.Context, q Queries) (int64, error) {
 	return n, nil
 }
 
-// SubjectSecret implements openid.SubjectStore.
-func (db *Store) SubjectSecret(ctx context.Context, fresh string) (string, error) {
-	stored, err := Meta(ctx, db.engine, MetaSubjects)
+// claim keeps a value under a name that has none, and returns the one that is kept. Of two nodes that claim a name at
+// once, both get the same value.
+func (db *Store) claim(ctx context.Context, name, fresh string) (string, error) {
+	stored, err := Meta(ctx, db.engine, name)
 	if err != nil || stored != "" {
 		return stored, Unavailable(err)
 	}
 
-	// Another node may do so at once: one value is stored, and the other node reads it.
 	err = db.do(ctx, func(ctx context.Context, tx Conn) error {
-		_, err := tx.Exec(
-			ctx, insertInto("meta", "name, value")+" ON CONFLICT (name) DO NOTHING", MetaSubjects, fresh,
-		)
+		_, err := tx.Exec(ctx, insertInto("meta", "name, value")+" ON CONFLICT (name) DO NOTHING", name, fresh)
 		if err != nil {
 			return err
 		}
-		stored, err = Meta(ctx, tx, MetaSubjects)
+		stored, err = Meta(ctx, tx, name)
 
 		return err
 	})
 
 	return stored, err
+}
+
+// SubjectSecret implements openid.SubjectStore.
+func (db *Store) SubjectSecret(ctx context.Context, fresh string) (string, error) {
+	return db.claim(ctx, MetaSubjects, fresh)
+}
+
+// ManagersSince implements signin.ManagerStore.
+func (db *Store) ManagersSince(ctx context.Context, now time.Time) (time.Time, error) {
+	text, err := db.claim(ctx, MetaManagers, strconv.FormatInt(now.UnixMilli(), 10))
+	if err != nil {
+		return time.Time{}, err
+	}
+
+	return metaTime(MetaManagers, text)
 }
 
 // Restored returns when the database was last brought back from the past without its
@@ -159,9 +173,14 @@ func (db *Store) Restored(ctx context.Context) (time.Time, error) {
 		return time.Time{}, nil
 	}
 
+	return metaTime(MetaRestored, text)
+}
+
+// metaTime returns the time that is kept under a name.
+func metaTime(name, text string) (time.Time, error) {
 	at, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%w: meta restored_at is %q, which is no time", jeton.ErrUnavailable, text)
+		return time.Time{}, fmt.Errorf("%w: meta %s is %q, which is no time", jeton.ErrUnavailable, name, text)
 	}
 
 	return known(at), nil

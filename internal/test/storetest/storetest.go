@@ -53,6 +53,7 @@ type Store interface {
 	mail.Store
 	openid.SubjectStore
 	signin.MailStore
+	signin.ManagerStore
 	Close() error
 }
 
@@ -77,6 +78,7 @@ func Run(t *testing.T, open Open) {
 		{"logouts", Logouts},
 		{"mails", Mails},
 		{"subjects", Subjects},
+		{"managers", Managers},
 		{"connections", Connections},
 		{"uses", Uses},
 		{"accounts", Accounts},
@@ -421,6 +423,7 @@ func Closed(t *testing.T, open Open) {
 			return s.AllowLogin(ctx, "diane", "shop", event(audit.LoginAllowed, ""))
 		}},
 		{"SweepSessions", func(ctx context.Context) error { _, err := s.SweepSessions(ctx, noon, 9); return err }},
+		{"ManagersSince", func(ctx context.Context) error { _, err := s.ManagersSince(ctx, noon); return err }},
 		{"SubjectSecret", func(ctx context.Context) error { _, err := s.SubjectSecret(ctx, "x"); return err }},
 		{"BudgetID", func(ctx context.Context) error { _, err := s.BudgetID(ctx, "shop", "new"); return err }},
 		{"FindUser", func(ctx context.Context) error { _, err := s.FindUser(ctx, "diane"); return err }},
