@@ -75,7 +75,7 @@ type Config struct {
 	Audiences func(services []string) ([]string, error)
 	// Requires returns how a user has to be proved who gets the secret of a token for services, by name or audience;
 	// nil: no more than for any token.
-	Requires func(services []string) policy.Require
+	Requires func(ctx context.Context, services []string, user jeton.Principal) (policy.Require, error)
 	// Scopes returns the scopes that a user has at one of the services at least.
 	Scopes func(services []string, user jeton.Principal) []string
 	// Route returns the request to judge for a method and an address of a service, or for a path and the name of the

@@ -197,6 +197,7 @@ func (a *API) access(e exposure) policy.Access {
 	// A row that no case below names needs a credential: a forgotten one is not open.
 	proved := policy.Authenticated(a.Accepts)
 	proved.Require = a.Require
+	proved.Managers = !a.AllAdmins && (e == member || e == admin || e == manager)
 
 	switch {
 	case a.Operator && (e == signIn || e == user || e == owner), !a.Operator && e == operator:

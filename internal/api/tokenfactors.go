@@ -18,12 +18,15 @@ import (
 // missing, and jeton.ErrForbidden without a second factor.
 func (a *API) requireFactors(w *web.Reply, r *http.Request, c caller, acct account.Account, services []string) error {
 	var rule policy.Require
-	if a.Requires != nil {
-		rule = a.Requires(services)
-	}
-
 	// A token that derives from another one has no more rights than that.
-	if rule.IsZero() || c.Token != "" {
+	if a.Requires != nil && c.Token == "" {
+		var err error
+		rule, err = a.Requires(r.Context(), services, c.Principal)
+		if err != nil {
+			return err
+		}
+	}
+	if rule.IsZero() {
 		return nil
 	}
 

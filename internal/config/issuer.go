@@ -21,6 +21,7 @@ type Issuer struct {
 	Documents         []Document    `yaml:"client_documents" absent:"none: only registered clients" doc:"Hosts whose client ID metadata documents are accepted: https:// addresses that are client_id themselves (MCP). Each user is asked at each sign-in."`
 	Keys              IssuerKeys    `yaml:"keys" doc:"The keys that sign tokens."`
 	Pages             bool          `yaml:"pages" default:"true" doc:"Serve the pages for browsers: sign-in, account and administration. On the address of a service they have precedence over its routes."`
+	Admins            Admins        `yaml:"admins" doc:"What is required of the users of the group admin, and of those who manage users at a service (users_api.admins)."`
 	Session           SignInSession `yaml:"session" doc:"Terms of sign-in sessions, which start at the pages. The session at a service that follows from one has the terms of the service and ends no later."`
 	Upstreams         []Provider    `yaml:"upstreams" absent:"none" doc:"Other providers at which users sign in (OpenID Connect, GitHub), in the order of their buttons."`
 	Workloads         []Workload    `yaml:"workloads" absent:"none" doc:"Other issuers whose tokens software exchanges for those of a client here (RFC 7523, RFC 8693): CI jobs, pods and other workloads, which then need no secret."`
@@ -51,6 +52,12 @@ type SignInSession struct {
 	Lifetime    Duration `yaml:"lifetime" default:"12h" min:"1ns" doc:"Sign-in sessions end this long after the sign-in, used or not."`
 	MaxSessions int      `yaml:"max_sessions" min:"1" absent:"no limit" doc:"Maximum number of sign-in sessions of one user."`
 	WhenFull    string   `yaml:"when_full" default:"evict_oldest" enum:"evict_oldest,refuse" doc:"What happens at a sign-in when max_sessions is reached."`
+}
+
+// Admins is what is required of users who manage others.
+type Admins struct {
+	Factors int      `yaml:"factors" default:"2" min:"1" max:"2" doc:"Factors that the pages and the API of administrators require. Tokens pass, and operators on the control socket. 1: the password is enough. Without the pages it is 1, as no user can add a second factor."`
+	Grace   Duration `yaml:"grace" default:"7d" min:"0s" max:"365d" doc:"How long a user who manages others has to add the second factor: from when the user was added, and not before the first start of a server with this rule."`
 }
 
 // SessionCookie returns the cookie of sign-in sessions.

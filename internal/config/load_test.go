@@ -89,6 +89,10 @@ func defaults() *config.Config {
 				PublishFor:  config.Duration(10 * time.Minute),
 			},
 			Pages: true,
+			Admins: config.Admins{
+				Factors: 2,
+				Grace:   config.Duration(7 * 24 * time.Hour),
+			},
 			Session: config.SignInSession{
 				IdleTimeout: config.Duration(time.Hour),
 				Lifetime:    config.Duration(12 * time.Hour),

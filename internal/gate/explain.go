@@ -95,7 +95,7 @@ var names = [steps]string{"route", "credential", "window", "scope", "factors", "
 func checks(req *Request, d *Decision, failed step, err error) []jeton.Check {
 	list := make([]jeton.Check, 0, steps)
 	for s := range steps {
-		if s == stepFactors && req.Access.Require.IsZero() {
+		if s == stepFactors && !req.requiresProof() {
 			continue // most routes require none
 		}
 

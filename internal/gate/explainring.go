@@ -36,6 +36,7 @@ type recentDecision struct {
 	credential Credential // see kept
 	lastUsed   time.Time
 	proof      session.Proof
+	managesAt  time.Time
 	left       int64
 	counted    bool
 	free       bool
@@ -72,6 +73,7 @@ func (r *recentDecisions) add(req *Request, d Decision) {
 		credential: credential,
 		lastUsed:   d.lastUsed,
 		proof:      d.proof,
+		managesAt:  d.managesAt,
 		left:       d.left,
 		counted:    d.counted,
 		free:       d.free,
@@ -114,6 +116,7 @@ func (r *recentDecision) event() jeton.Event {
 		credential: r.credential,
 		lastUsed:   r.lastUsed,
 		proof:      r.proof,
+		managesAt:  r.managesAt,
 		left:       r.left,
 		counted:    r.counted,
 		free:       r.free,

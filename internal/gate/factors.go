@@ -2,8 +2,11 @@ package gate
 
 import (
 	"context"
+	"strings"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/factor"
+	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
 )
@@ -13,7 +16,7 @@ const byPassword = "pwd"
 
 // proves checks that the user of a request was proved as the route requires.
 func (g *Gate) proves(ctx context.Context, req *Request, d *Decision) error {
-	if req.Access.Require.IsZero() {
+	if !req.requiresProof() {
 		return nil
 	}
 
@@ -38,7 +41,28 @@ func (g *Gate) proves(ctx context.Context, req *Request, d *Decision) error {
 		d.proof = session.Proof{Methods: []string{byPassword}, At: c.Principal().Since}
 	}
 
-	return signin.Meets(req.Access.Require, d.proof, req.Now)
+	rule, err := requiredOf(ctx, req, d)
+	if err != nil {
+		return err
+	}
+
+	return signin.Meets(rule, d.proof, req.Now)
+}
+
+// requiresProof reports whether it matters for a request how its user was proved.
+func (r *Request) requiresProof() bool { return !r.Access.Require.IsZero() || r.Access.Managers }
+
+// requiredOf returns what the route requires of the user of a request.
+func requiredOf(ctx context.Context, req *Request, d *Decision) (policy.Require, error) {
+	rule := req.Access.Require
+	if !req.Access.Managers || factor.Reaches(d.proof.Methods, factor.TwoFactors) {
+		return rule, nil
+	}
+
+	var err error
+	rule, d.managesAt, err = req.Service.Managers.Require(ctx, d.Principal(), rule, req.Now)
+
+	return rule, err
 }
 
 // provesByToken reports whether a credential is a token, also one that another package has wrapped.
@@ -49,7 +73,7 @@ func provesByToken(c Credential) bool {
 
 // describeFactors shows how the user was proved beside what is required.
 func describeFactors(req *Request, d *Decision) string {
-	required := "required: " + req.Access.Require.String()
+	required := describeRule(req, d)
 	if len(d.proof.Methods) == 0 && d.proof.At.IsZero() {
 		_, isNew := d.credential.(newSession)
 		switch {
@@ -68,4 +92,22 @@ func describeFactors(req *Request, d *Decision) string {
 	}
 
 	return text
+}
+
+// describeRule shows what the route requires, and from when on of the user.
+func describeRule(req *Request, d *Decision) string {
+	var parts []string
+	if !req.Access.Require.IsZero() {
+		parts = append(parts, "required: "+req.Access.Require.String())
+	}
+
+	switch {
+	case !d.managesAt.IsZero():
+		from := "two factors are required of this user, who manages others, from " + stamp(d.managesAt) + " on"
+		parts = append(parts, from)
+	case req.Access.Managers:
+		parts = append(parts, "two factors are required of users who manage others")
+	}
+
+	return strings.Join(parts, "; ")
 }

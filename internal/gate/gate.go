@@ -60,6 +60,7 @@ type Decision struct {
 	credential Credential
 	lastUsed   time.Time // of the credential, before this request
 	proof      session.Proof
+	managesAt  time.Time // from when on two factors are required of the user, who manages others; or zero
 	left       int64
 	counted    bool
 	free       bool

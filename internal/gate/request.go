@@ -10,6 +10,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -36,10 +37,11 @@ type Request struct {
 // Service is what the gate knows of a service.
 type Service struct {
 	Name     string
-	Readers  []Reader      // asked in this order
-	ReadBody bool          // one of the readers reads the body
-	Allow    *policy.Allow // users who may log in, and whose credentials are accepted; nil: all
-	Grants   policy.Grants // scopes of users
+	Readers  []Reader         // asked in this order
+	ReadBody bool             // one of the readers reads the body
+	Allow    *policy.Allow    // users who may log in, and whose credentials are accepted; nil: all
+	Grants   policy.Grants    // scopes of users
+	Managers *signin.Managers // of whom routes that manage users require two factors; nil: of no user
 
 	// Forwarded: another proxy passes the request on as it arrived, once it is admitted. A use pays for all that
 	// the request can get there: HEAD takes one, and an Upgrade is refused, which could carry any number of requests.

@@ -181,16 +181,6 @@ func refusedBy(code string) error {
 	return jeton.WithDetail(jeton.ErrInvalid, "the authorization server refused the request of this service")
 }
 
-// requiredBy returns how the user has to be proved, if a refusal is for that.
-func requiredBy(err error) policy.Require {
-	var unmet *policy.Unmet
-	if errors.As(err, &unmet) {
-		return unmet.Require
-	}
-
-	return policy.Require{}
-}
-
 // visit answers a refusal of a route that accepts sessions. A browser without one is sent to sign in, and a
 // browser that is refused otherwise gets a page.
 func (g *Gateway) visit(w *web.Reply, r *http.Request, err error) {
@@ -200,7 +190,7 @@ func (g *Gateway) visit(w *web.Reply, r *http.Request, err error) {
 		return
 	}
 
-	rule := requiredBy(err)
+	rule := policy.RequiredBy(err)
 	visit := web.Navigation(r)
 	switch {
 	case web.Problem(err).Status != http.StatusUnauthorized && visit == web.Page:

@@ -65,6 +65,9 @@ type Config struct {
 	// Assertions prove to the service whose requests it gets; nil: it gets none.
 	Assertions *token.Assertions
 
+	// Managers are the users who manage others at the service; nil: no more is required of them than of others.
+	Managers *signin.Managers
+
 	// CookieNames are the names of the cookies of all services. Browsers send them to every port of a host.
 	CookieNames []string
 
@@ -116,6 +119,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		ReadBody: c.ReadBody,
 		Allow:    g.allow,
 		Grants:   Grants(c.Service),
+		Managers: c.Managers,
 
 		Forwarded: c.Service.Forwarded(),
 	}

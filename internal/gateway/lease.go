@@ -55,6 +55,7 @@ func (g *Gateway) leaseAccess() policy.Access {
 	access := policy.Authenticated(g.Accepts() & (policy.BySession | policy.ByToken))
 	access.AboutItself = true
 	access.Require.Factors = RequireAnywhere(g.conf).Factors
+	access.Managers = g.service.Managers != nil
 
 	return access
 }

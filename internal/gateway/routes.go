@@ -30,6 +30,7 @@ func (g *Gateway) builtinRoutes() []web.Route {
 		// A token is not enough here: a token that creates tokens would never end.
 		access := policy.Authenticated(policy.ByPassword)
 		access.Require = RequireAnywhere(g.conf)
+		access.Managers = g.service.Managers != nil
 
 		routes = append(routes, web.Route{
 			Pattern: "GET " + web.ExactPath(g.conf.Login.Token),

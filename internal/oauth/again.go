@@ -129,6 +129,21 @@ func (a authorization) age() time.Duration {
 	return age
 }
 
+// of returns the request of the user of a session, nil for none: what the service requires may depend on the user.
+func (a authorization) of(ctx context.Context, live *session.Live, now time.Time) (authorization, error) {
+	if a.resource == nil || live == nil {
+		return a, nil
+	}
+
+	target := *a.resource
+	a.resource = &target
+
+	var err error
+	target.Require, err = target.RequireOf(ctx, live.Principal(), now)
+
+	return a, err
+}
+
 // requires returns what the service of the tokens requires.
 func (a authorization) requires() policy.Require {
 	if a.resource == nil {

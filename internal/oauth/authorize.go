@@ -109,6 +109,11 @@ func (s *Server) proceed(w *web.Reply, r *http.Request, a authorization) error {
 		return err
 	}
 
+	a, err = a.of(r.Context(), live, w.Start)
+	if err != nil {
+		return err
+	}
+
 	lack, err := s.lacks(r.Context(), a, live, s.askedAt(a, s.browserOf(r.Header), w.Start), w.Start)
 	switch {
 	case err != nil:

@@ -70,6 +70,9 @@ type Config struct {
 	// For services whose users sign in here.
 	Relying []RelyingService
 	Page    web.Notices
+	// Managers are the users who manage others with the pages and the API; nil: no more is required of them than of
+	// other users.
+	Managers *signin.Managers
 
 	// For relying parties.
 	Accounts *account.Accounts
@@ -111,6 +114,7 @@ func New(c Config) (*Server, error) {
 	s.service = &gate.Service{
 		Name:     Name,
 		ReadBody: true,
+		Managers: c.Managers,
 		Readers:  []gate.Reader{reader{s}, gate.Cookie{Cookie: c.Issuer.SessionCookie(), Sessions: c.Sessions}},
 	}
 

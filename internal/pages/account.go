@@ -84,6 +84,9 @@ func (p *Pages) profile(w *web.Reply, r *http.Request) error {
 	}
 
 	v, err := p.profileForm(r, user, typed)
+	if err == nil {
+		v.Note, err = p.factorDue(w, r)
+	}
 	if err != nil {
 		return err
 	}

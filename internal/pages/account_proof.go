@@ -3,11 +3,13 @@ package pages
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/ticket"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -50,10 +52,28 @@ func (p *Pages) proveFirst(w *web.Reply, r *http.Request, path string, typed url
 		Expires: p.Now().Add(proofAge),
 	})
 	if err != nil {
-		return see(w, provePath(path)) // the form comes back empty
+		return see(w, provePathBy(path, policy.RequiredBy(cause))) // the form comes back empty
 	}
 
-	return see(w, provePath(pathWith(path, url.Values{typedParam: {secret.Reveal()}})))
+	return see(w, provePathBy(pathWith(path, url.Values{typedParam: {secret.Reveal()}}), policy.RequiredBy(cause)))
+}
+
+// unproved returns jeton.ErrProof of the API with what services require of the user who creates a token for them.
+func (p *Pages) unproved(w *web.Reply, r *http.Request, services []string, cause error) error {
+	unmet := &policy.Unmet{Text: jeton.Detail(cause), InSession: true}
+	for _, t := range p.Targets {
+		if !slices.Contains(services, t.Service) {
+			continue
+		}
+
+		rule, err := t.RequireOf(r.Context(), gate.From(w).Principal(), w.Start)
+		if err != nil {
+			return cause
+		}
+		unmet.Require = unmet.And(rule)
+	}
+
+	return unmet
 }
 
 // typed returns what was typed into a form before the proof, or nothing.

@@ -23,6 +23,7 @@ const adminPageSize = 50
 func forAdmins() policy.Access {
 	a := policy.Session
 	a.Allow = &policy.Allow{Groups: []string{AdminGroup}}
+	a.Managers = true
 
 	return a
 }
@@ -53,8 +54,21 @@ func (p *Pages) adminRoutes() []web.Route {
 // failAdmin answers an error on a page of administrators. For any other user there is no such page. The gate has
 // recorded the refusal.
 func (p *Pages) failAdmin(w *web.Reply, r *http.Request, err error) {
-	if errors.Is(err, jeton.ErrForbidden) && !isAdmin(gate.From(w).Principal()) {
+	who := gate.From(w).Principal()
+	if errors.Is(err, jeton.ErrForbidden) && !isAdmin(who) {
 		err = jeton.ErrNotFound
+	}
+
+	// The password alone would be replaced by nothing that opens the page again.
+	if errors.Is(err, jeton.ErrProof) {
+		rule, _, findErr := p.Managers.Require(r.Context(), who, policy.Require{}, w.Start)
+		if findErr == nil {
+			err = &policy.Unmet{Require: rule, Text: jeton.Detail(err), InSession: true}
+		}
+	}
+	if errors.Is(err, jeton.ErrFactor) && web.Navigation(r) != web.Program {
+		p.askProof(w, r, err)
+		return
 	}
 
 	p.Fail(w, r, err)

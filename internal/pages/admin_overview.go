@@ -56,6 +56,7 @@ type databaseState struct {
 
 // overviewView is the view of admin/overview.
 type overviewView struct {
+	Note      *Note // nil: nothing to say
 	State     serverState
 	SignIns   chart
 	Refusals  chart
@@ -110,7 +111,14 @@ func (p *Pages) overview(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	return p.show(w, r, http.StatusOK, "admin/overview", overviewPage(state, events, p.Now()))
+	v := overviewPage(state, events, p.Now())
+	var err error
+	v.Note, err = p.factorDue(w, r)
+	if err != nil {
+		return err
+	}
+
+	return p.show(w, r, http.StatusOK, "admin/overview", v)
 }
 
 // overviewPage returns the page of the state and the events of the last day.

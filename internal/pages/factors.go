@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -61,6 +62,34 @@ func (p *Pages) factors(w *web.Reply, r *http.Request) (f ownFactors, err error)
 	f.Factors = slices.DeleteFunc(f.Factors, func(one ownFactor) bool { return one.Kind != "totp" })
 
 	return f, err
+}
+
+// factorDue returns the note for a user who manages others and has no second factor: from when on one is required. It
+// returns nil for any other user.
+func (p *Pages) factorDue(w *web.Reply, r *http.Request) (*Note, error) {
+	who := gate.From(w).Principal()
+	rule, from, err := p.Managers.Require(r.Context(), who, policy.Require{}, w.Start)
+	if err != nil || from.IsZero() {
+		return nil, err
+	}
+
+	var own ownFactors
+	err = p.API.Call(w, r, http.MethodGet, ownAPI+"/factors", nil, &own)
+	if err != nil || len(own.Factors) > 0 {
+		return nil, err
+	}
+
+	note := &Note{
+		Kind: Warn,
+		Text: text("factors.due", from),
+		More: text("factors.due.do"),
+		Link: &Link{Text: text("notice.factor.add"), URL: securityPath},
+	}
+	if rule.Factors > 1 {
+		note.Text = text("factors.required")
+	}
+
+	return note, nil
 }
 
 // addApp answers POST /account/security/app with the QR code of a new authenticator app.

@@ -9,6 +9,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -47,17 +48,22 @@ func (p *Pages) Fail(w *web.Reply, r *http.Request, err error) {
 			return
 		}
 	case jeton.ErrProof:
-		to := r.URL
-		if !read {
-			to = &url.URL{Path: r.URL.Path} // the form again, not what was sent
-		}
-		web.Mark(w, err)
-		_ = see(w, provePath(to.RequestURI()))
-
+		p.askProof(w, r, err)
 		return
 	}
 
 	p.failed(w, r, err)
+}
+
+// askProof answers a refusal of a user who can prove more with the page for that, which leads back.
+func (p *Pages) askProof(w *web.Reply, r *http.Request, err error) {
+	to := r.URL
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		to = &url.URL{Path: r.URL.Path} // the form again, not what was sent
+	}
+
+	web.Mark(w, err)
+	_ = see(w, provePathBy(to.RequestURI(), policy.RequiredBy(err)))
 }
 
 // underWay reports whether a request was sent before a proof in another tab replaced the secret that it shows.

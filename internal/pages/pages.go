@@ -74,6 +74,9 @@ type Config struct {
 
 	Upstreams []Upstream // at which users sign in, in the order of their buttons
 
+	// Managers are the users who manage others, here or at a service; nil: no more is required of them than of others.
+	Managers *signin.Managers
+
 	MinPassword int // characters of a new password
 
 	Party *passkey.Party // that passkeys are for; nil: browsers allow none here

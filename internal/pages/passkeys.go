@@ -173,7 +173,7 @@ func (p *Pages) passkeyProofForm(r *http.Request, w *web.Reply, to string) (pass
 
 	return passkeyForm{
 		Kind:    "get",
-		Action:  passkeyProofPath + "?" + url.Values{toParam: {to}}.Encode(),
+		Action:  passkeyProofPath + "?" + proofQuery(to, provesFactors(r.URL.Query())),
 		Options: passkeyProofPath + optionsSuffix,
 		Button:  text("passkey.prove"),
 		Failed:  text("passkey.cancelled"),

@@ -107,6 +107,12 @@ var phrases = []phrase{
 	// How the user was proved.
 	{`required`, text("phrase.required")},
 	{`two factors`, text("phrase.two-factors")},
+	{`two factors of users who manage others`, text("phrase.managers")},
+	{`two factors are required of users who manage others`, text("phrase.managers-required")},
+	{
+		`two factors are required of this user, who manages others, from (?P<t>\S+) on`,
+		text("phrase.managers-from"),
+	},
 	{`proved at most (?P<d>\S+) ago`, text("phrase.proved-ago")},
 	{`the user was proved by (?P<c>[^,;]+)`, text("phrase.proved-by")},
 	{`the user was proved by (?P<c>[^,;]+) at (?P<t>\S+)`, text("phrase.proved-by-at")},

@@ -9,6 +9,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -28,7 +29,7 @@ type proveView struct {
 	Passkey  passkeyForm
 	Lasts    time.Duration
 
-	Service Strong // whose page needs the proof, or ""
+	Service Strong // whose page needs the proof, or "": one of ours
 	Factor  bool   // it needs two factors
 	Other   string // where another user signs in for it, or ""
 }
@@ -39,8 +40,25 @@ func (v proveView) Missing() bool { return v.Factor && v.Code == nil && v.Passke
 // ByPassword reports whether the password helps, with a code where one is needed.
 func (v proveView) ByPassword() bool { return !v.Factor || v.Code != nil }
 
-// forService adds the service whose page needs the proof to a form. Without a code, other providers do
-// not help there: they are one factor.
+// Lead returns what the page asks for, and why.
+func (v proveView) Lead() Text {
+	switch {
+	case v.Missing() && v.Service == "":
+		return text("prove.missing.here")
+	case v.Missing():
+		return text("prove.missing", v.Service)
+	case v.Factor && v.Service == "":
+		return text("prove.factor.here")
+	case v.Factor:
+		return text("prove.factor", v.Service)
+	case v.Service != "":
+		return text("prove.service", v.Service)
+	}
+
+	return text("prove.lead", v.Lasts)
+}
+
+// forService adds the service whose page needs the proof to a form.
 func (p *Pages) forService(r *http.Request, v *proveView, to string) {
 	rest, ok := strings.CutPrefix(to, continuePath+"?")
 	if !ok {
@@ -52,19 +70,41 @@ func (p *Pages) forService(r *http.Request, v *proveView, to string) {
 	}
 
 	v.Service = p.from(r.Context(), query)
-	v.Factor = query.Get("acr_values") != ""
-	if v.Factor && v.Code == nil {
-		v.With = nil
-	}
+	v.Factor = v.Factor || query.Get("acr_values") != ""
 
 	other := carried(query)
 	other.Set(otherParam, "1")
 	v.Other = pathWith("/sign-in", other)
 }
 
+// factorsParam says that the page that needs the proof needs two factors.
+const factorsParam = "factors"
+
+// proofQuery returns the parameters of a proof by a number of factors, which leads back to a page of ours.
+func proofQuery(to string, factors int) string {
+	query := url.Values{toParam: {localPage(to)}}
+	if factors > 1 {
+		query.Set(factorsParam, "2")
+	}
+
+	return query.Encode()
+}
+
 // provePath returns the page that proves the user again, and leads back to a page of ours.
-func provePath(to string) string {
-	return "/prove?" + url.Values{toParam: {localPage(to)}}.Encode()
+func provePath(to string) string { return provePathBy(to, policy.Require{}) }
+
+// provePathBy is provePath for a page that requires more than a recent proof.
+func provePathBy(to string, rule policy.Require) string {
+	return "/prove?" + proofQuery(to, rule.Factors)
+}
+
+// provesFactors returns how many factors the page needs that led to a request for a proof.
+func provesFactors(query url.Values) int {
+	if query.Get(factorsParam) == "2" {
+		return 2
+	}
+
+	return 1
 }
 
 // provePage answers GET /prove.
@@ -90,16 +130,20 @@ func (p *Pages) proveView(w *web.Reply, r *http.Request, to string) (proveView, 
 		err = p.askCode(w, r, &v)
 	}
 	p.forService(r, &v, to)
+	if v.Factor && v.Code == nil {
+		v.With = nil // another provider is one factor
+	}
 
 	return v, err
 }
 
 // proveForm returns the empty form.
 func proveForm(query url.Values, who jeton.Principal) proveView {
-	to := localPage(query.Get(toParam))
+	to, factors := query.Get(toParam), provesFactors(query)
 
 	return proveView{
-		Action: provePath(to),
+		Action: "/prove?" + proofQuery(to, factors),
+		Factor: factors > 1,
 		Cancel: defaultPage,
 		Lasts:  proofAge,
 		// A password manager needs the name to find the password.

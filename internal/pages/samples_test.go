@@ -234,6 +234,15 @@ func signInSamples() map[string][]any {
 				Other:    "/sign-in?other=1",
 			},
 			proveView{Cancel: "/account", Service: "reports", Factor: true},
+			proveView{Cancel: "/account", Factor: true},
+			proveView{
+				Action:   "/prove?factors=2&to=/admin",
+				Cancel:   "/account",
+				Name:     field,
+				Password: secret,
+				Code:     &code,
+				Factor:   true,
+			},
 		},
 		"sign-in/notice": {
 			newNotice(web.Notice{Kind: web.NoticeFrame, Service: hostile, Link: "/.jeton/start"}, noon),

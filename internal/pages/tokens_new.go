@@ -272,7 +272,7 @@ func (p *Pages) newToken(w *web.Reply, r *http.Request) error {
 		}
 		return p.showSecret(w, r, made, false)
 	case jeton.ErrProof:
-		return p.proveFirst(w, r, "/account/tokens/new", typed, err)
+		return p.proveFirst(w, r, "/account/tokens/new", typed, p.unproved(w, r, in.Services, err))
 	case jeton.ErrInvalid, jeton.ErrScope, jeton.ErrForbidden, jeton.ErrTokensFull, jeton.ErrBusy:
 		v.Note = p.noteOf(w, err)
 		return p.again(w, r, "account/token-new", v, err)

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -45,10 +46,28 @@ type Unmet struct {
 	Require
 	ACR  string // the level that is required, as of package factor; "": any
 	Text string // for the caller
+	// InSession makes it jeton.ErrProof: the session is valid, and after a 401 a client would log the user out.
+	InSession bool
 }
 
-// Error returns the text of jeton.ErrFactor with Text.
+// RequiredBy returns how the user has to be proved, if a refusal is for that.
+func RequiredBy(err error) Require {
+	var unmet *Unmet
+	if errors.As(err, &unmet) {
+		return unmet.Require
+	}
+
+	return Require{}
+}
+
+// Error returns the text of Unwrap.
 func (u *Unmet) Error() string { return u.Unwrap().Error() }
 
-// Unwrap returns jeton.ErrFactor with Text.
-func (u *Unmet) Unwrap() error { return jeton.WithDetail(jeton.ErrFactor, u.Text) }
+// Unwrap returns jeton.ErrFactor with Text, or jeton.ErrProof.
+func (u *Unmet) Unwrap() error {
+	if u.InSession {
+		return jeton.WithDetail(jeton.ErrProof, u.Text)
+	}
+
+	return jeton.WithDetail(jeton.ErrFactor, u.Text)
+}

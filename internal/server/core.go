@@ -60,6 +60,8 @@ type core struct {
 	logins       *signin.Logins
 	counted      counted
 	secret       keys.Secret
+	now          func() time.Time
+	managed      time.Time // signin.Managers.Since
 	logouts      *openid.Sender
 	logoutCount  *prometheus.CounterVec
 	mails        *mail.Sender
@@ -71,7 +73,7 @@ type core struct {
 
 // openCore opens what is in a data directory that this process holds, and releases it on an error.
 func openCore(ctx context.Context, c Config, conf *config.Config, dir *dataDir) (*core, error) {
-	k := &core{dir: dir}
+	k := &core{dir: dir, now: c.Now}
 	if err := k.open(ctx, c, conf); err != nil {
 		k.close()
 		return nil, err
@@ -265,6 +267,11 @@ func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) er
 		return err
 	}
 
+	k.managed, err = k.db.ManagersSince(ctx, c.Now())
+	if err != nil {
+		return err
+	}
+
 	k.subjects = openid.NewSubjects(k.db)
 	k.logins = signin.New(signin.Config{
 		Accounts: k.accounts,
@@ -334,20 +341,22 @@ func (k *core) close() {
 // request, as a reload changes it. start is that when the API is made.
 func (k *core) apiConfig(start *config.Config, conf func() *config.Config) api.Config {
 	a := api.Config{
-		Accounts:   k.accounts,
-		Clients:    k.clients,
-		Sessions:   k.sessions,
-		Tokens:     k.tokens,
-		Keys:       k.keys,
-		Audit:      k.audit,
-		Gate:       k.gate,
-		Logins:     k.logins,
-		Factors:    k.factors,
-		Invites:    k.invites,
-		Approvals:  k.approvals,
-		CursorKey:  k.secret.Derive("cursor of users"),
-		Audiences:  func(names []string) ([]string, error) { return audiences(conf(), names) },
-		Requires:   func(names []string) policy.Require { return requiredBy(conf(), names) },
+		Accounts:  k.accounts,
+		Clients:   k.clients,
+		Sessions:  k.sessions,
+		Tokens:    k.tokens,
+		Keys:      k.keys,
+		Audit:     k.audit,
+		Gate:      k.gate,
+		Logins:    k.logins,
+		Factors:   k.factors,
+		Invites:   k.invites,
+		Approvals: k.approvals,
+		CursorKey: k.secret.Derive("cursor of users"),
+		Audiences: func(names []string) ([]string, error) { return audiences(conf(), names) },
+		Requires: func(ctx context.Context, names []string, user jeton.Principal) (policy.Require, error) {
+			return k.requiredBy(ctx, conf(), names, user)
+		},
 		ProviderOf: func(issuer string) string { return providerOf(conf(), issuer) },
 		Scopes:     func(names []string, user jeton.Principal) []string { return userScopes(conf(), names, user) },
 	}
@@ -422,18 +431,6 @@ func userScopes(conf *config.Config, names []string, user jeton.Principal) []str
 	}
 
 	return list
-}
-
-// requiredBy returns what the services with names or audiences require of a user who creates a token.
-func requiredBy(conf *config.Config, names []string) policy.Require {
-	var rule policy.Require
-	for _, t := range targets(conf) {
-		if slices.Contains(names, t.Service) || slices.Contains(names, t.Terms.Audience) {
-			rule = rule.And(t.Require)
-		}
-	}
-
-	return rule
 }
 
 // passwordPolicy returns what a configuration demands of new passwords.

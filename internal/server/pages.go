@@ -51,6 +51,7 @@ func (s *Server) pages(conf *config.Config) (*pages.Pages, error) {
 		Now:      s.c.Now,
 		Log:      s.c.Log,
 
+		Managers:    s.core.allManagers(conf),
 		MinPassword: conf.Passwords.MinLength,
 		Mail:        conf.Mail != nil,
 	}

@@ -307,6 +307,7 @@ func (s *Server) serviceRoutes(
 		SignIn:   s.signInOf(service, page),
 
 		CookieNames: conf.CookieNames(),
+		Managers:    s.core.managersAt(conf, service),
 		Assertions:  s.assertionsFor(conf, service),
 	}))
 	if err != nil {
@@ -355,6 +356,7 @@ func (s *Server) issuerMux(conf *config.Config) (*mux, error) {
 		Accounts:  s.core.accounts,
 		Subjects:  s.core.subjects,
 		Key:       s.core.secret.Derive("authorization request"),
+		Managers:  s.core.admins(conf),
 	})
 	if err != nil {
 		return nil, err

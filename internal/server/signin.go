@@ -64,7 +64,7 @@ func originsOf(s config.Service, port string, proxied bool) []string {
 
 // targets are the services that tokens can be for, with their addresses.
 func (s *Server) targets(conf *config.Config) []signin.Target {
-	list := targets(conf)
+	list := s.core.targets(conf)
 	for i := range list {
 		name := list[i].Service
 		list[i].Origins = func() []string { return s.origins.of(name) }

@@ -186,9 +186,11 @@ func (l *Logins) meets(ctx context.Context, live *session.Live, r policy.Require
 	if err != nil {
 		return trail.check("store", "", err)
 	}
-	unmet := Meets(r, proof, l.now())
-	if unmet != nil {
-		err = jeton.WithDetail(jeton.ErrProof, unmet.Error())
+
+	var unmet *policy.Unmet
+	if errors.As(Meets(r, proof, l.now()), &unmet) {
+		unmet.InSession = true
+		err = unmet
 	}
 
 	return trail.check("proof of the user", MethodsOf(proof), err)
@@ -210,7 +212,12 @@ func (l *Logins) mayAllow(
 			return trail.check("resource", d.Resource, jeton.ErrForbidden)
 		}
 		allowed = append(allowed, target.Allow)
-		required = target.Require
+
+		var err error
+		required, err = target.RequireOf(ctx, req.Live.Principal(), l.now())
+		if err != nil {
+			return trail.check("store", "", err)
+		}
 	}
 	for _, allow := range allowed {
 		if allow == nil {

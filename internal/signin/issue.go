@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
@@ -21,10 +22,12 @@ import (
 type Target struct {
 	Service string
 	Terms   policy.TokenTerms
-	Allow   *policy.Allow   // users who may log in at the service; nil: all
-	Grants  policy.Grants   // scopes of users at the service
-	Require policy.Require  // how a user has to be proved who gets a token
-	Origins func() []string // addresses of the service; nil: none
+	Allow   *policy.Allow  // users who may log in at the service; nil: all
+	Grants  policy.Grants  // scopes of users at the service
+	Require policy.Require // how every user has to be proved who gets a token
+	// Managers are those of whom more is required, as their tokens manage others; nil: none.
+	Managers *Managers
+	Origins  func() []string // addresses of the service; nil: none
 }
 
 // Named reports whether a resource indicator (RFC 8707) is the service: its name, its audience, or a URL at one of its
@@ -41,6 +44,12 @@ func (t Target) Named(resource string) bool {
 		rest, ok := strings.CutPrefix(resource, strings.TrimSuffix(origin, "/"))
 		return ok && (rest == "" || rest[0] == '/' || rest[0] == '?') && !strings.Contains(rest, "#")
 	})
+}
+
+// RequireOf returns how a user has to be proved who gets a token for the service.
+func (t Target) RequireOf(ctx context.Context, user jeton.Principal, now time.Time) (policy.Require, error) {
+	rule, _, err := t.Managers.Require(ctx, user, t.Require, now)
+	return rule, err
 }
 
 // ForClient returns the one target of a resource indicator that a client may have tokens for.

@@ -175,7 +175,7 @@ func (l *Logins) redeem(
 		return Relied{}, err
 	}
 
-	terms, err := l.resource(c, acct, req, granted{data.Resource, parent.AMR}, trail)
+	terms, err := l.resource(ctx, c, acct, req, granted{data.Resource, parent.AMR}, trail)
 	if err != nil {
 		return Relied{}, err
 	}
@@ -347,7 +347,7 @@ func (l *Logins) refresh(
 		}
 
 		methods := strings.Fields(g.Methods)
-		terms, err := l.resource(c, acct, req, granted{g.ForService(), methods}, trail)
+		terms, err := l.resource(ctx, c, acct, req, granted{g.ForService(), methods}, trail)
 		if err != nil {
 			return none, err
 		}
@@ -415,6 +415,7 @@ type granted struct {
 // resource returns the terms of the access tokens of a grant for a service, or for the issuer. It checks that the
 // client may still have them, the user may still log in there, and that the request names no other resource.
 func (l *Logins) resource(
+	ctx context.Context,
 	c client.Client,
 	acct account.Account,
 	req RelyingRequest,
@@ -451,7 +452,11 @@ func (l *Logins) resource(
 		}
 	}
 
-	if target.Require.Factors > 1 && !factor.Reaches(by.methods, factor.TwoFactors) {
+	rule, err := target.RequireOf(ctx, principal(acct, l.now()), l.now())
+	if err != nil {
+		return nil, trail.check("store", "", err)
+	}
+	if rule.Factors > 1 && !factor.Reaches(by.methods, factor.TwoFactors) {
 		return nil, trail.check("second factor", strings.Join(by.methods, " "), errTwoFactors)
 	}
 
