@@ -27,14 +27,9 @@ func (g *Gateway) builtinRoutes() []web.Route {
 	}
 
 	if g.conf.Login.Token != "" {
-		// A token is not enough here: a token that creates tokens would never end.
-		access := policy.Authenticated(policy.ByPassword)
-		access.Require = RequireAnywhere(g.conf)
-		access.Managers = g.service.Managers != nil
-
 		routes = append(routes, web.Route{
 			Pattern: "GET " + web.ExactPath(g.conf.Login.Token),
-			Access:  access,
+			Access:  g.shortTokenAccess(),
 			Handle:  g.shortToken,
 			Refuse:  g.refuseBasic,
 		})
@@ -72,6 +67,16 @@ func (g *Gateway) builtinRoutes() []web.Route {
 	}
 
 	return routes
+}
+
+// shortTokenAccess returns who gets a token for a password. A token is not enough: one that creates tokens would never
+// end.
+func (g *Gateway) shortTokenAccess() policy.Access {
+	access := policy.Authenticated(policy.ByPassword)
+	access.Require = RequireAnywhere(g.conf)
+	access.Managers = g.service.Managers != nil
+
+	return access
 }
 
 // route returns a configured route.
