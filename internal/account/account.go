@@ -99,10 +99,11 @@ type Change struct {
 	Password *string // PHC string; ends all sessions and tokens
 	// KeepTokens keeps the personal tokens when the password changes.
 	KeepTokens bool
-	// EndTokens ends all tokens, of declared accounts, too. It is set alone.
-	EndTokens bool
-	Groups    *[]string
-	Disabled  *bool
+	// EndTokens ends all tokens, of declared accounts, too. It is set alone, or with EndSessions.
+	EndTokens   bool
+	EndSessions bool // ends all sessions
+	Groups      *[]string
+	Disabled    *bool
 	// Profile returns the new profile for the current one.
 	Profile func(Profile) Profile
 	// KeepAdmin makes the change return jeton.ErrConflict if no account would be an Admin after it.

@@ -16,6 +16,7 @@ type Profile struct {
 	EmailFolded string // with its case folded, which is unique
 	First       string // name
 	Last        string // name
+	Verified    bool   // the user has shown that mail to Email arrives
 }
 
 // NewProfile prepares the attributes of a user.

@@ -180,6 +180,8 @@ func (u Update) profile() (func(Profile) Profile, error) {
 
 	return func(p Profile) Profile {
 		if u.Email != nil {
+			// Another address has to be shown, too. Its owner may be another one also if case alone differs.
+			p.Verified = p.Verified && p.Email == given.Email
 			p.Email, p.EmailFolded = given.Email, given.EmailFolded
 		}
 		if u.First != nil {

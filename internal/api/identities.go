@@ -121,6 +121,7 @@ func (a *API) disconnect(
 	if err != nil {
 		return err
 	}
+	a.Logins.WakeMails()
 
 	return web.NoContent(w)
 }

@@ -66,7 +66,7 @@ func (a *API) login(w *web.Reply, r *http.Request, _ caller) error {
 		Allow:    a.LoginAllow,
 		Source:   w.Source,
 		Request:  w.ID,
-		Agent:    r.UserAgent(),
+		Device:   session.Device{Agent: r.UserAgent()},
 		NoPage:   true,
 	}
 	if in.Email != "" {

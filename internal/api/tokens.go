@@ -195,6 +195,7 @@ func (a *API) answerCreated(w *web.Reply, r *http.Request, c caller, owner token
 	if err != nil {
 		return err
 	}
+	a.Logins.WakeMails()
 
 	return web.JSON(w, http.StatusCreated, MadeToken{created, secret.Reveal()})
 }

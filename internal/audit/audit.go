@@ -94,6 +94,7 @@ const (
 	UserExport      = "user.export"
 	UserLink        = "user.link"
 	UserRecover     = "user.recover"
+	UserNotMe       = "user.not-me"
 	InvitationAdd   = "invitation.add"
 	InvitationEnd   = "invitation.end"
 	InvitationUse   = "invitation.use"

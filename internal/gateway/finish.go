@@ -118,7 +118,7 @@ func (g *Gateway) redeem(w *web.Reply, r *http.Request, code string, p pending) 
 		Allow:    g.allow,
 		Source:   w.Source,
 		Request:  w.ID,
-		Agent:    r.UserAgent(),
+		Device:   session.Device{Agent: r.UserAgent()},
 		Replaces: previous,
 	})
 	if err != nil {

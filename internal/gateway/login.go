@@ -8,6 +8,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/gate"
+	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -40,7 +41,7 @@ func (g *Gateway) login(w *web.Reply, r *http.Request) error {
 		Require:  g.require,
 		Source:   w.Source,
 		Request:  w.ID,
-		Agent:    r.UserAgent(),
+		Device:   session.Device{Agent: r.UserAgent()},
 		Replaces: previous,
 	})
 	if err != nil {

@@ -77,15 +77,16 @@ func compose(k Kind, language string, l Letter) (Content, error) {
 	return c, err
 }
 
+// notMe is the end of every notice: what the user does who did not do it.
+const notMe = "not-me.txt"
+
 // load reads a template.
 func load(k Kind, language string) (*template.Template, error) {
-	name := fmt.Sprintf("templates/%s/%s.txt", language, k)
-	text, err := texts.ReadFile(name)
-	if err != nil {
-		return nil, err
-	}
+	file := string(k) + ".txt"
+	t := template.New(file).Funcs(template.FuncMap{"when": when}).Option("missingkey=error")
+	dir := "templates/" + language + "/"
 
-	return template.New(name).Funcs(template.FuncMap{"when": when}).Option("missingkey=error").Parse(string(text))
+	return t.ParseFS(texts, dir+file, dir+notMe)
 }
 
 // when writes a time for users anywhere: the time zone of the reader is not known.

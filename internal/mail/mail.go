@@ -35,6 +35,9 @@ const (
 	Recovery   Kind = "recovery"   // a link to set a new password
 	Password   Kind = "password"   // the password was changed
 	Address    Kind = "address"    // the e-mail address was changed
+	Device     Kind = "device"     // a sign-in with a device that was not known
+	Token      Kind = "token"      // a personal token was made
+	Identity   Kind = "identity"   // an account at another provider was connected or disconnected
 	Factor     Kind = "factor"     // a second factor was added or removed, or a recovery code used
 	Invitation Kind = "invitation" // a link to make an account
 	Test       Kind = "test"       // that the operator sends to see whether it arrives

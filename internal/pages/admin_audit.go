@@ -58,7 +58,7 @@ var auditActions = []string{
 	audit.Login, audit.Logout, audit.LogoutAll, audit.LoginAllowed, audit.SessionEnd, audit.SessionProve,
 	audit.Request,
 	audit.UserAdd, audit.UserChange, audit.UserPassword, audit.UserRemove, audit.UserEndTokens, audit.UserExport,
-	audit.UserLink, audit.UserRecover, audit.InvitationAdd, audit.InvitationEnd, audit.InvitationUse,
+	audit.UserLink, audit.UserRecover, audit.UserNotMe, audit.InvitationAdd, audit.InvitationEnd, audit.InvitationUse,
 	audit.FactorAdd, audit.FactorChange, audit.FactorCodes, audit.FactorUse, audit.FactorRemove, audit.FactorReset,
 	audit.IdentityAdd, audit.IdentityRemove, audit.ConsentGive, audit.ConsentEnd, audit.LogoutSend, audit.MailSend,
 	audit.DeviceBegin, audit.DeviceAllow, audit.DeviceDeny, audit.RequestPush,

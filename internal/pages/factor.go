@@ -198,7 +198,7 @@ func (p *Pages) factorRequest(w *web.Reply, r *http.Request, ticket, code string
 		Terms:   p.Terms(),
 		Source:  w.Source,
 		Request: w.ID,
-		Agent:   r.UserAgent(),
+		Device:  p.thisDevice(r),
 	}, err
 }
 

@@ -71,7 +71,7 @@ func (p *Pages) link(w *web.Reply, r *http.Request) error {
 		Terms:    p.Terms(),
 		Source:   w.Source,
 		Request:  w.ID,
-		Agent:    r.UserAgent(),
+		Device:   p.thisDevice(r),
 		Replaces: previous,
 	})
 	if p.awaitFactor(w, r.URL.Query(), err) {

@@ -112,6 +112,7 @@ type Pages struct {
 	langCookie web.Cookie
 	// browserCookie is what a sign-in at another provider, and a ceremony with a passkey, is bound to.
 	browserCookie web.Cookie
+	deviceCookie  web.Cookie    // by which a browser is recognised at the next sign-in
 	factorCookie  web.Cookie    // has the ticket of a sign-in that awaits its second factor
 	issuer        *gate.Service // reads the cookie
 
@@ -131,6 +132,7 @@ func New(c Config) (*Pages, error) {
 		langCookie: web.Cookie{Name: languageCookie, PlainHTTP: c.Issuer.PlainHTTP},
 		// No service has a dot in its name, so none has a session cookie of this name.
 		browserCookie: web.Cookie{Name: c.Issuer.SessionCookie().Name + ".with", PlainHTTP: c.Issuer.PlainHTTP},
+		deviceCookie:  web.Cookie{Name: c.Issuer.SessionCookie().Name + ".device", PlainHTTP: c.Issuer.PlainHTTP},
 		factorCookie:  web.Cookie{Name: c.Issuer.SessionCookie().Name + ".factor", PlainHTTP: c.Issuer.PlainHTTP},
 		matched:       matched{lists: map[string]*language{}},
 	}

@@ -121,7 +121,7 @@ func (p *Pages) passkeyRequest(w *web.Reply, r *http.Request) (signin.PasskeyReq
 		Terms:    p.Terms(),
 		Source:   w.Source,
 		Request:  w.ID,
-		Agent:    r.UserAgent(),
+		Device:   p.thisDevice(r),
 	}, form, err
 }
 

@@ -206,6 +206,11 @@ func signInSamples() map[string][]any {
 			linkView{Action: "/link/jtn_t_x", Name: "diane"},
 			linkView{Action: "/link/jtn_t_x", Name: hostile, Current: "eric"},
 		},
+		"sign-in/not-me": {
+			notMeView{Action: "/not-me/jtn_t_x", Name: hostile},
+			notMeView{Done: true},
+			notMeView{Done: true, Recovery: true},
+		},
 		"sign-in/prove": {
 			proveView{
 				Action:   "/prove?to=/account",

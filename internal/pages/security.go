@@ -185,7 +185,7 @@ func (p *Pages) signInAgain(w *web.Reply, r *http.Request, name string, pw jeton
 		Terms:    p.Terms(),
 		Source:   w.Source,
 		Request:  w.ID,
-		Agent:    r.UserAgent(),
+		Device:   p.thisDevice(r),
 	})
 	if p.awaitFactor(w, r.URL.Query(), err) {
 		return nil

@@ -173,7 +173,7 @@ func (p *Pages) setup(w *web.Reply, r *http.Request) error {
 		Terms:    p.Terms(),
 		Source:   w.Source,
 		Request:  w.ID,
-		Agent:    r.UserAgent(),
+		Device:   p.thisDevice(r),
 	})
 	if err != nil {
 		return see(w, "/sign-in") // the account exists: signing in needs only another try

@@ -12,6 +12,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -40,6 +41,9 @@ func (p *Pages) signInRoutes() []web.Route {
 		{Pattern: "POST /recover", Access: policy.Open, Handle: p.askRecovery},
 		{Pattern: "GET /recover/{ticket}", Access: policy.Open, Handle: p.recoverPage},
 		{Pattern: "POST /recover/{ticket}", Access: policy.Open, Handle: p.recover},
+		{Pattern: "GET /not-me", Access: policy.Open, Handle: p.notMeDone},
+		{Pattern: "GET /not-me/{ticket}", Access: policy.Open, Handle: p.notMePage},
+		{Pattern: "POST /not-me/{ticket}", Access: policy.Open, Handle: p.notMe},
 		{Pattern: "GET /invite/{ticket}", Access: policy.Open, Handle: p.invitePage},
 		{Pattern: "POST /invite/{ticket}", Access: policy.Open, Handle: p.invite},
 		{Pattern: "GET /device", Access: policy.Session, Handle: p.devicePage},
@@ -217,7 +221,7 @@ func (p *Pages) signIn(w *web.Reply, r *http.Request) error {
 		Terms:    p.Terms(),
 		Source:   w.Source,
 		Request:  w.ID,
-		Agent:    r.UserAgent(),
+		Device:   p.thisDevice(r),
 		Replaces: previous,
 	})
 	if p.awaitFactor(w, r.URL.Query(), err) {
@@ -270,9 +274,23 @@ func (p *Pages) Terms() policy.Terms {
 	return t
 }
 
-// keep gives the browser the session that has started.
+// keep gives the browser the session that has started, and what it is recognised by at the next sign-in.
 func (p *Pages) keep(w *web.Reply, started session.Started) {
 	p.cookie.Set(w, started.Secret.Reveal(), started.Ends.Sub(started.At))
+	if !started.Device.IsZero() {
+		p.deviceCookie.Set(w, started.Device.Reveal(), session.DeviceLifetime)
+	}
+}
+
+// thisDevice returns what the user of a request signs in with. A browser that keeps no secret yet gets one from keep.
+// Users who share a browser share its secret: each of them is known there only after a sign-in.
+func (p *Pages) thisDevice(r *http.Request) session.Device {
+	value, n := p.deviceCookie.Find(r.Header)
+	if n != 1 || len(value) != secret.RandomLen {
+		value = secret.Random()
+	}
+
+	return session.Device{Agent: r.UserAgent(), Secret: jeton.NewSecret(value)}
 }
 
 // previous returns the number of the login that a request shows, or 0. A sign-in starts a new session, overwrites the

@@ -230,7 +230,7 @@ func (p *Pages) upstreamRequest(
 		Terms:   p.Terms(),
 		Source:  w.Source,
 		Request: w.ID,
-		Agent:   r.UserAgent(),
+		Device:  p.thisDevice(r),
 	}
 }
 

@@ -284,6 +284,7 @@ func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) er
 			Store:   k.db,
 			Links:   k.links(),
 			Path:    pages.RecoverPath,
+			NotMe:   pages.NotMePath,
 			Limiter: recoveries,
 			Wake:    k.mails.Wake,
 		},

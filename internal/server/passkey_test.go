@@ -351,7 +351,8 @@ func TestTheHostOfPasskeysStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	keyOf(t, s, "diane")
-	server.Next(t) // the notice of the passkey
+	server.Next(t) // the notices of the sign-in and of the passkey
+	server.Next(t)
 
 	withoutMail, _, _ := strings.Cut(moved, "mail:")
 	err := s.Reload(withoutMail)

@@ -218,7 +218,7 @@ func TestAProofIsOfTheSecretThatIsShown(t *testing.T) {
 func TestAListSaysHowUsersWereProved(t *testing.T) {
 	b := newBench(64)
 	o := diane
-	o.Methods, o.Proved, o.Agent = "pwd otp", noon, "Mozilla/5.0\x00 (X11)"
+	o.Methods, o.Proved, o.Device.Agent = "pwd otp", noon, "Mozilla/5.0\x00 (X11)"
 	if _, err := b.Start(t.Context(), o, "issuer", terms, jeton.Event{}); err != nil {
 		t.Fatal(err)
 	}

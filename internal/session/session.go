@@ -66,6 +66,7 @@ type Start struct {
 	Version  int64 // of the owner's credential that was proved
 	Remember time.Time
 	Network  string      // to remember as known for the owner
+	Device   secret.Hash // to remember, too; zero: none
 	Siblings bool        // judge needs the open sessions, of which there may be many
 	Ticket   secret.Hash // of the ticket that it starts for, and takes; zero: none
 	Issuer   string      // of an identity that the owner must have; "": of none
@@ -104,6 +105,8 @@ type Store interface {
 	// revoked. It takes the ticket, or returns jeton.ErrSpent if that was taken. It calls judge with what the
 	// owner did at the service before. If judge returns no error, it ends the sessions that judge
 	// names with their children, adds this one, and adds the event; otherwise it changes nothing.
+	// Unless it has a Parent, its device becomes known, or the network if it has none, and if that was not known for
+	// DeviceLifetime the owner gets a notice.
 	// Without Siblings the history has no open sessions.
 	//
 	// judge runs inside the transaction, so that of two logins at once the second sees the
@@ -195,7 +198,7 @@ type Owner struct {
 	Parent  int64       // login of the sign-in session that the new one ends with, or 0
 	Methods string      // how the owner was proved: values of RFC 8176, separated by spaces
 	Proved  time.Time   // when by a password, or afresh at another provider; zero: by neither
-	Agent   string      // User-Agent of the request, as it was sent
+	Device  Device
 }
 
 // Started is a new session. Only the caller has its secret.
@@ -204,6 +207,7 @@ type Started struct {
 	ID     string
 	At     time.Time
 	Ends   time.Time
+	Device jeton.Secret // of the owner's device, for the browser to keep
 }
 
 // Start starts a session of the owner at a service under the terms, always with a new secret.
@@ -251,7 +255,7 @@ func (s *Sessions) Start(
 			Parent:   o.Parent,
 			Methods:  o.Methods,
 			Proved:   o.Proved,
-			Agent:    cleanAgent(o.Agent),
+			Agent:    cleanAgent(o.Device.Agent),
 			Name:     o.Name,
 			Groups:   o.Groups,
 		},
@@ -259,6 +263,7 @@ func (s *Sessions) Start(
 		Remember: now,
 		Siblings: t.MaxSessions != policy.Unlimited,
 		Network:  o.Network,
+		Device:   o.Device.hash(),
 		Ticket:   o.Ticket,
 		Issuer:   o.Issuer,
 		Event:    ev,
@@ -274,7 +279,7 @@ func (s *Sessions) Start(
 		return Started{}, fmt.Errorf("start session: %w", err)
 	}
 
-	return Started{text, id, now, in.Expires}, nil
+	return Started{text, id, now, in.Expires, o.Device.Secret}, nil
 }
 
 // judge returns the function that decides, inside the transaction, whether the login is

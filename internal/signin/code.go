@@ -91,8 +91,8 @@ type CodeRequest struct {
 	Allow    *policy.Allow // nil: every user
 	Source   netip.Addr
 	Request  string // ID of the request
-	Agent    string // User-Agent
-	Replaces int64  // login that ends as this one begins, or 0
+	Device   session.Device
+	Replaces int64 // login that ends as this one begins, or 0
 }
 
 // Code starts a session at a service, as the child of the sign-in session that a code comes from. It
@@ -191,7 +191,7 @@ func (l *Logins) startFor(
 		Parent:   code.Login,
 		Methods:  strings.Join(parent.AMR, " "),
 		Proved:   parent.Proved,
-		Agent:    req.Agent,
+		Device:   req.Device,
 	}
 
 	started, err := l.open(ctx, owner, req.Service, req.Terms, req.Allow, trail)

@@ -57,6 +57,8 @@ func (l *Logins) connect(ctx context.Context, live *session.Live, req UpstreamRe
 		err = jeton.WithDetail(jeton.ErrExpired, "the session that asked for it has ended")
 	}
 
+	l.WakeMails()
+
 	return trail.check("connected", "", err)
 }
 

@@ -136,7 +136,7 @@ type FactorRequest struct {
 	Terms   policy.Terms
 	Source  netip.Addr
 	Request string // ID of the request
-	Agent   string // User-Agent of the request
+	Device  session.Device
 }
 
 func (r FactorRequest) trail() auditTrail {
@@ -284,7 +284,7 @@ func (l *Logins) finish(
 		Ticket:   secret.HashOf(req.Ticket),
 		Issuer:   data.Issuer,
 		Methods:  withMethods(data.Methods, method),
-		Agent:    req.Agent,
+		Device:   req.Device,
 	}
 	if data.Fresh {
 		owner.Proved = l.now()

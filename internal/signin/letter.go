@@ -8,6 +8,13 @@ import (
 	"github.com/jeton-auth/jeton/internal/mail"
 )
 
+// WakeMails has the notices sent that a step has added, without waiting for the next look at the store.
+func (l *Logins) WakeMails() {
+	if l.mails.Wake != nil {
+		l.mails.Wake()
+	}
+}
+
 // Letter returns the letter of a mail to a user. It returns mail.ErrDrop for a mail that is not to be sent.
 func (l *Logins) Letter(ctx context.Context, m mail.Mail) (mail.Letter, error) {
 	letter := mail.Letter{Facts: m.Facts, To: m.To}
@@ -28,6 +35,7 @@ func (l *Logins) Letter(ctx context.Context, m mail.Mail) (mail.Letter, error) {
 	}
 
 	letter.Name = acct.Name
+	letter.Link, letter.Until, err = l.notMeLink(ctx, m, acct)
 
-	return letter, nil
+	return letter, err
 }

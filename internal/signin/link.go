@@ -70,8 +70,8 @@ type LinkRequest struct {
 	Terms    policy.Terms
 	Source   netip.Addr
 	Request  string // ID of the request
-	Agent    string // User-Agent
-	Replaces int64  // login that ends as this one begins, or 0
+	Device   session.Device
+	Replaces int64 // login that ends as this one begins, or 0
 }
 
 // Link uses a link up and starts a session for its user, who is not proved by a password. It returns
@@ -119,7 +119,7 @@ func (l *Logins) followLink(
 		Network:  limit.Network(req.Source),
 		Replaces: req.Replaces,
 		Methods:  byLink,
-		Agent:    req.Agent,
+		Device:   req.Device,
 	}
 
 	started, err := l.open(ctx, owner, req.Service, req.Terms, nil, trail)

@@ -43,6 +43,7 @@ func (l *Logins) open(
 	if err != nil {
 		return session.Started{}, trail.check("terms", terms, err)
 	}
+	l.WakeMails()
 
 	return started, nil
 }

@@ -39,8 +39,8 @@ type PasskeyRequest struct {
 	Terms    policy.Terms
 	Source   netip.Addr
 	Request  string // ID of the request
-	Agent    string // User-Agent
-	Replaces int64  // login that ends as this one begins, or 0
+	Device   session.Device
+	Replaces int64 // login that ends as this one begins, or 0
 }
 
 // trail returns the trail of an attempt.
@@ -128,7 +128,7 @@ func (l *Logins) Passkey(ctx context.Context, req PasskeyRequest) (session.Start
 			Replaces: req.Replaces,
 			Methods:  strings.Join(proof.Methods(), " "),
 			Proved:   l.now(),
-			Agent:    req.Agent,
+			Device:   req.Device,
 		}
 		started, err := l.open(ctx, owner, req.Service, req.Terms, nil, &trail)
 

@@ -25,9 +25,9 @@ type PasswordRequest struct {
 	Require  policy.Require
 	Source   netip.Addr
 	Request  string // ID of the request
-	Agent    string // User-Agent of the request
-	Replaces int64  // login that ends as this one begins, or 0
-	NoPage   bool   // nothing can ask the caller for a second factor
+	Device   session.Device
+	Replaces int64 // login that ends as this one begins, or 0
+	NoPage   bool  // nothing can ask the caller for a second factor
 
 	// Confirms means that a session of the user sends the password, which showed a short time ago what the user has to
 	// show.
@@ -107,7 +107,7 @@ func (l *Logins) start(
 		Replaces: req.Replaces,
 		Methods:  byPassword,
 		Proved:   l.now(),
-		Agent:    req.Agent,
+		Device:   req.Device,
 	}
 
 	// After the password, so that a stranger does not learn who may log in here.

@@ -29,9 +29,15 @@ type MailStore interface {
 	// AddMail is that of mail.Store.
 	AddMail(ctx context.Context, m mail.Mail, ev jeton.Event) error
 	// AddMailLink stores the ticket of the link of a mail, and deletes the earlier ones of its purpose and user that
-	// were not taken. A second call changes nothing. It returns jeton.ErrNotFound if the mail no longer exists, or
-	// if its ticket has ended since the first call.
+	// were not taken. Those of notices stay; a user has ticket.MaxPerUser of them, and jeton.ErrTooMany is returned for
+	// another one. A second call changes nothing. It returns jeton.ErrNotFound if the mail no longer exists, or if its
+	// ticket has ended since the first call.
 	AddMailLink(ctx context.Context, mailID string, h secret.Hash, t ticket.Ticket) error
+	// EndByNotice takes the ticket of the link of a notice and ends all sessions, tokens and links of its user, and
+	// what devices are known, in one step with the event. The tickets of later notices end, too, as who took over the
+	// account may have them; the earlier ones stay. It returns the errors of ticket.Store for a ticket that cannot be
+	// taken.
+	EndByNotice(ctx context.Context, h secret.Hash, now time.Time, ev jeton.Event) error
 }
 
 // Mails is what mails need.
@@ -39,6 +45,7 @@ type Mails struct {
 	Store   MailStore
 	Links   mail.Links
 	Path    func(secret jeton.Secret) string // of the page that sets a password
+	NotMe   func(secret jeton.Secret) string // of the page that ends all sessions and tokens
 	Limiter *limit.Limiter                   // of requests for a link, and of new addresses
 	Wake    func()                           // has mails sent that were added
 }
@@ -113,7 +120,7 @@ func (l *Logins) AskRecovery(ctx context.Context, req RecoveryRequest) error {
 		Source:  web.AddressText(req.Source),
 	})
 	if err == nil {
-		l.mails.Wake()
+		l.WakeMails()
 	}
 
 	return err

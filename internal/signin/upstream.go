@@ -43,8 +43,8 @@ type UpstreamRequest struct {
 	Terms    policy.Terms
 	Source   netip.Addr
 	Request  string // ID of the request
-	Agent    string // User-Agent
-	Replaces int64  // login that ends as this one begins, or 0
+	Device   session.Device
+	Replaces int64 // login that ends as this one begins, or 0
 }
 
 // UpstreamMethod is the method of a session that began at a provider. RFC 8176 has no value for it, and permits others
@@ -92,7 +92,7 @@ func (l *Logins) Upstream(ctx context.Context, req UpstreamRequest) (session.Sta
 			Replaces: req.Replaces,
 			Issuer:   i.Issuer,
 			Methods:  UpstreamMethod(req.Rules.Name),
-			Agent:    req.Agent,
+			Device:   req.Device,
 		}
 		// Otherwise the proof may be as old as the session of the user there.
 		if req.Fresh {

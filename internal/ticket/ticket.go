@@ -3,7 +3,7 @@
 // A ticket is for one purpose and a short time: an authorization code, a sign-in link, the setup of
 // the first administrator. Of any number of concurrent callers on all nodes, exactly one takes it,
 // durably before the call returns. Only the SHA-256 of its secret is stored. A ticket for a user
-// ends with a change of the user's credential, and one that is bound to a session with the session.
+// ends with a change of the user's credential, except NotMe, and one that is bound to a session with the session.
 // A backup and a copy of a database have no tickets: no restore makes a used one valid again.
 //
 // What a ticket permits is for its callers, in packages oauth, gateway, pages and api, which also
@@ -60,6 +60,7 @@ const (
 	PasskeyAdd    Purpose = "passkey-add"    // challenge for a new passkey
 	Recover       Purpose = "recover"        // link that sets a password, passed on by an administrator
 	RecoverMail   Purpose = "recover-mail"   // the same by mail, which strangers can have sent
+	NotMe         Purpose = "not-me"         // link of a notice, which ends all sessions and tokens of the user
 
 	Request  Purpose = "request"  // request for a token that its user has not answered
 	Answered Purpose = "answered" // the answer, for the one that asked

@@ -135,7 +135,7 @@ func TestAnInterruptedCopyContinues(t *testing.T) {
 	both(t, func(t *testing.T, from, to Side) {
 		fill(t, from, few+1)
 		var written int64
-		for _, after := range []int{1, 2, 3, 9, 16, 23} { // in the end all but the last step
+		for _, after := range []int{1, 2, 3, 9, 16, 25} { // in the end all but the last step
 
 			half, err := copyBy(t.Context(), few, from, &broken{to, after}, silent)
 			if !errors.Is(err, errBroken) {

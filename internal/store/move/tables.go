@@ -6,12 +6,12 @@ import (
 )
 
 // Level is the version of the list of tables. This program cannot keep the rows of a greater one.
-const Level = 13
+const Level = 14
 
 // firstSchema has the number of the schema with which each level began, from level 1 on, by Head.Engine.
 var firstSchema = map[string][Level]int{
-	"sqlite":   {5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 18, 19},
-	"postgres": {1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 14, 15},
+	"sqlite":   {5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20},
+	"postgres": {1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16},
 }
 
 // LevelOf returns the level of a schema of an engine, and 0 for one that is older than backups.
@@ -87,7 +87,7 @@ func tables() []table {
 	return []table{
 		withNumber("users", "id name:text folded:text password:text version groups:text disabled:bool "+
 			"declared:bool created updated uuid:text email:text email_folded:text first_name:text "+
-			"last_name:text service:text"),
+			"last_name:text service:text verified:bool"),
 		withNumber("clients", "id name:text folded:text version secret:blob? services:text scopes:text "+
 			"introspects:text source:text disabled:bool declared:bool created updated openid:text"),
 		withKey("client_keys", 2, "client kid:text alg:text public:text retired:bool opens closes created"),
@@ -98,6 +98,7 @@ func tables() []table {
 			"parent methods:text proved agent:text"),
 		withKey("logins", 3, "account service:text login at"),
 		withKey("sources", 2, "account source:text at"),
+		withKey("devices", 2, "account hash:blob seen"),
 		withNumber("tokens", "number accessor:text hash:blob format:text kind:text name:text parent "+
 			"account client version audience:text scopes:text allows:text networks:text "+
 			"max_uses created opens expires source:text used"),
@@ -139,6 +140,8 @@ var later = map[string]int{
 	"factor_attempts":  11,
 	"invitations":      12,
 	"grants.acr":       13,
+	"devices":          14,
+	"users.verified":   14,
 }
 
 // tablesOf returns what a schema of a level has of it.

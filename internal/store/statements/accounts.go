@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store/change"
+	"github.com/jeton-auth/jeton/internal/ticket"
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
@@ -29,7 +30,7 @@ func scanAccount(row Row) (account.Account, error) {
 	var created, updated int64
 	if err := row.Scan(
 		&a.ID, &a.Name, &a.Folded, &a.Password, &a.Version, &groups, &a.Disabled, &a.Declared, &created,
-		&updated, &a.UUID, &a.Email, &a.EmailFolded, &a.First, &a.Last, &a.Service,
+		&updated, &a.UUID, &a.Email, &a.EmailFolded, &a.First, &a.Last, &a.Service, &a.Verified,
 	); err != nil {
 		return a, err
 	}
@@ -110,7 +111,7 @@ func insertUser(ctx context.Context, tx Conn, a account.Account) (int64, error) 
 	err := tx.QueryRow(
 		ctx, insertInto("users", userColumns)+" ON CONFLICT DO NOTHING RETURNING id", a.Name, a.Folded,
 		a.Password, max(a.Version, 1), list(a.Groups), a.Disabled, a.Declared, milli(a.Created),
-		milli(a.Updated), a.UUID, a.Email, a.EmailFolded, a.First, a.Last, a.Service,
+		milli(a.Updated), a.UUID, a.Email, a.EmailFolded, a.First, a.Last, a.Service, a.Verified,
 	).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, jeton.WithDetail(
@@ -241,7 +242,7 @@ func at(ev jeton.Event, now time.Time) jeton.Event {
 // changeUser writes the change and ends the sessions and tokens that must not outlive it. It
 // adds no event: ev says when and by whom.
 func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Change, ev jeton.Event) error {
-	end, old := false, a
+	end, old := c.EndSessions, a
 	if c.Password != nil {
 		a.Password = *c.Password
 		// The version is part of the generation: tokens and pending logins of the old one are
@@ -324,8 +325,10 @@ func endTokensOfUser(ctx context.Context, tx Conn, a account.Account, all bool, 
 		return err
 	}
 
-	// A link that signs the user in is of the old credential, too.
-	if _, err := tx.Exec(ctx, "DELETE FROM tickets WHERE account = $1", a.ID); err != nil {
+	// A link that signs the user in is of the old credential, too. The link of a notice stays: who has taken over the
+	// account must not end it with the next change.
+	const others = "DELETE FROM tickets WHERE account = $1 AND purpose <> $2"
+	if _, err := tx.Exec(ctx, others, a.ID, string(ticket.NotMe)); err != nil {
 		return err
 	}
 	// So is an invitation: who had the session of an administrator must not come back by one, in any group.
@@ -388,7 +391,7 @@ func removeUser(ctx context.Context, tx Conn, a account.Account, ev jeton.Event)
 	}
 
 	for _, from := range []string{
-		"logins WHERE account", "sources WHERE account", "connections WHERE account",
+		"logins WHERE account", "sources WHERE account", "devices WHERE account", "connections WHERE account",
 		"identities WHERE account", "factors WHERE account", "factor_attempts WHERE account",
 		"users WHERE id",
 	} {

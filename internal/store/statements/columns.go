@@ -7,7 +7,7 @@ import "strings"
 // of each engine compares the lists with its schema.
 const (
 	userColumns = "name, folded, password, version, groups, disabled, declared, created, updated, " +
-		"uuid, email, email_folded, first_name, last_name, service"
+		"uuid, email, email_folded, first_name, last_name, service, verified"
 	clientColumns = "name, folded, version, secret, services, scopes, introspects, source, " +
 		"disabled, declared, created, updated, openid"
 	sessionColumns = "id, hash, account, service, created, expires, idle, used, source, " +
@@ -25,6 +25,7 @@ const (
 	relyingColumns    = "login, client, session, subject, due, tries"
 	mailColumns       = "id, kind, account, recipient, language, facts, created, expires, due, tries, linked"
 	invitationColumns = "id, hash, note, email, groups, inviter, actor, most, used, created, expires"
+	deviceColumns     = "account, hash, seen"
 	endedColumns      = "hash, accessor, name, owner, at, actor, action"
 	auditColumns      = "at, request, actor, action, target, service, outcome, reason, source, checks"
 )

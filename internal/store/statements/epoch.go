@@ -97,6 +97,8 @@ func (r Renewal) distrust(ctx context.Context, tx Conn, out *Renewed) error {
 		{"connections", "DELETE FROM connections", nil, new(int64)},
 		// A recovery code may have been used. Other factors stay, as passwords do: users would have none.
 		{"factors", "DELETE FROM factors WHERE kind = 'recovery'", nil, new(int64)},
+		// A device may have been forgotten.
+		{"devices", "DELETE FROM devices", nil, new(int64)},
 		// Some of its uses may have been taken, and it may have been ended.
 		{"invitations", "DELETE FROM invitations", nil, new(int64)},
 		// As internal/keys revokes a key: it does not sign from now on, and is deleted when

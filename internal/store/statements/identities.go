@@ -7,6 +7,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/mail"
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
@@ -49,6 +50,9 @@ func (db *Store) AddIdentity(
 		}
 
 		if err := insertIdentity(ctx, tx, user, i); err != nil {
+			return nil, err
+		}
+		if err := db.addNotice(ctx, tx, mail.Identity, a, ev); err != nil {
 			return nil, err
 		}
 
@@ -187,6 +191,10 @@ func (db *Store) RemoveIdentity(
 			return nil, err
 		}
 		ended.tokens = append(ended.tokens, tokens...)
+
+		if err := db.addNotice(ctx, tx, mail.Identity, a, ev); err != nil {
+			return nil, err
+		}
 
 		return ended.changes(), appendEvents(ctx, tx, ev)
 	})

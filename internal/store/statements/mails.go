@@ -13,6 +13,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/mail"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/ticket"
+	"github.com/jeton-auth/jeton/internal/token"
 )
 
 // SendNotices implements mail.Store.
@@ -78,6 +79,20 @@ func (db *Store) noticeOfFactor(ctx context.Context, tx Conn, user int64, ev jet
 	}
 
 	return db.addNotice(ctx, tx, mail.Factor, a, ev)
+}
+
+// noticeOfToken adds the notice of a personal token of a user. One that another token made can do no more than that.
+func (db *Store) noticeOfToken(ctx context.Context, tx Conn, m token.Mint) error {
+	if m.Kind != token.Personal || m.Owner.Kind != jeton.KindUser || m.Parent != 0 || !db.notices.Load() {
+		return nil
+	}
+
+	a, err := scanAccount(tx.QueryRow(ctx, selectUsers+"WHERE id = $1", m.Owner.ID))
+	if err != nil {
+		return missing(err)
+	}
+
+	return db.addNotice(ctx, tx, mail.Token, a, m.Event)
 }
 
 // insertMail adds a mail that is due at once.
@@ -225,7 +240,6 @@ func (db *Store) CountMails(ctx context.Context) (int64, error) {
 func (db *Store) AddMailLink(ctx context.Context, mailID string, h secret.Hash, t ticket.Ticket) error {
 	const link = "UPDATE mails SET linked = TRUE WHERE id = $1 AND NOT linked"
 	const again = "SELECT 1 FROM mails m, tickets t WHERE m.id = $1 AND t.hash = $2"
-	const earlier = "DELETE FROM tickets WHERE purpose = $1 AND account = $2 AND used IS NULL"
 
 	return db.do(ctx, func(ctx context.Context, tx Conn) error {
 		n, err := tx.Exec(ctx, link, mailID)
@@ -239,14 +253,32 @@ func (db *Store) AddMailLink(ctx context.Context, mailID string, h secret.Hash, 
 			return missing(tx.QueryRow(ctx, again, mailID, h[:]).Scan(&one))
 		}
 
-		if _, err := tx.Exec(ctx, earlier, string(t.Purpose), t.Subject); err != nil {
+		if err := makeWay(ctx, tx, t); err != nil {
 			return err
 		}
-		_, err = tx.Exec(
-			ctx, insertInto("tickets", ticketColumns), h[:], string(t.Purpose), t.Subject, t.Login, t.Service, t.Data,
-			milli(t.Expires), nil,
-		)
+
+		return addTicket(ctx, tx, h, t)
+	})
+}
+
+// makeWay deletes the earlier tickets of the links of a user that were not taken. Those of notices stay, and a new one
+// is refused beyond ticket.MaxPerUser: who has taken over an account could otherwise push out the first one, which went
+// to its owner.
+func makeWay(ctx context.Context, tx Conn, t ticket.Ticket) error {
+	if t.Purpose != ticket.NotMe {
+		const earlier = "DELETE FROM tickets WHERE purpose = $1 AND account = $2 AND used IS NULL"
+		_, err := tx.Exec(ctx, earlier, string(t.Purpose), t.Subject)
 
 		return err
-	})
+	}
+
+	var n int
+	err := tx.QueryRow(
+		ctx, "SELECT count(*) FROM tickets WHERE purpose = $1 AND account = $2", string(t.Purpose), t.Subject,
+	).Scan(&n)
+	if err == nil && n >= ticket.MaxPerUser {
+		return jeton.ErrTooMany
+	}
+
+	return err
 }

@@ -80,6 +80,10 @@ func (db *Store) StartSession(
 			ended.add(one)
 		}
 
+		// Before the session, which makes its network a known one.
+		if err := db.recognise(ctx, tx, s); err != nil {
+			return nil, err
+		}
 		if err := insertSession(ctx, tx, s); err != nil {
 			return nil, err
 		}

@@ -39,6 +39,9 @@ func (db *Store) MintToken(ctx context.Context, m token.Mint) error {
 				return err
 			}
 		}
+		if err := db.noticeOfToken(ctx, tx, m); err != nil {
+			return err
+		}
 
 		return appendEvents(ctx, tx, m.Event)
 	})

@@ -77,6 +77,7 @@ func Run(t *testing.T, open Open) {
 		{"invitations", Invitations},
 		{"logouts", Logouts},
 		{"mails", Mails},
+		{"notices", Notices},
 		{"subjects", Subjects},
 		{"managers", Managers},
 		{"connections", Connections},

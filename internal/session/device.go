@@ -1,0 +1,30 @@
+package session
+
+import (
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/secret"
+)
+
+// Device is what a user signs in with.
+type Device struct {
+	Agent  string       // User-Agent of the request, as it was sent
+	Secret jeton.Secret // which the browser keeps, so that it is recognised; zero: it keeps none
+}
+
+const (
+	// DeviceLifetime is how long a device is known after the last sign-in. Browsers keep no cookie for longer.
+	DeviceLifetime = 400 * 24 * time.Hour
+	// MaxDevices limits the devices that are known of a user. A new one takes the place of the oldest.
+	MaxDevices = 20
+)
+
+// hash returns what a device is stored by; zero: it is not stored.
+func (d Device) hash() secret.Hash {
+	if d.Secret.IsZero() {
+		return secret.Hash{}
+	}
+
+	return secret.HashOf(d.Secret.Reveal())
+}

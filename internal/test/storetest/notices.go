@@ -1,0 +1,253 @@
+package storetest
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/mail"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/ticket"
+)
+
+// Notices checks which sign-ins and new credentials users learn of, and what the link of a notice ends.
+func Notices(t *testing.T, open Open) {
+	each(t, open, []test{
+		{"a sign-in with a device that is not known sends a notice", noticesOfDevices},
+		{"a session of a sign-in session, and one without a mailer, sends none", noNoticesOfDevices},
+		{"a user has a limited number of devices", devicesLimited},
+		{"a new token or identity sends a notice", noticesOfCredentials},
+		{"the link of a notice ends everything of its user, once", noticeEnds},
+		{"of many uses of the link of a notice, one succeeds", noticeRace},
+		{"the link of a notice outlives what an attacker does", noticeLives},
+	})
+}
+
+// withDevice returns a login with a device; "": with none.
+func withDevice(in session.Start, device string) session.Start {
+	if device != "" {
+		in.Device = secret.HashOf(device)
+	}
+
+	return in
+}
+
+// wantMails checks the kinds of the mails that are due, and drops them.
+func wantMails(t *testing.T, s Store, what string, want ...mail.Kind) {
+	t.Helper()
+
+	kinds := []mail.Kind{}
+	for _, m := range claimedMails(t, s, noon.Add(10*session.DeviceLifetime)) {
+		kinds = append(kinds, m.Kind)
+		must(t, s.DropMail(t.Context(), m.ID))
+	}
+	same(t, "mails about "+what, kinds, append([]mail.Kind{}, want...))
+}
+
+func noticesOfDevices(t *testing.T, s Store) {
+	diane := addressed(t, s)
+	eric := user(t, s, "eric")
+	s.SendNotices(true)
+
+	noticed := []mail.Kind{mail.Device}
+	for i, step := range []struct {
+		name    string
+		after   time.Duration
+		device  string
+		network string
+		want    []mail.Kind
+	}{
+		{"the first device", 0, "laptop", "n1", noticed},
+		{"the same device", time.Hour, "laptop", "n1", nil},
+		{"the same device in another network", 2 * time.Hour, "laptop", "n2", nil},
+		{"another device in a known network", 3 * time.Hour, "phone", "n1", noticed},
+		{"no device, in a known network", 4 * time.Hour, "", "n1", nil},
+		{"no device, in another network", 5 * time.Hour, "", "n3", noticed},
+		{"no device, in that network again", 6 * time.Hour, "", "n3", nil},
+		{"a device that was not used for long", 7*time.Hour + session.DeviceLifetime, "phone", "n1", noticed},
+		{"that device again", 8*time.Hour + session.DeviceLifetime, "phone", "n1", nil},
+	} {
+		in := newLogin(diane, "issuer", fmt.Sprint("s", i), noon.Add(step.after))
+		in.Network = step.network
+		started(t, s, withDevice(in, step.device))
+		wantMails(t, s, step.name, step.want...)
+	}
+
+	// Users who share a browser are not known in it by the sign-in of the other. Eric has no address.
+	started(t, s, withDevice(newLogin(eric, "issuer", "eric", noon), "tablet"))
+	started(t, s, withDevice(newLogin(diane, "issuer", "shared", noon.Add(time.Hour)), "tablet"))
+	wantMails(t, s, "a device that another user has used", mail.Device)
+}
+
+func noNoticesOfDevices(t *testing.T, s Store) {
+	diane := addressed(t, s)
+
+	s.SendNotices(false)
+	parent := started(t, s, withDevice(newLogin(diane, "issuer", "one", noon), "laptop"))
+	s.SendNotices(true)
+	wantMails(t, s, "a sign-in without a mailer")
+
+	child := newLogin(diane, "shop", "child", noon)
+	child.Parent, child.Network = parent.Login, "elsewhere"
+	started(t, s, child)
+	wantMails(t, s, "a session of a sign-in session")
+
+	started(t, s, withDevice(newLogin(diane, "issuer", "two", noon.Add(time.Hour)), "laptop"))
+	wantMails(t, s, "a device that was used before there was a mailer")
+}
+
+func devicesLimited(t *testing.T, s Store) {
+	diane := addressed(t, s)
+	s.SendNotices(true)
+
+	for i := range session.MaxDevices + 1 {
+		name := fmt.Sprint("d", i)
+		started(t, s, withDevice(newLogin(diane, "issuer", name, noon.Add(time.Duration(i)*time.Minute)), name))
+		wantMails(t, s, name, mail.Device)
+	}
+
+	later := noon.Add(time.Hour)
+	started(t, s, withDevice(newLogin(diane, "issuer", "known", later), "d1"))
+	wantMails(t, s, "the second of the devices")
+	started(t, s, withDevice(newLogin(diane, "issuer", "forgotten", later), "d0"))
+	wantMails(t, s, "the first of one device too many", mail.Device)
+}
+
+func noticesOfCredentials(t *testing.T, s Store) {
+	diane := addressed(t, s)
+	s.SendNotices(true)
+
+	r := minted(t, s, personal(diane, "one", 0))
+	wantMails(t, s, "a personal token", mail.Token)
+
+	child := personal(diane, "two", r.Number)
+	child.Shown = r.Hash
+	minted(t, s, child)
+	wantMails(t, s, "a token of a token")
+
+	must(t, connect(t, s, diane, identity("1")))
+	wantMails(t, s, "an identity", mail.Identity)
+	must(t, s.RemoveIdentity(t.Context(), diane.ID, provider, "", anyone, event(audit.IdentityRemove, "user:diane")))
+	wantMails(t, s, "an identity that is removed", mail.Identity)
+}
+
+// linked adds a mail, as of a notice to a user, with a link that is valid until a time, and returns the hash of that.
+func linked(t *testing.T, s Store, user int64, text string, expires time.Time) secret.Hash {
+	t.Helper()
+	m := newMail(t)
+	must(t, s.AddMail(t.Context(), m, event(audit.MailSend, "")))
+
+	h := secret.HashOf(text)
+	must(t, s.AddMailLink(t.Context(), m.ID, h, ticket.Ticket{
+		Purpose: ticket.NotMe,
+		Subject: user,
+		Expires: expires,
+	}))
+
+	return h
+}
+
+func noticeEnds(t *testing.T, s Store) {
+	diane, eric := addressed(t, s), user(t, s, "eric")
+	s.SendNotices(true)
+
+	own := started(t, s, withDevice(newLogin(diane, "issuer", "one", noon), "laptop"))
+	others := started(t, s, newLogin(eric, "issuer", "two", noon))
+	tok := minted(t, s, personal(diane, "three", 0))
+	recovery := newTicket(ticket.Recover)
+	recovery.Subject = diane.ID
+	pending := added(t, s, "pending", recovery)
+	wantMails(t, s, "the start", mail.Device, mail.Token)
+
+	h := linked(t, s, diane.ID, "link", noon.Add(time.Hour))
+	ev := event(audit.UserNotMe, "user:diane")
+	wants(t, "after its time", s.EndByNotice(t.Context(), h, noon.Add(time.Hour), ev), jeton.ErrNotFound)
+	must(t, s.EndByNotice(t.Context(), h, noon, ev))
+	wants(t, "a second time", s.EndByNotice(t.Context(), h, noon, ev), jeton.ErrSpent)
+
+	_, err := s.FindSession(t.Context(), own.Hash)
+	wants(t, "a session of the user", err, jeton.ErrNotFound)
+	_, err = s.FindToken(t.Context(), tok.Hash)
+	wants(t, "a token of the user", err, jeton.ErrNotFound)
+	_, err = s.FindTicket(t.Context(), ticket.Recover, pending, noon)
+	wants(t, "a link of the user", err, jeton.ErrNotFound)
+	_, err = s.FindSession(t.Context(), others.Hash)
+	must(t, err)
+
+	// A sign-in that was under way with the credential from before does not come through.
+	late := s.StartSession(t.Context(), newLogin(diane, "issuer", "late", noon), acceptLogin)
+	wants(t, "a sign-in that was under way", late, jeton.ErrBadCredential)
+
+	now, err := s.FindUser(t.Context(), "diane")
+	must(t, err)
+	started(t, s, withDevice(newLogin(now, "issuer", "again", noon), "laptop"))
+	kinds := map[mail.Kind]bool{}
+	for _, m := range claimedMails(t, s, noon) {
+		kinds[m.Kind] = true
+	}
+	if !kinds[mail.Device] {
+		t.Errorf("a sign-in with a device from before sent %v, want a notice", kinds)
+	}
+}
+
+func noticeRace(t *testing.T, s Store) {
+	diane := addressed(t, s)
+	h := linked(t, s, diane.ID, "link", noon.Add(time.Hour))
+
+	var all sync.WaitGroup
+	var done atomic.Int32
+	for range 8 {
+		all.Go(func() {
+			err := s.EndByNotice(t.Context(), h, noon, event(audit.UserNotMe, "user:diane"))
+			if err == nil {
+				done.Add(1)
+			} else {
+				wants(t, "one too many", err, jeton.ErrSpent)
+			}
+		})
+	}
+	all.Wait()
+
+	if done.Load() != 1 {
+		t.Errorf("%d uses succeeded, want 1", done.Load())
+	}
+}
+
+func noticeLives(t *testing.T, s Store) {
+	diane := addressed(t, s)
+	first := linked(t, s, diane.ID, "first", noon.Add(time.Hour))
+	second := linked(t, s, diane.ID, "second", noon.Add(2*time.Hour))
+
+	// An attacker who has taken over the account changes the credential, which ends other links.
+	hash := "another"
+	taken := account.Change{Password: &hash}
+	must(t, s.ChangeUser(t.Context(), "diane", taken, noon, event(audit.UserPassword, "user:diane")))
+
+	// A later notice may have gone to the attacker, and its use ends none of the owner.
+	ev := event(audit.UserNotMe, "user:diane")
+	third := linked(t, s, diane.ID, "third", noon.Add(3*time.Hour))
+	must(t, s.EndByNotice(t.Context(), second, noon, ev))
+	wants(t, "a later link", s.EndByNotice(t.Context(), third, noon, ev), jeton.ErrNotFound)
+	must(t, s.EndByNotice(t.Context(), first, noon, ev))
+
+	// Notices beyond the limit have no link, and end none either.
+	kept := linked(t, s, diane.ID, "kept", noon.Add(time.Hour))
+	for i := range ticket.MaxPerUser - 3 {
+		linked(t, s, diane.ID, fmt.Sprint("more ", i), noon.Add(2*time.Hour))
+	}
+	m := newMail(t)
+	must(t, s.AddMail(t.Context(), m, event(audit.MailSend, "")))
+	tooMany := s.AddMailLink(t.Context(), m.ID, secret.HashOf("too many"), ticket.Ticket{
+		Purpose: ticket.NotMe,
+		Subject: diane.ID,
+		Expires: noon.Add(2 * time.Hour),
+	})
+	wants(t, "one link too many", tooMany, jeton.ErrTooMany)
+	must(t, s.EndByNotice(t.Context(), kept, noon, ev))
+}
