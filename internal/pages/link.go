@@ -26,7 +26,7 @@ func (p *Pages) linkPage(w *web.Reply, r *http.Request) error {
 
 	name, err := p.Logins.LinkUser(r.Context(), r.PathValue("ticket"))
 	if err != nil {
-		return p.deadLink(w, r, err)
+		return p.deadLink(w, r, err, "link.dead.do")
 	}
 
 	live, err := p.live(w, r)
@@ -42,13 +42,13 @@ func (p *Pages) linkPage(w *web.Reply, r *http.Request) error {
 	return p.show(w, r, http.StatusOK, "sign-in/link", view)
 }
 
-// deadLink answers a link that signs in no user any more.
-func (p *Pages) deadLink(w *web.Reply, r *http.Request, err error) error {
+// deadLink answers a link that does nothing any more. do has what the user can do instead.
+func (p *Pages) deadLink(w *web.Reply, r *http.Request, err error, do string) error {
 	if !errors.Is(err, jeton.ErrBadCredential) && !errors.Is(err, jeton.ErrSpent) {
 		return err
 	}
 
-	return p.dead(w, r, text("link.dead.do"))
+	return p.dead(w, r, text(do))
 }
 
 // link answers POST /link/{ticket}: it uses the link up and signs the user in. The session was not proved by a
@@ -78,7 +78,7 @@ func (p *Pages) link(w *web.Reply, r *http.Request) error {
 		return nil
 	}
 	if err != nil {
-		return p.deadLink(w, r, err)
+		return p.deadLink(w, r, err, "link.dead.do")
 	}
 
 	p.keep(w, started)

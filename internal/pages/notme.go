@@ -1,7 +1,6 @@
 package pages
 
 import (
-	"errors"
 	"net/http"
 
 	"github.com/jeton-auth/jeton"
@@ -26,7 +25,7 @@ func (p *Pages) notMePage(w *web.Reply, r *http.Request) error {
 
 	name, err := p.Logins.NotMeUser(r.Context(), r.PathValue("ticket"))
 	if err != nil {
-		return p.deadNotMe(w, r, err)
+		return p.deadLink(w, r, err, "not-me.dead.do")
 	}
 
 	return p.show(w, r, http.StatusOK, "sign-in/not-me", notMeView{Action: r.URL.Path, Name: name})
@@ -47,7 +46,7 @@ func (p *Pages) notMe(w *web.Reply, r *http.Request) error {
 		Request: w.ID,
 	})
 	if err != nil {
-		return p.deadNotMe(w, r, err)
+		return p.deadLink(w, r, err, "not-me.dead.do")
 	}
 
 	return see(w, "/not-me")
@@ -56,13 +55,4 @@ func (p *Pages) notMe(w *web.Reply, r *http.Request) error {
 // notMeDone answers GET /not-me, after all sessions and tokens of a user have ended.
 func (p *Pages) notMeDone(w *web.Reply, r *http.Request) error {
 	return p.show(w, r, http.StatusOK, "sign-in/not-me", notMeView{Done: true, Recovery: p.Mail})
-}
-
-// deadNotMe answers a link that ends nothing any more.
-func (p *Pages) deadNotMe(w *web.Reply, r *http.Request, err error) error {
-	if !errors.Is(err, jeton.ErrBadCredential) && !errors.Is(err, jeton.ErrSpent) {
-		return err
-	}
-
-	return p.dead(w, r, text("not-me.dead.do"))
 }

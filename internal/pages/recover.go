@@ -1,7 +1,6 @@
 package pages
 
 import (
-	"errors"
 	"net/http"
 
 	"github.com/jeton-auth/jeton"
@@ -80,7 +79,7 @@ func (p *Pages) recoverPage(w *web.Reply, r *http.Request) error {
 
 	name, err := p.Logins.Recoverable(r.Context(), r.PathValue("ticket"))
 	if err != nil {
-		return p.deadRecovery(w, r, err)
+		return p.deadLink(w, r, err, "recover.dead.do")
 	}
 
 	return p.show(w, r, http.StatusOK, "sign-in/recover", p.recoverForm(r.URL.Path, name))
@@ -102,15 +101,6 @@ func (p *Pages) recoverForm(action, name string) credentialsView {
 	}
 }
 
-// deadRecovery answers a link that sets no password any more.
-func (p *Pages) deadRecovery(w *web.Reply, r *http.Request, err error) error {
-	if !errors.Is(err, jeton.ErrBadCredential) && !errors.Is(err, jeton.ErrSpent) {
-		return err
-	}
-
-	return p.dead(w, r, text("recover.dead.do"))
-}
-
 // recover answers POST /recover/{ticket}: it sets the password. The user then signs in with it, so that a second factor
 // is asked for as at every sign-in.
 func (p *Pages) recover(w *web.Reply, r *http.Request) error {
@@ -128,7 +118,7 @@ func (p *Pages) recover(w *web.Reply, r *http.Request) error {
 
 	return afterLink(
 		w, err, "/sign-in?done=recovered",
-		func(err error) error { return p.deadRecovery(w, r, err) },
+		func(err error) error { return p.deadLink(w, r, err, "recover.dead.do") },
 		func(err error) error { return p.recoverAgain(w, r, name, err) },
 	)
 }

@@ -35,7 +35,7 @@ func TestASignInWithANewDeviceSendsANotice(t *testing.T) {
 	mailAbout(t, server, deviceSubject)
 }
 
-// TestTheLinkOfANoticeEndsEverything is the way of a user who reads a notice of what somebody else did.
+// TestTheLinkOfANoticeEndsEverything is the way of a user who reads a notice of what an attacker did.
 func TestTheLinkOfANoticeEndsEverything(t *testing.T) {
 	server := smtptest.Start(t, smtptest.Options{})
 	c := newHeldClock()
