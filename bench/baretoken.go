@@ -141,14 +141,28 @@ func newBareExchange(text []byte) (http.HandlerFunc, error) {
 	return bareExchange(by, own, text)
 }
 
-// bareIntrospect reads the form and answers.
-func bareIntrospect(text []byte) http.HandlerFunc {
+// bareForm reads a field of the form and answers.
+func bareForm(field string, text []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, q *http.Request) {
-		if err := q.ParseForm(); err != nil || q.PostForm.Get("token") == "" {
-			http.Error(w, "no token", http.StatusBadRequest)
+		if err := q.ParseForm(); err != nil || q.PostForm.Get(field) == "" {
+			http.Error(w, "no "+field, http.StatusBadRequest)
 			return
 		}
 		answerJSON(w, text)
+	}
+}
+
+// bareCode reads a code and makes two signatures: those of an access token and of an ID token.
+func bareCode(r raw, text []byte) http.HandlerFunc {
+	answer := bareForm("code", text)
+	return func(w http.ResponseWriter, q *http.Request) {
+		for range 2 {
+			if _, err := r.sign(text); err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
+		}
+		answer(w, q)
 	}
 }
 
@@ -197,8 +211,17 @@ func signRole(args []string) error {
 		}
 		m.Handle("POST /exchange", h)
 	}
-	if text, err := os.ReadFile(bareAnswer(*dir, "introspect")); err == nil {
-		m.Handle("POST /introspect", bareIntrospect(text))
+	for name, field := range map[string]string{"introspect": "token", "refresh": "refresh_token"} {
+		if text, err := os.ReadFile(bareAnswer(*dir, name)); err == nil {
+			m.Handle("POST /"+name, bareForm(field, text))
+		}
+	}
+	if text, err := os.ReadFile(bareAnswer(*dir, "code")); err == nil {
+		r, err := newRaw(jose.ES256)
+		if err != nil {
+			return err
+		}
+		m.Handle("POST /code", bareCode(r, text))
 	}
 
 	return http.ListenAndServe(*addr, m)

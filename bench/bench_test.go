@@ -226,6 +226,11 @@ func TestEveryTokenServiceAnswersTheLoad(t *testing.T) {
 			}
 		})
 	}
+
+	b.sessions = 10
+	if err := b.openid(t.Context()); err != nil {
+		t.Errorf("the relying parties: %v", err)
+	}
 }
 
 func TestWarmingSendsEveryRequestOnceAndWaitsForAllAnswers(t *testing.T) {

@@ -53,6 +53,12 @@ clients:
     keys:
       - file: %[4]s
         algorithm: RS256
+  - name: ` + exchanger + `
+    secret_hash: %[3]x
+    openid: {redirect_uris: ["` + partyDone + `"], require_pkce: false, id_token_algorithm: ES256}
+  - name: ` + refresher + `
+    secret_hash: %[3]x
+    openid: {redirect_uris: ["` + partyDone + `"], require_pkce: false, id_token_algorithm: ES256}
 services:
   - name: ` + service + `
     listen: %[5]s
@@ -94,7 +100,7 @@ services:
           text: Patience is a key that opens at its hour.
 `
 
-// clientName is the only client of the configuration.
+// clientName is the client of the configuration that gets tokens of its own.
 const clientName = "client"
 
 // authority is a jeton with an authorization server. The process is the service that
@@ -257,8 +263,11 @@ func (b *bench) bareSignUp(ctx context.Context, answers string, at place) (*proc
 }
 
 // formHead is the head of a request of the client's at the authorization server.
-func formHead() string {
-	return "Content-Type: " + formType + "\r\nAuthorization: " + basic(clientName, clientSecret())
+func formHead() string { return partyHead(clientName) }
+
+// partyHead is the head of a request of one of the clients, which share a secret.
+func partyHead(name string) string {
+	return "Content-Type: " + formType + "\r\nAuthorization: " + basic(name, clientSecret())
 }
 
 // wishForm requests a token for a service.

@@ -39,6 +39,7 @@ var blocks = []struct {
 	{name: "tokens", run: (*bench).tokens},
 	{name: "introspect", run: (*bench).introspects},
 	{name: "credentials", run: (*bench).credentials},
+	{name: "openid", run: (*bench).openid},
 	{name: "pages", run: (*bench).pages},
 	{name: "gateway", run: (*bench).gateways},
 	{name: "forward", run: (*bench).decisions},

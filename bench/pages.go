@@ -98,9 +98,7 @@ func download(ctx context.Context, address, file string) error {
 // signIns measures what a sign-in costs at a service, one after the other over open connections.
 // The password is checked once before.
 func (b *bench) signIns(ctx context.Context, jeton *authority) error {
-	browser := &browser{http: &http.Client{
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	browser := &browser{http: &http.Client{CheckRedirect: stay}}
 	form := url.Values{"username": {userName(0)}, "password": {password}}
 	signedIn, err := browser.post(ctx, "http://"+jeton.issuer.addr+pagePath, form)
 	if err != nil {

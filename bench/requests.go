@@ -171,21 +171,27 @@ func (b *bench) warmUp(ctx context.Context, p *process, n int) error {
 
 // warmWith sends every different request of a load once.
 func (b *bench) warmWith(ctx context.Context, p *process, l load) error {
+	_, err := b.sendEach(ctx, p, nil, l)
+	return err
+}
+
+// sendEach sends every different request of a load once, from the cores. Each must be answered with 200.
+func (b *bench) sendEach(ctx context.Context, p *process, cores []int, l load) (loaded, error) {
 	n := l.many()
 	l.Addrs = []string{p.addr}
 	l.Conns = 64
 	l.Each = true
 	l.Run = time.Minute + time.Duration(n)*time.Millisecond/2
 
-	result, err := generate(ctx, nil, l)
+	result, err := generate(ctx, cores, l)
 	if err != nil {
-		return err
+		return result, err
 	}
 	if result.Status[200] < n {
-		return fmt.Errorf("warm up %s: answers by status %v: %s", p.name, result.Status, p.logTail())
+		return result, fmt.Errorf("%s %s: answers by status %v: %s", p.name, l.Path, result.Status, p.logTail())
 	}
 
-	return nil
+	return result, nil
 }
 
 // open is the load that no server needs to know anything for.
