@@ -127,6 +127,7 @@ func (d *driver) now() time.Duration { return time.Since(d.begin) }
 // run sends and receives until the load is over: after Run, or with Each when everything
 // has been answered once.
 func (d *driver) run() (loaded, error) {
+	before := d.usage()
 	d.begin = time.Now()
 	d.result.Status = map[int]int{}
 
@@ -142,9 +143,8 @@ func (d *driver) run() (loaded, error) {
 		d.idle = nil
 	}
 
-	measuring := false
+	measuring := d.Each // from the first request on
 	from := time.Duration(0)
-	before := usage{}
 	events := make([]unix.EpollEvent, 128)
 	for {
 		now := d.now()
