@@ -42,6 +42,7 @@ func addServer(root *cobra.Command) {
 			doctorCommand(),
 			statusCommand(),
 			topCommand(),
+			supportCommand(),
 			healthCommand(),
 			backupCommand(),
 			restoreCommand(),

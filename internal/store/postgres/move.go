@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -227,6 +229,12 @@ func (s *Side) heartbeats(ctx context.Context) (map[string]int64, error) {
 	})
 
 	return list, err
+}
+
+// Nodes returns the ids of the nodes in the list of the database, in order. Some may have ended.
+func (s *Side) Nodes(ctx context.Context) ([]string, error) {
+	list, err := s.heartbeats(ctx)
+	return slices.Sorted(maps.Keys(list)), err
 }
 
 // removeNodes removes nodes from the list. A node that is alive after all notices, and registers
