@@ -77,7 +77,7 @@ func (l *Logins) NotMe(ctx context.Context, req NotMeRequest) error {
 	if err == nil {
 		ev := trail.event(l.now(), nil, passed("link", ""))
 		ev.Target = "user:" + name
-		ev.Reason = "the link of a notice, all sessions and tokens ended"
+		ev.Reason = "all sessions and tokens ended"
 		err = l.mails.Store.EndByNotice(ctx, secret.HashOf(req.Secret), l.now(), ev)
 		if errors.Is(err, jeton.ErrNotFound) {
 			err = jeton.ErrBadCredential
