@@ -28,6 +28,16 @@ type Caller struct {
 	Name      string          // of a user, first and last; "" if it is not known
 	Email     string          // "" if it is not known
 	Expires   time.Time       // of the assertion
+
+	// AMR has the methods by which the user was proved (RFC 8176), such as pwd, otp or hwk, and upstream:NAME for a
+	// sign-in at another provider. It is nil for a token, a client and a password that comes with each request.
+	AMR []string
+	// ACR is the highest level that AMR reaches: https://refeds.org/profile/mfa for two factors, phr for two factors
+	// of which one is a passkey; "" below that. A service that accepts the first accepts phr, too.
+	ACR string
+	// AuthTime is when the user was last proved, in whole seconds. It is zero without AMR, and for a sign-in that
+	// proved nothing, such as one by a link.
+	AuthTime time.Time
 }
 
 // callerKey is the key of a Caller in the context of a request.
@@ -100,6 +110,10 @@ type assertion struct {
 	Groups  []string   `json:"groups"`
 	Name    string     `json:"name"`
 	Email   string     `json:"email"`
+
+	AMR      []string `json:"amr"`
+	ACR      string   `json:"acr"`
+	AuthTime int64    `json:"auth_time"`
 }
 
 // verifyAssertion checks the signature, and the claims that say by whom and for whom it is.
@@ -222,7 +236,7 @@ func (a assertion) caller() Caller {
 	scopes := strings.Fields(a.Scope)
 	slices.Sort(scopes)
 
-	return Caller{
+	c := Caller{
 		Principal: jeton.Principal{
 			Kind:   a.Kind,
 			Name:   a.Subject,
@@ -232,5 +246,13 @@ func (a assertion) caller() Caller {
 		Name:    a.Name,
 		Email:   a.Email,
 		Expires: a.Expires,
+
+		AMR: a.AMR,
+		ACR: a.ACR,
 	}
+	if a.AuthTime != 0 {
+		c.AuthTime = time.Unix(a.AuthTime, 0)
+	}
+
+	return c
 }

@@ -133,12 +133,21 @@ func TestTheHandlerGetsTheCaller(t *testing.T) {
 	}))
 
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, asserted(i.assertion(i.key, map[string]any{"scope": "write read"})))
+	h.ServeHTTP(w, asserted(i.assertion(i.key, map[string]any{
+		"scope":     "write read",
+		"amr":       []string{"pwd", "otp", "mfa"},
+		"acr":       "https://refeds.org/profile/mfa",
+		"auth_time": noon.Unix(),
+	})))
 	p := got.Principal
 	if w.Code != http.StatusOK || p.Kind != jeton.KindUser || p.Name != "diane" ||
 		!slices.Equal(p.Groups, []string{"sales", "staff"}) || !slices.Equal(p.Scopes, []string{"read", "write"}) ||
 		got.Name != "Diane Doe" || got.Email != "diane@example.org" {
 		t.Errorf("got %d and %+v, want 200 and diane with groups, scopes, name and address", w.Code, got)
+	}
+	if !slices.Equal(got.AMR, []string{"pwd", "otp", "mfa"}) || got.ACR != "https://refeds.org/profile/mfa" ||
+		!got.AuthTime.Equal(noon) {
+		t.Errorf("got %+v, want two factors at %v", got, noon)
 	}
 
 	w = httptest.NewRecorder()

@@ -6,9 +6,9 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -18,7 +18,7 @@ import (
 // that the service gets, encoded, without the query.
 func (g *Gateway) assert(
 	ctx context.Context,
-	who jeton.Principal,
+	d gate.Decision,
 	contact account.Contact,
 	method, path string,
 ) (string, error) {
@@ -26,14 +26,27 @@ func (g *Gateway) assert(
 		return "", nil
 	}
 
-	return g.assertions.Sign(ctx, token.Asserted{
+	a := token.Asserted{
 		Audience: g.audience(),
 		Method:   method,
 		Path:     path,
-		Caller:   who,
+		Caller:   d.Principal(),
 		Name:     contact.Name,
 		Email:    contact.Email,
-	})
+	}
+
+	live := d.Session()
+	if live != nil {
+		proof, err := g.sessions.Proof(ctx, live)
+		if err != nil {
+			return "", err
+		}
+		a.AMR = proof.Methods
+		a.ACR = factor.Level(proof.Methods, nil)
+		a.AuthTime = proof.At
+	}
+
+	return g.assertions.Sign(ctx, a)
 }
 
 // assertFor returns what signs the assertion for a request that an upstream gets, "" without the option. The path of
@@ -45,7 +58,7 @@ func (g *Gateway) assertFor(c config.Upstream, address *url.URL) asserting {
 
 	base := strings.TrimSuffix(web.RawPath(address), "/")
 	return func(w *web.Reply, r *http.Request, path string, contact account.Contact) (string, error) {
-		return g.assert(r.Context(), gate.From(w).Principal(), contact, r.Method, base+path)
+		return g.assert(r.Context(), gate.From(w), contact, r.Method, base+path)
 	}
 }
 

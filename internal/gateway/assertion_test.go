@@ -3,8 +3,10 @@ package gateway_test
 import (
 	"bufio"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jeton-auth/jeton/guard"
 	"github.com/jeton-auth/jeton/internal/test/e2e"
@@ -34,7 +36,7 @@ func TestAnUpstreamCanProveThatJetonAdmittedARequest(t *testing.T) {
 	cookie := []string{"Cookie", s.Enter("app", "diane", right)}
 	robot := s.AddToken(jetontest.NewToken{Name: "job", Client: "robot", Services: []string{"app"}})
 	bearer := []string{"Authorization", "Bearer " + robot.Secret}
-	g := guardOf(t, s)
+	g := guardOf(t, s, time.Now)
 	seen := map[string]string{} // the case that got an assertion first
 
 	for _, tc := range []struct {
@@ -88,10 +90,55 @@ func TestAnUpstreamCanProveThatJetonAdmittedARequest(t *testing.T) {
 	})
 }
 
+// TestAnAssertionHasTheProofOfASession sends the same request with several credentials of one user.
+func TestAnAssertionHasTheProofOfASession(t *testing.T) {
+	clock := newTestClock(time.Now().Truncate(time.Second))
+	s := jetontest.Start(t, easy+proved, jetontest.Env("ECHO", echo(t)), jetontest.Clock(clock.now))
+	s.AddUser("diane", right)
+	g := guardOf(t, s, clock.now)
+
+	began := clock.now()
+	first := s.Enter("app", "diane", right)
+	clock.set(began.Add(10 * time.Second))
+	second := s.Enter("app", "diane", right)
+	token := s.AddToken(jetontest.NewToken{Name: "mine", User: "diane", Services: []string{"app"}})
+
+	for _, tc := range []struct {
+		name   string
+		header []string
+		amr    []string
+		at     time.Time
+	}{
+		{"a session", []string{"Cookie", first}, []string{"pwd"}, began},
+		{"a later session", []string{"Cookie", second}, []string{"pwd"}, clock.now()},
+		{"a token", []string{"Authorization", "Bearer " + token.Secret}, nil, time.Time{}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := s.Ask("GET", "app", "/a", tc.header...)
+			r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(a.Body)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := g.CheckAssertion(r)
+			if err != nil || c.Principal.Name != "diane" {
+				t.Fatalf("CheckAssertion = %+v, %v, want diane", c, err)
+			}
+			if !slices.Equal(c.AMR, tc.amr) || c.ACR != "" || !c.AuthTime.Equal(tc.at) {
+				t.Errorf("got %q, %q and %v, want %q, no level and %v", c.AMR, c.ACR, c.AuthTime, tc.amr, tc.at)
+			}
+		})
+	}
+}
+
 // guardOf returns a guard of the service app.
-func guardOf(t *testing.T, s *jetontest.Server) *guard.Guard {
+func guardOf(t *testing.T, s *jetontest.Server, now func() time.Time) *guard.Guard {
 	t.Helper()
-	g, err := guard.New(guard.Config{Issuer: s.Issuer(), Audience: "app", Client: s.Client()})
+	g, err := guard.New(guard.Config{
+		Issuer:   s.Issuer(),
+		Audience: "app",
+		Client:   s.Client(),
+		Now:      now,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

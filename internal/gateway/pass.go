@@ -11,7 +11,8 @@ import (
 // pass answers an admitted request of a service that another proxy serves: it may pass the request on, with the
 // identity in the headers of this response.
 func (g *Gateway) pass(w *web.Reply, r *http.Request) error {
-	who := gate.From(w).Principal()
+	d := gate.From(w)
+	who := d.Principal()
 	contact, err := contactOf(r.Context(), g.accounts, who)
 	if err != nil {
 		return err
@@ -24,7 +25,7 @@ func (g *Gateway) pass(w *web.Reply, r *http.Request) error {
 	// The secret of a session would open every other route of the service, and those of other services.
 	set.to(web.HeaderCookie, otherCookies(r.Header["Cookie"], g.ours))
 
-	assertion, err := g.assert(r.Context(), who, contact, r.Method, web.RawPath(r.URL))
+	assertion, err := g.assert(r.Context(), d, contact, r.Method, web.RawPath(r.URL))
 	if err != nil {
 		return err
 	}

@@ -5,10 +5,12 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
@@ -40,7 +42,7 @@ services:
   - name: wiki
     url: https://wiki.example
     login: {sign_in: true}
-    routes: [{match: GET /, require: {factors: 2}}]
+    routes: [{match: GET /, require: {factors: 2}}, {match: GET /plain}]
 `
 
 // startRequiring starts the server with the user diane.
@@ -308,13 +310,22 @@ func TestAnotherProxyIsToldWhatIsRequired(t *testing.T) {
 
 		return a
 	}
-	asks := func() jetontest.Answer {
+	asks := func(path string) jetontest.Answer {
 		return proxy(
 			"/authz/nginx?service=wiki",
-			"X-Original-Url", "https://wiki.example/a?b",
+			"X-Original-Url", "https://wiki.example"+path,
 			"X-Original-Method", "GET",
 			"X-Request-Id", rand.Text(),
 		)
+	}
+	// asserted checks what the assertion of a request says of the proof.
+	asserted := func(path string, level any, methods ...any) {
+		t.Helper()
+		claims := claimsOf(t, asks(path).Header.Get("Jeton-Assertion"))
+		amr, _ := claims["amr"].([]any)
+		if !slices.Equal(amr, methods) || claims["acr"] != level {
+			t.Errorf("GET %s is asserted with %v, want amr %v and acr %v", path, claims, methods, level)
+		}
 	}
 	passes := func(address string, header ...string) jetontest.Answer {
 		path := strings.TrimPrefix(address, "https://wiki.example")
@@ -327,7 +338,7 @@ func TestAnotherProxyIsToldWhatIsRequired(t *testing.T) {
 		t.Fatalf("sign in with one factor: got %d to %q, want the page", a.Status, a.Header.Get("Location"))
 	}
 
-	a := asks()
+	a := asks("/a?b")
 	start := a.Header.Get("Location")
 	if a.Status != http.StatusUnauthorized || !strings.Contains(start, "/.jeton/start?factors=2&") {
 		t.Fatalf("with one factor: got %d to %q, want 401 to a sign-in with two", a.Status, start)
@@ -335,6 +346,7 @@ func TestAnotherProxyIsToldWhatIsRequired(t *testing.T) {
 
 	secret, _ := b.enrol(c.now())
 	c.move(2 * time.Minute)
+	asserted("/plain", nil, "pwd")
 	// A browser that came by a link of another site says so after the redirect, too.
 	b.open(passes(start, "Sec-Fetch-Site", "cross-site").Header.Get("Location"))
 	page := strings.TrimPrefix(b.at(), s.Issuer())
@@ -344,9 +356,11 @@ func TestAnotherProxyIsToldWhatIsRequired(t *testing.T) {
 	if to := a.Header.Get("Location"); to != "https://wiki.example/a?b" {
 		t.Fatalf("after the second factor: got %d to %q, want the page that was asked for", a.Status, to)
 	}
-	if a := asks(); a.Status != http.StatusOK || a.Header.Get("Remote-User") != "diane" {
+	if a := asks("/a?b"); a.Status != http.StatusOK || a.Header.Get("Remote-User") != "diane" {
 		t.Errorf("with two factors: got %d for %q, want 200 for diane", a.Status, a.Header.Get("Remote-User"))
 	}
+	// The assertion from before the second factor could be given again, and says less.
+	asserted("/plain", factor.TwoFactors, "pwd", "otp", "mfa")
 }
 
 // TestATokenIsAsGoodAsTheSignInOfItsUser creates and rotates tokens for a service that requires two factors.

@@ -34,6 +34,11 @@ type Asserted struct {
 	Caller   jeton.Principal // zero on an open route
 	Name     string          // of a user, first and last
 	Email    string
+
+	// How and when the user of a session was last proved (RFC 8176, RFC 9470). Other callers have none.
+	AMR      []string
+	ACR      string
+	AuthTime time.Time
 }
 
 // Assertions signs the JWT that proves to a service behind another proxy that a request was admitted. It keeps
@@ -97,13 +102,14 @@ func (s *Assertions) Sign(ctx context.Context, a Asserted) (string, error) {
 }
 
 // key returns what an assertion is kept under. Every text has its length before it, so that no two contents have the
-// same key.
+// same key. The proof is part of it: after a step-up, an older assertion would deny what the user has shown.
 func (s *Assertions) key(a Asserted) secret.Hash {
 	b := make([]byte, 0, 512)
 	for _, list := range [][]string{
-		{s.issuer, a.Audience, a.Method, a.Path, string(a.Caller.Kind), a.Caller.Name, a.Name, a.Email},
+		{s.issuer, a.Audience, a.Method, a.Path, string(a.Caller.Kind), a.Caller.Name, a.Name, a.Email, a.ACR},
 		a.Caller.Groups,
 		a.Caller.Scopes,
+		a.AMR,
 	} {
 		b = binary.AppendUvarint(b, uint64(len(list)))
 		for _, text := range list {
@@ -111,7 +117,7 @@ func (s *Assertions) key(a Asserted) secret.Hash {
 		}
 	}
 
-	return sha256.Sum256(b)
+	return sha256.Sum256(binary.AppendVarint(b, unixOrZero(a.AuthTime)))
 }
 
 // claims returns the claims as JSON.
@@ -129,6 +135,9 @@ func (s *Assertions) claims(a Asserted, now time.Time) []byte {
 		Scope    string     `json:"scope,omitempty"`
 		Name     string     `json:"name,omitempty"`
 		Email    string     `json:"email,omitempty"`
+		AMR      []string   `json:"amr,omitempty"`
+		ACR      string     `json:"acr,omitempty"`
+		AuthTime int64      `json:"auth_time,omitempty"`
 	}{
 		Issuer:   s.issuer,
 		Audience: a.Audience,
@@ -141,12 +150,23 @@ func (s *Assertions) claims(a Asserted, now time.Time) []byte {
 		Scope:    strings.Join(a.Caller.Scopes, " "),
 		Name:     a.Name,
 		Email:    a.Email,
+		AMR:      a.AMR,
+		ACR:      a.ACR,
+		AuthTime: unixOrZero(a.AuthTime),
 	})
 	if err != nil {
 		return []byte("{}") // texts and numbers always encode
 	}
 
 	return b
+}
+
+// unixOrZero returns a time in seconds since 1970, or 0 for the zero time.
+func unixOrZero(at time.Time) int64 {
+	if at.IsZero() {
+		return 0
+	}
+	return at.Unix()
 }
 
 // requestHash returns the hash of a method and a path, as the claim req has it. A method has no space (RFC 9110,
