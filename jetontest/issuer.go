@@ -6,13 +6,9 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -29,23 +25,6 @@ func (s *Server) Issuer() string {
 		s.t.Fatal("the configuration has no issuer")
 	}
 	return s.started.Issuer.URL
-}
-
-// FreePort returns a free port. It is below the ports that systems assign, so that it is
-// still free when the server listens on it.
-func FreePort() (string, error) {
-	for range 100 {
-		// Linux assigns from 32768 on. Tests of other processes draw from here, too, hence the loop.
-		port := strconv.Itoa(20_000 + mathrand.IntN(12_000))
-		l, err := net.Listen("tcp", "localhost:"+port)
-		if err != nil {
-			continue
-		}
-
-		return port, l.Close()
-	}
-
-	return "", errors.New("no free port")
 }
 
 // Key is a client's private key, of which the server has the public one.
