@@ -148,7 +148,8 @@ type caller struct {
 	jeton.Principal // zero: not authenticated
 	decision        gate.Decision
 	operator        bool
-	admin           bool // manages every user
+	admin           bool          // manages every user
+	shown           session.Proof // by what the body of the request has beside the credential; zero: nothing
 }
 
 // caller returns who sent a request, as the gate has decided.

@@ -132,7 +132,9 @@ func (a *API) proved(w *web.Reply, r *http.Request, c caller) (account.Account, 
 		return acct, err
 	}
 
-	return acct, a.requireProof(w, r, c, acct, Proof{})
+	_, err = a.requireProof(w, r, c, acct, Proof{})
+
+	return acct, err
 }
 
 // confirmOwnFactor answers POST /users/me/factors/{factor}/confirm. The other sessions of the user end: they were

@@ -75,7 +75,7 @@ func (a *API) removeOwnIdentity(w *web.Reply, r *http.Request, c caller) error {
 	if err != nil {
 		return err
 	}
-	if err := a.requireProof(w, r, c, acct, Proof{}); err != nil {
+	if _, err := a.requireProof(w, r, c, acct, Proof{}); err != nil {
 		return err
 	}
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -21,21 +22,27 @@ type Proof struct {
 }
 
 // requireProof returns jeton.ErrProof unless the caller, who is the user, proved the password at most proofAge ago: in
-// the request, also as Basic (RFC 7617), or in the session.
-func (a *API) requireProof(w *web.Reply, r *http.Request, c caller, acct account.Account, p Proof) error {
+// the request, also as Basic (RFC 7617), or in the session. It returns what checkPassword does, or no proof.
+func (a *API) requireProof(
+	w *web.Reply,
+	r *http.Request,
+	c caller,
+	acct account.Account,
+	p Proof,
+) (session.Proof, error) {
 	if p.Current != nil {
 		return a.checkPassword(w, r, c, acct, p)
 	}
 
 	// A token shows that a program has it, not that its user is there.
 	if c.Token != "" {
-		return jeton.WithDetail(
+		return session.Proof{}, jeton.WithDetail(
 			jeton.ErrProof,
 			"a token alone is no proof of its user: give current_password, or log in and use the session",
 		)
 	}
 
-	return a.requireRecent(w, r, c)
+	return session.Proof{}, a.requireRecent(w, r, c)
 }
 
 // requireRecent returns jeton.ErrProof unless the password was proved at most proofAge ago: at the login of the
@@ -64,18 +71,24 @@ func (a *API) requireRecent(w *web.Reply, r *http.Request, c caller) error {
 
 // checkPassword checks the current password of a user: a stolen session or token must not be enough to take the account
 // over. Guesses are throttled as logins are. Of a user with a second factor, a password counts only with a code, or in
-// a session whose recent proof showed the factor.
-func (a *API) checkPassword(w *web.Reply, r *http.Request, c caller, acct account.Account, p Proof) error {
+// a session whose recent proof showed the factor. It returns how the request itself proves the user.
+func (a *API) checkPassword(
+	w *web.Reply,
+	r *http.Request,
+	c caller,
+	acct account.Account,
+	p Proof,
+) (session.Proof, error) {
 	recent := false
 	if c.Session != "" {
 		err := a.requireRecent(w, r, c)
 		if err != nil && jeton.Outcome(err) != jeton.ErrProof {
-			return err
+			return session.Proof{}, err
 		}
 		recent = err == nil
 	}
 
-	_, err := a.Logins.Basic(r.Context(), signin.PasswordRequest{
+	req := signin.PasswordRequest{
 		Name:     acct.Name,
 		Password: jeton.NewSecret(*p.Current),
 		Code:     p.Code,
@@ -83,9 +96,18 @@ func (a *API) checkPassword(w *web.Reply, r *http.Request, c caller, acct accoun
 		Source:   w.Source,
 		Request:  w.ID,
 		Confirms: recent,
-	})
+	}
+	v, err := a.Logins.Basic(r.Context(), req)
+	if err != nil {
+		return session.Proof{}, passwordRefused(err, p)
+	}
 
-	// None is a 401: the session is valid, and a client would log the user out.
+	return v.Proof(req, w.Start), nil
+}
+
+// passwordRefused returns the refusal of a current password. None is a 401: the session is valid, and a client would
+// log the user out.
+func passwordRefused(err error, p Proof) error {
 	switch jeton.Outcome(err) {
 	case jeton.ErrBadCredential, jeton.ErrNoCredential:
 		wrong := "current_password is wrong"

@@ -14,8 +14,8 @@ import (
 )
 
 // requireFactors checks that a user who gets the secret of a token for services, by name or audience, was proved as
-// they require: from then on the token stands for that. It returns jeton.ErrProof if the user can still show what is
-// missing, and jeton.ErrForbidden without a second factor.
+// they require, by the credential or by what the request has beside it: from then on the token stands for that. It
+// returns jeton.ErrProof if the user can still show what is missing, and jeton.ErrForbidden without a second factor.
 func (a *API) requireFactors(w *web.Reply, r *http.Request, c caller, acct account.Account, services []string) error {
 	var rule policy.Require
 	// A token that derives from another one has no more rights than that.
@@ -26,7 +26,7 @@ func (a *API) requireFactors(w *web.Reply, r *http.Request, c caller, acct accou
 			return err
 		}
 	}
-	if rule.IsZero() {
+	if rule.IsZero() || signin.Meets(rule, c.shown, w.Start) == nil {
 		return nil
 	}
 
@@ -57,7 +57,11 @@ func (a *API) requireFactors(w *web.Reply, r *http.Request, c caller, acct accou
 		)
 	}
 
-	return jeton.WithDetail(jeton.ErrProof, "the service requires more of who creates a token: "+unmet.Text)
+	return jeton.WithDetail(
+		jeton.ErrProof,
+		"the service requires more of who creates a token: "+unmet.Text+
+			"; give current_password and code, or sign in again and use the session",
+	)
 }
 
 // requireFactorsOf is requireFactors for the services of the token that a request rotates. One that is not stored, or

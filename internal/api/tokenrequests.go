@@ -93,7 +93,8 @@ func (a *API) approveOwnRequest(w *web.Reply, r *http.Request, c caller) error {
 	if err != nil {
 		return err
 	}
-	if err := a.requireProof(w, r, c, acct, in.Proof); err != nil {
+	c.shown, err = a.requireProof(w, r, c, acct, in.Proof)
+	if err != nil {
 		return err
 	}
 	if err := a.requireFactors(w, r, c, acct, []string{req.Service}); err != nil {

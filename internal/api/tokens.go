@@ -233,7 +233,8 @@ func (a *API) createOwnToken(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	if err := a.requireProof(w, r, c, acct, in.Proof); err != nil {
+	c.shown, err = a.requireProof(w, r, c, acct, in.Proof)
+	if err != nil {
 		return err
 	}
 	if err := a.requireFactors(w, r, c, acct, in.Services); err != nil {
@@ -395,7 +396,8 @@ func (a *API) rotateOwnToken(w *web.Reply, r *http.Request, c caller) error {
 	if err != nil {
 		return err
 	}
-	if err := a.requireProof(w, r, c, acct, proof); err != nil {
+	c.shown, err = a.requireProof(w, r, c, acct, proof)
+	if err != nil {
 		return err
 	}
 

@@ -322,7 +322,8 @@ func (a *API) mayUpdateSelf(w *web.Reply, r *http.Request, c caller, acct accoun
 	case in.Password != nil && in.Current == nil:
 		return jeton.WithDetail(jeton.ErrInvalid, "current_password missing")
 	case in.Password != nil:
-		return a.checkPassword(w, r, c, acct, Proof{in.Current, in.Code})
+		_, err := a.checkPassword(w, r, c, acct, Proof{in.Current, in.Code})
+		return err
 	// Where every caller manages every user, another account could change it anyway.
 	case in.Email != nil && *in.Email != acct.Email && !a.AllAdmins:
 		// Who has no password, or sends it with each request, has the login itself as the proof.
@@ -330,7 +331,8 @@ func (a *API) mayUpdateSelf(w *web.Reply, r *http.Request, c caller, acct accoun
 			return jeton.WithDetail(jeton.ErrProof, "a new e-mail address needs current_password")
 		}
 
-		if err := a.requireProof(w, r, c, acct, Proof{in.Current, in.Code}); err != nil {
+		_, err := a.requireProof(w, r, c, acct, Proof{in.Current, in.Code})
+		if err != nil {
 			return err
 		}
 

@@ -391,6 +391,30 @@ func TestATokenIsAsGoodAsTheSignInOfItsUser(t *testing.T) {
 		t.Errorf("with a second factor that was not shown: got %d %s, want recent_proof_required", a.Status, a.Body)
 	}
 
+	// A program that has the session gives both in the request. The session is as before.
+	c.move(2 * time.Minute)
+	code := otp(t, secret, c.now())
+	given := `"current_password":"` + right + `","code":"` + code + `"`
+	for _, step := range []struct {
+		name, address, body string
+		want                int
+	}{
+		{"a wrong code", own, strings.Replace(body, "{", `{"current_password":"`+right+`","code":"000000",`, 1), 403},
+		{"password and code", own, strings.Replace(body, "{", "{"+given+",", 1), 201},
+		{"the same code again", own + "/" + made.Accessor + "/rotate", "{" + given + "}", 403},
+		{"nothing more", own, body, 403},
+	} {
+		if a := call(step.address, step.body); a.Status != step.want {
+			t.Errorf("%s: got %d %s, want %d", step.name, a.Status, a.Body, step.want)
+		}
+	}
+
+	c.move(2 * time.Minute)
+	given = `{"current_password":"` + right + `","code":"` + otp(t, secret, c.now()) + `"}`
+	if a := call(own+"/"+made.Accessor+"/rotate", given); a.Status >= 300 {
+		t.Errorf("rotate with password and code: got %d %s, want a token", a.Status, a.Body)
+	}
+
 	c.move(2 * time.Minute)
 	if a := b.post("/prove", "password", right, "code", otp(t, secret, c.now())); a.Status != http.StatusSeeOther {
 		t.Fatalf("the proof: got %d %s, want 303", a.Status, a.Body)

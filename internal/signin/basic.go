@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/factor"
+	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
@@ -22,6 +24,20 @@ type Verified struct {
 
 // Principal returns the user.
 func (v *Verified) Principal() jeton.Principal { return principal(v.Account, v.At) }
+
+// Proof returns how a request that Basic has accepted proves its user at a time. It is no proof where the password of a
+// user with a second factor only confirms a session.
+func (v *Verified) Proof(req PasswordRequest, now time.Time) session.Proof {
+	methods := byPassword
+	switch {
+	case v.Second && req.Code == "":
+		return session.Proof{}
+	case v.Second:
+		methods = withMethods(methods, byCode)
+	}
+
+	return session.Proof{Methods: strings.Fields(methods), At: now}
+}
 
 // Describe returns whose password it is and when it is valid, for the operator.
 func (v *Verified) Describe() (which, window string) {
