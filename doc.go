@@ -9,6 +9,7 @@
 //	guard              middleware for a service that checks tokens itself (public)
 //	jetontest          a real server for the tests of other modules (public)
 //	examples           teaching servers by configuration alone
+//	clients            libraries for Python and Node.js that call a service
 //
 //	internal/server    listeners, TLS, wiring, background work, stop
 //

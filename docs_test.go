@@ -22,12 +22,12 @@ type block struct {
 	text string
 }
 
-// pages returns README.md and the pages in docs and examples.
+// pages returns README.md and the pages in docs, examples and clients.
 func pages(t *testing.T) []page {
 	t.Helper()
 
 	var list []page
-	for _, root := range []string{"README.md", "docs", "examples"} {
+	for _, root := range []string{"README.md", "docs", "examples", "clients"} {
 		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(path, ".md") {
 				return err

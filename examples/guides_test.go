@@ -33,12 +33,7 @@ func TestGuides(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(page), ".md"), func(t *testing.T) {
 			t.Parallel()
 
-			text, err := os.ReadFile(page)
-			if err != nil {
-				t.Fatal(err)
-			}
-
-			follow(t, fenced(string(text)))
+			follow(t, t.TempDir(), fenced(readPage(t, page)))
 		})
 	}
 }
@@ -61,11 +56,10 @@ func fenced(page string) []block {
 // fileName is the first line of a block that is to be saved.
 var fileName = regexp.MustCompile(`\A# ([a-z]+\.(?:yaml|conf)|Caddyfile)\n`)
 
-// follow does what a page says: it writes its files, runs its commands, compiles its
-// programs.
-func follow(t *testing.T, blocks []block) {
+// follow does in a directory what a page says: it writes its files, runs its commands,
+// compiles its programs. It returns what the commands have printed.
+func follow(t *testing.T, dir string, blocks []block) string {
 	t.Helper()
-	dir := t.TempDir()
 	ports := ports{
 		"9000": upstream(t),
 		"9180": e2e.FreePort(t), // of the admin listener, which no page names
@@ -97,6 +91,8 @@ func follow(t *testing.T, blocks []block) {
 			compile(t, b.text)
 		}
 	}
+
+	return sh.process.Out.String()
 }
 
 // upstream starts the service that the pages protect, and returns its port.

@@ -49,7 +49,7 @@ func TestDocumentedCommandsParse(t *testing.T) {
 		return nil
 	}
 
-	for _, root := range []string{"README.md", "docs", "examples"} {
+	for _, root := range []string{"README.md", "docs", "examples", "clients"} {
 		if err := filepath.WalkDir(filepath.Join(top, root), check); err != nil {
 			t.Fatal(err)
 		}
