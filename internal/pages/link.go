@@ -26,7 +26,7 @@ func (p *Pages) linkPage(w *web.Reply, r *http.Request) error {
 
 	name, err := p.Logins.LinkUser(r.Context(), r.PathValue("ticket"))
 	if err != nil {
-		return p.deadLink(w, r, err, "link.dead.do")
+		return p.deadLink(w, r, err, text("link.dead.do"))
 	}
 
 	live, err := p.live(w, r)
@@ -43,12 +43,12 @@ func (p *Pages) linkPage(w *web.Reply, r *http.Request) error {
 }
 
 // deadLink answers a link that does nothing any more. do has what the user can do instead.
-func (p *Pages) deadLink(w *web.Reply, r *http.Request, err error, do string) error {
+func (p *Pages) deadLink(w *web.Reply, r *http.Request, err error, do Text) error {
 	if !errors.Is(err, jeton.ErrBadCredential) && !errors.Is(err, jeton.ErrSpent) {
 		return err
 	}
 
-	return p.dead(w, r, text(do))
+	return p.dead(w, r, do)
 }
 
 // link answers POST /link/{ticket}: it uses the link up and signs the user in. The session was not proved by a
@@ -78,7 +78,7 @@ func (p *Pages) link(w *web.Reply, r *http.Request) error {
 		return nil
 	}
 	if err != nil {
-		return p.deadLink(w, r, err, "link.dead.do")
+		return p.deadLink(w, r, err, text("link.dead.do"))
 	}
 
 	p.keep(w, started)

@@ -25,7 +25,7 @@ func (p *Pages) notMePage(w *web.Reply, r *http.Request) error {
 
 	name, err := p.Logins.NotMeUser(r.Context(), r.PathValue("ticket"))
 	if err != nil {
-		return p.deadLink(w, r, err, "not-me.dead.do")
+		return p.deadLink(w, r, err, text("not-me.dead.do"))
 	}
 
 	return p.show(w, r, http.StatusOK, "sign-in/not-me", notMeView{Action: r.URL.Path, Name: name})
@@ -46,7 +46,7 @@ func (p *Pages) notMe(w *web.Reply, r *http.Request) error {
 		Request: w.ID,
 	})
 	if err != nil {
-		return p.deadLink(w, r, err, "not-me.dead.do")
+		return p.deadLink(w, r, err, text("not-me.dead.do"))
 	}
 
 	return see(w, "/not-me")

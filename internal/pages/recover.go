@@ -79,7 +79,7 @@ func (p *Pages) recoverPage(w *web.Reply, r *http.Request) error {
 
 	name, err := p.Logins.Recoverable(r.Context(), r.PathValue("ticket"))
 	if err != nil {
-		return p.deadLink(w, r, err, "recover.dead.do")
+		return p.deadLink(w, r, err, text("recover.dead.do"))
 	}
 
 	return p.show(w, r, http.StatusOK, "sign-in/recover", p.recoverForm(r.URL.Path, name))
@@ -118,7 +118,7 @@ func (p *Pages) recover(w *web.Reply, r *http.Request) error {
 
 	return afterLink(
 		w, err, "/sign-in?done=recovered",
-		func(err error) error { return p.deadLink(w, r, err, "recover.dead.do") },
+		func(err error) error { return p.deadLink(w, r, err, text("recover.dead.do")) },
 		func(err error) error { return p.recoverAgain(w, r, name, err) },
 	)
 }
