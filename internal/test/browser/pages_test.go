@@ -355,6 +355,7 @@ func (w *world) reaches(t *testing.T, got, want []string) {
 
 func TestEveryPageBeforeAnAccount(t *testing.T) {
 	w := newWorld(t)
+	w.MustControl(http.MethodPut, "/api/v1/users/diane", map[string]string{"email": "diane@example.org"}, nil)
 	p := Chromium(t)
 	p.Resize(deskWidth, deskHeight)
 
@@ -399,6 +400,12 @@ func TestEveryPageBeforeAnAccount(t *testing.T) {
 	w.MustControl(http.MethodPost, "/api/v1/invitations", map[string]any{}, &link)
 	p.Open(w.issuer + strings.TrimPrefix(link.URL, w.issuer))
 	w.inspect(p, "invite")
+
+	p.Open(w.issuer + w.noticeLink(t))
+	w.inspect(p, "not-me")
+	p.Click("main form button")
+	p.Arrive(w.issuer + "/not-me")
+	w.inspect(p, "not-me-done")
 
 	p.Open(w.issuer + "/no-such-page")
 	w.inspect(p, "not-found")

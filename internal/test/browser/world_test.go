@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -182,18 +183,55 @@ func (w *world) waitRefused(t *testing.T, after int64, path string) {
 		return e.Seq > after && e.Outcome != "ok" && strings.HasSuffix(e.Target, " "+path)
 	}
 
+	await(t, "refusal of "+path, func() bool { return slices.ContainsFunc(w.Events(), refused) })
+}
+
+// await waits until something has come.
+func await(t *testing.T, what string, come func() bool) {
+	t.Helper()
 	limit := time.After(patience)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 
-	for !slices.ContainsFunc(w.Events(), refused) {
+	for !come() {
 		select {
 		case <-tick.C:
 		case <-limit:
-			t.Fatalf("no refusal of %s in %v, want one: %v", path, patience, w.Events())
+			t.Fatalf("no %s in %v, want one", what, patience)
 		}
 	}
 }
+
+// noticeLink waits for the mail of a sign-in, and returns the path of its link. No other mail may have one.
+func (w *world) noticeLink(t *testing.T) string {
+	t.Helper()
+	var path string
+	await(t, "mail with a link that ends everything", func() bool {
+		files, err := filepath.Glob(filepath.Join(w.Dir(), "mails", "*.eml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Lines of a mail are short: the longer ones go on after "=" (RFC 2045, section 6.7).
+			path = notMePath.FindString(strings.ReplaceAll(string(b), "=\r\n", ""))
+			if path != "" {
+				return true
+			}
+		}
+
+		return false
+	})
+
+	return path
+}
+
+// notMePath is the path of the link of a notice.
+var notMePath = regexp.MustCompile(`/not-me/[\w-]+`)
 
 // upstream is the server behind the shop, and the provider Guild. It records the requests that reach it.
 type upstream struct {
