@@ -22,3 +22,4 @@ go run $errcheck -exclude scripts/errcheck.txt $packages
 
 # The program without the server: commands of operators have '//go:build !walletonly'.
 go build -tags walletonly -o "$temp/wallet" ./cmd/jeton
+"$temp/wallet" token print --help >/dev/null # the libraries in clients run it

@@ -12,5 +12,15 @@ This program is the caller's wallet. The one with the server has all commands.`
   jeton call GET https://app.example.org/reports`
 )
 
-// addServer adds nothing: this build is for machines that only call services.
-func addServer(*cobra.Command) {}
+// addServer adds no server: this build is for machines that only call services. Of 'jeton token' it has what other
+// programs ask the wallet for.
+func addServer(root *cobra.Command) {
+	c := &cobra.Command{
+		Use:     "token",
+		Short:   "Print the token of an identity",
+		GroupID: groupWallet,
+	}
+
+	c.AddCommand(tokenPrint())
+	root.AddCommand(c)
+}

@@ -1,5 +1,3 @@
-//go:build !walletonly
-
 package main
 
 import (
