@@ -16,6 +16,12 @@ const (
 	maxClaimValue     = 1000 // bytes
 )
 
+// publicPlatforms are the hosts of issuers that sign tokens for everyone, and their kinds.
+var publicPlatforms = map[string]policy.WorkloadKind{
+	"token.actions.githubusercontent.com": policy.WorkloadGitHub,
+	"gitlab.com":                          policy.WorkloadGitLab,
+}
+
 // workloadDefaults sets the defaults that depend on the kind.
 func (c checker) workloadDefaults(s *Issuer) {
 	for i := range s.Workloads {
@@ -88,6 +94,11 @@ func (c checker) workloadIssuer(s *Issuer, w *Workload) {
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil ||
 		strings.ContainsAny(w.Issuer, "?#"):
 		c.Fault(&w.Issuer, "invalid issuer: want a URL such as https://ci.example.org, without query and fragment")
+	case w.Kind == string(policy.WorkloadOIDC) && publicPlatforms[strings.ToLower(u.Hostname())] != "":
+		c.Fault(
+			&w.Issuer, "signs tokens for everyone, and kind oidc does not require an owner; use kind %s",
+			publicPlatforms[strings.ToLower(u.Hostname())],
+		)
 	case w.Issuer == s.URL:
 		c.Fault(&w.Issuer, "is issuer.url: tokens of this server are not exchanged as those of another issuer")
 	}
@@ -152,13 +163,13 @@ func wantClaim(kind policy.WorkloadKind) string {
 		return "a claim such as sub that says which software has the token"
 	}
 
-	return "one of these, with the whole owner before a *, as in " +
+	return "a claim that names the whole owner (" + strings.Join(names, ", ") + "), as in " +
 		map[policy.WorkloadKind]string{
-			policy.WorkloadGitHub:     "octo/*",
-			policy.WorkloadGitLab:     "group/*",
-			policy.WorkloadKubernetes: "system:serviceaccount:NAMESPACE:*",
-			policy.WorkloadSPIFFE:     "spiffe://example.org/ns/*",
-		}[kind] + ": " + strings.Join(names, ", ")
+			policy.WorkloadGitHub:     "repository: octo/* or sub: repo:octo/*",
+			policy.WorkloadGitLab:     "project_path: group/* or sub: project_path:group/*",
+			policy.WorkloadKubernetes: "sub: system:serviceaccount:NAMESPACE:*",
+			policy.WorkloadSPIFFE:     "sub: spiffe://example.org/ns/*",
+		}[kind]
 }
 
 // ActsByWorkload reports whether a rule lets software act as a client.

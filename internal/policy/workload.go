@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/json"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -53,37 +54,43 @@ func (c Claim) matches(claims map[string]json.RawMessage) bool {
 // registered are the claims that say nothing about which software has the token.
 var registered = []string{"iss", "aud", "exp", "nbf", "iat", "jti"}
 
-// owners are, by kind, the claims that name an owner beyond the issuer, and what the fixed part of a value with * at
-// its end must have. An issuer such as GitHub signs tokens for everyone, who can choose all other claims, such as ref.
-var owners = map[WorkloadKind]map[string]func(prefix string) bool{
+// The forms of values that name an owner. With a * at the end, the fixed part has the whole name: octo/* and not octo*,
+// which is octopus, too.
+var (
+	wholeName = regexp.MustCompile(`^[^*]+$`)
+	pathForm  = regexp.MustCompile(`^[^/*]+/.`)
+	groupForm = regexp.MustCompile(`^[^/*]+(/.*)?$`)
+
+	// A repository can have its sub begin with another claim, such as environment:production, which every other one
+	// can have, too.
+	gitHubSubject = regexp.MustCompile(
+		`^((repo|repository):[^/:*]+/.|(repository_id|repository_owner|repository_owner_id):[^/:*]+(:|$))`,
+	)
+	gitLabSubject     = regexp.MustCompile(`^project_path:[^/:*]+/.`)
+	kubernetesSubject = regexp.MustCompile(`^system:serviceaccount:[^:*]+:.`)
+	spiffeSubject     = regexp.MustCompile(`^spiffe://[^/*]+/[^/*][^*]*(/\*)?$`)
+)
+
+// owners are, by kind, the claims that name an owner beyond the issuer, and the form of their values. An issuer such as
+// GitHub signs tokens for everyone, who can choose all other claims, such as ref.
+var owners = map[WorkloadKind]map[string]*regexp.Regexp{
 	WorkloadGitHub: {
-		"sub":                 slashInside,
-		"repository":          slashInside,
-		"repository_id":       never,
-		"repository_owner":    never,
-		"repository_owner_id": never,
+		"sub":                 gitHubSubject,
+		"repository":          pathForm,
+		"repository_id":       wholeName,
+		"repository_owner":    wholeName,
+		"repository_owner_id": wholeName,
 	},
 	WorkloadGitLab: {
-		"sub":            slashInside,
-		"project_path":   slashInside,
-		"project_id":     never,
-		"namespace_path": slashInside,
-		"namespace_id":   never,
+		"sub":            gitLabSubject,
+		"project_path":   pathForm,
+		"project_id":     wholeName,
+		"namespace_path": groupForm,
+		"namespace_id":   wholeName,
 	},
-	WorkloadKubernetes: {"sub": func(prefix string) bool {
-		namespace, ok := strings.CutPrefix(prefix, "system:serviceaccount:")
-		return ok && strings.Index(namespace, ":") > 0
-	}},
-	WorkloadSPIFFE: {"sub": func(prefix string) bool {
-		path, ok := strings.CutPrefix(prefix, "spiffe://")
-		return ok && strings.Count(path, "/") > 1 && strings.HasSuffix(path, "/")
-	}},
+	WorkloadKubernetes: {"sub": kubernetesSubject},
+	WorkloadSPIFFE:     {"sub": spiffeSubject},
 }
-
-// slashInside accepts a prefix with the whole first name of a path: octo/* and not octo*, which is octopus, too.
-func slashInside(prefix string) bool { return strings.Index(prefix, "/") > 0 }
-
-func never(string) bool { return false }
 
 // OwnerClaims returns the claims of which a rule of the kind needs one; nil: any that is not about the token itself.
 func (k WorkloadKind) OwnerClaims() []string {
@@ -98,15 +105,14 @@ func (k WorkloadKind) OwnerClaims() []string {
 
 // Narrows reports whether a claim admits less than all software of an issuer of the kind.
 func (k WorkloadKind) Narrows(c Claim) bool {
-	prefix, open := strings.CutSuffix(c.Value, "*")
 	of := owners[k]
 	if of == nil {
-		return prefix != "" && !slices.Contains(registered, c.Name)
+		return strings.TrimSuffix(c.Value, "*") != "" && !slices.Contains(registered, c.Name)
 	}
 
-	enough, ok := of[c.Name]
+	form, ok := of[c.Name]
 
-	return ok && prefix != "" && (!open || enough(prefix))
+	return ok && form.MatchString(c.Value)
 }
 
 // WorkloadRule says which client a token of another issuer stands for, and with which terms.

@@ -45,6 +45,66 @@ func TestClaimsMatchExactly(t *testing.T) {
 	}
 }
 
+func TestAClaimNarrowsIfItNamesAnOwner(t *testing.T) {
+	for _, tc := range []struct {
+		kind  policy.WorkloadKind
+		name  string
+		value string
+		want  bool
+	}{
+		{policy.WorkloadGitHub, "sub", "repo:octo/shop:ref:refs/heads/main", true},
+		{policy.WorkloadGitHub, "sub", "repo:octo/*", true},
+		{policy.WorkloadGitHub, "sub", "repo:octo@65/shop@72:*", true},
+		{policy.WorkloadGitHub, "sub", "repository:octo/shop", true},
+		{policy.WorkloadGitHub, "sub", "repository_owner:octo", true},
+		{policy.WorkloadGitHub, "sub", "repository_owner_id:65:*", true},
+		{policy.WorkloadGitHub, "sub", "repository_id:72:environment:production", true},
+		{policy.WorkloadGitHub, "sub", "repo:octo*", false},
+		{policy.WorkloadGitHub, "sub", "repo:octo*/", false},
+		{policy.WorkloadGitHub, "sub", "repo:*", false},
+		{policy.WorkloadGitHub, "sub", "repo:/*", false},
+		{policy.WorkloadGitHub, "sub", "repository_owner:octo*", false},
+		{policy.WorkloadGitHub, "sub", "repository_owner_id:6*", false},
+		{policy.WorkloadGitHub, "sub", "environment:production", false},
+		{policy.WorkloadGitHub, "sub", "ref:refs/heads/main", false},
+		{policy.WorkloadGitHub, "sub", "ref:refs/*", false},
+		{policy.WorkloadGitHub, "sub", "job_workflow_ref:octo/ci/.github/workflows/x.yml@refs/heads/main", false},
+		{policy.WorkloadGitHub, "repository", "octo/*", true},
+		{policy.WorkloadGitHub, "repository", "/x*", false},
+		{policy.WorkloadGitHub, "repository_owner", "octo", true},
+		{policy.WorkloadGitHub, "repository_owner", "octo*", false},
+		{policy.WorkloadGitHub, "environment", "production", false},
+		{policy.WorkloadGitLab, "sub", "project_path:group/shop:ref_type:branch:ref:main", true},
+		{policy.WorkloadGitLab, "sub", "project_path:group/*", true},
+		{policy.WorkloadGitLab, "sub", "project_path:group*", false},
+		{policy.WorkloadGitLab, "sub", "ref_type:branch", false},
+		{policy.WorkloadGitLab, "sub", "x/*", false},
+		{policy.WorkloadGitLab, "project_path", "group/shop", true},
+		{policy.WorkloadGitLab, "namespace_path", "group", true},
+		{policy.WorkloadGitLab, "namespace_path", "group/*", true},
+		{policy.WorkloadGitLab, "namespace_path", "group*", false},
+		{policy.WorkloadKubernetes, "sub", "system:serviceaccount:shop:build", true},
+		{policy.WorkloadKubernetes, "sub", "system:serviceaccount:shop:*", true},
+		{policy.WorkloadKubernetes, "sub", "system:serviceaccount:shop*", false},
+		{policy.WorkloadKubernetes, "sub", "x", false},
+		{policy.WorkloadSPIFFE, "sub", "spiffe://example.org/gone", true},
+		{policy.WorkloadSPIFFE, "sub", "spiffe://example.org/ns/*", true},
+		{policy.WorkloadSPIFFE, "sub", "spiffe://example.org/ns*", false},
+		{policy.WorkloadSPIFFE, "sub", "spiffe://example.org/*", false},
+		{policy.WorkloadSPIFFE, "sub", "x", false},
+		{policy.WorkloadOIDC, "project", "shop", true},
+		{policy.WorkloadOIDC, "project", "*", false},
+		{policy.WorkloadOIDC, "aud", "shop", false},
+	} {
+		t.Run(string(tc.kind)+" "+tc.name+" "+tc.value, func(t *testing.T) {
+			got := tc.kind.Narrows(policy.Claim{Name: tc.name, Value: tc.value})
+			if got != tc.want {
+				t.Errorf("Narrows = %t, want %t", got, tc.want)
+			}
+		})
+	}
+}
+
 func TestARuleWithoutClaimsMatchesNothing(t *testing.T) {
 	if (policy.WorkloadRule{}).Matches(map[string]json.RawMessage{"sub": []byte(`"x"`)}) {
 		t.Error("a rule without claims matches a token, want no match")
