@@ -39,12 +39,7 @@ func TestAnInvitationMakesAnAccount(t *testing.T) {
 	s := startMailing(t, mailOptions(t, smtptest.Start(t, smtptest.Options{}))...)
 	_, path := inviting(s, map[string]any{"groups": []string{"staff"}})
 
-	// Programs that check links follow them.
-	for range 3 {
-		if a := s.Send(s.Client(), http.MethodGet, s.Issuer()+path, ""); a.Status != http.StatusOK {
-			t.Fatalf("GET: %d, want 200", a.Status)
-		}
-	}
+	lookAt(t, s, path)
 
 	for _, tc := range []struct {
 		name, user, password string

@@ -45,20 +45,7 @@ func TestTheLinkOfANoticeEndsEverything(t *testing.T) {
 	b.signIn("diane")
 	path := linkIn(t, s, mailAbout(t, server, deviceSubject))
 
-	// Programs that check mail follow links, as browsers and as scripts of pages do.
-	for _, look := range [][]string{
-		{http.MethodGet},
-		{http.MethodHead},
-		{http.MethodGet, "HX-Request", "true"},
-		{http.MethodGet, "Sec-Purpose", "prefetch"},
-	} {
-		if a := s.Send(s.Client(), look[0], s.Issuer()+path, "", look[1:]...); a.Status != http.StatusOK {
-			t.Errorf("%v: got %d, want 200", look, a.Status)
-		}
-	}
-	if a := submit(s, path, nil, "Origin", "https://mallory.example"); a.Status != http.StatusForbidden {
-		t.Errorf("from another site: got %d, want 403", a.Status)
-	}
+	lookAt(t, s, path)
 	if a := s.Send(b.client, http.MethodGet, s.Issuer()+"/account", ""); a.Status != http.StatusOK {
 		t.Fatalf("the session after looks at the link: got %d, want 200", a.Status)
 	}

@@ -48,6 +48,27 @@ func linkIn(t *testing.T, s *jetontest.Server, m smtptest.Mail) string {
 	return ""
 }
 
+// lookAt follows a link as programs that check mail do, and as browsers and scripts of pages do, and sends its form
+// from another site. The caller checks that nothing has changed.
+func lookAt(t *testing.T, s *jetontest.Server, path string) {
+	t.Helper()
+	for _, look := range [][]string{
+		{http.MethodGet},
+		{http.MethodHead},
+		{http.MethodGet, "HX-Request", "true"},
+		{http.MethodGet, "Sec-Purpose", "prefetch"},
+	} {
+		if a := s.Send(s.Client(), look[0], s.Issuer()+path, "", look[1:]...); a.Status != http.StatusOK {
+			t.Errorf("%v: got %d, want 200", look, a.Status)
+		}
+	}
+
+	form := []string{"Content-Type", "application/x-www-form-urlencoded", "Origin", "https://mallory.example"}
+	if a := s.Send(s.Client(), http.MethodPost, s.Issuer()+path, "", form...); a.Status != http.StatusForbidden {
+		t.Errorf("from another site: got %d, want 403", a.Status)
+	}
+}
+
 // mailAbout returns the next mail with a subject. Others may come before it.
 func mailAbout(t *testing.T, server *smtptest.Server, subject string) smtptest.Mail {
 	t.Helper()
@@ -90,12 +111,7 @@ func TestALinkSetsAPasswordOnce(t *testing.T) {
 		t.Errorf("got %s to %s, want a link of the issuer, to diane", m.Raw, m.To)
 	}
 
-	// Programs that check mail follow links.
-	for range 3 {
-		if a := s.Send(s.Client(), http.MethodGet, s.Issuer()+path, ""); a.Status != http.StatusOK {
-			t.Fatalf("GET: %d, want 200", a.Status)
-		}
-	}
+	lookAt(t, s, path)
 	if status := setByLink(s, path, "short"); status != http.StatusBadRequest {
 		t.Errorf("a short password: %d, want 400", status)
 	}
