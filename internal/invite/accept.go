@@ -24,8 +24,8 @@ type Acceptance struct {
 }
 
 // Accept makes an account by a link, and returns its name. It starts no session: the new user signs in as always. A
-// name or a password that is refused takes no use. It returns the errors of Look, jeton.ErrInvalid, jeton.ErrConflict
-// for a name that is taken, jeton.ErrTooMany or jeton.ErrBusy.
+// name or a password that is refused takes no use. It returns the errors of Look, jeton.ErrInvalid, ErrEmailTaken,
+// jeton.ErrConflict for a name that is taken, jeton.ErrTooMany or jeton.ErrBusy.
 func (i *Invites) Accept(ctx context.Context, a Acceptance) (string, error) {
 	ev := jeton.Event{
 		Time:    i.conf.Now(),

@@ -63,6 +63,10 @@ type Invitation struct {
 	Expires time.Time
 }
 
+// ErrEmailTaken means that a user has had the address of an invitation since it was sent: it makes no account. It is a
+// jeton.ErrConflict.
+var ErrEmailTaken = jeton.WithDetail(jeton.ErrConflict, "there is a user of the address of the invitation")
+
 // Store keeps invitations. Methods are safe for concurrent use, on many nodes. The invitations of a user end with it.
 type Store interface {
 	// AddInvitation adds an invitation, the mail that has its link unless nil, and the event. It returns
@@ -76,8 +80,8 @@ type Store interface {
 	// EndInvitation deletes the invitation of an id and adds the event, or returns jeton.ErrNotFound.
 	EndInvitation(ctx context.Context, id string, ev jeton.Event) error
 	// AcceptInvitation takes a use and adds the account with the groups and the address of the invitation, and the
-	// event, in one step. It returns the errors of FindInvitation, and jeton.ErrConflict if the name is taken; then it
-	// takes nothing.
+	// event, in one step. It returns the errors of FindInvitation, ErrEmailTaken, and jeton.ErrConflict if the name is
+	// taken; then it takes nothing.
 	AcceptInvitation(ctx context.Context, h secret.Hash, a account.Account, now time.Time, ev jeton.Event) error
 	// SweepInvitations deletes at most limit invitations that expired before a time, and returns how many.
 	SweepInvitations(ctx context.Context, before time.Time, limit int) (int, error)

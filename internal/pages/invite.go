@@ -85,9 +85,13 @@ func (p *Pages) inviteAgain(w *web.Reply, r *http.Request, name string, refused 
 		v.Note.Text, v.Note.More = text("setup.refused"), detailText(jeton.Detail(refused))
 		v.Password.NoteBelongs = true
 	case jeton.ErrConflict:
-		v.Note.Text, v.Note.More = text("setup.refused"), text("invite.taken")
-		v.Note.Detail = ""
+		v.Note.Text, v.Note.Detail = text("setup.refused"), ""
+		v.Note.More = text("invite.taken")
 		v.Name.NoteBelongs = true
+		if errors.Is(refused, invite.ErrEmailTaken) {
+			v.Note.More = text("invite.email-taken")
+			v.Name.NoteBelongs = false
+		}
 	}
 
 	return p.again(w, r, "sign-in/invite", v, refused)

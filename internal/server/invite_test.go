@@ -95,6 +95,25 @@ func TestAnInvitationIsSentToItsAddress(t *testing.T) {
 	}
 }
 
+func TestAnInvitationToTheAddressOfAUser(t *testing.T) {
+	server := smtptest.Start(t, smtptest.Options{})
+	s := startMailing(t, mailOptions(t, server)...)
+	inviting(s, map[string]any{"email": "fay@example.org"})
+	path := linkIn(t, s, mailAbout(t, server, "You are invited to Example"))
+	s.MustControl(http.MethodPut, "/api/v1/users/diane", map[string]string{"email": "Fay@example.org"}, nil)
+
+	for _, tc := range []struct{ language, want string }{
+		{"en", "There is an account of this e-mail address already."},
+		{"de", "Es gibt schon ein Konto mit dieser E-Mail-Adresse."},
+	} {
+		fields := url.Values{"username": {"fay"}, "password": {right}}
+		a := submit(s, path, fields, "Accept-Language", tc.language)
+		if a.Status != http.StatusConflict || !strings.Contains(a.Body, tc.want) {
+			t.Errorf("%s: got %d %s, want 409 with %q", tc.language, a.Status, a.Body, tc.want)
+		}
+	}
+}
+
 func TestAnInvitationDies(t *testing.T) {
 	c := newHeldClock()
 	server := smtptest.Start(t, smtptest.Options{})

@@ -173,6 +173,15 @@ func (db *Store) AcceptInvitation(
 			return nil, err
 		}
 
+		// By itself, since the user can choose another name, and cannot choose another address.
+		err = freeEmail(ctx, tx, a)
+		if errors.Is(err, jeton.ErrConflict) {
+			err = invite.ErrEmailTaken
+		}
+		if err != nil {
+			return nil, err
+		}
+
 		a.Groups = inv.Groups
 		if _, err := insertUser(ctx, tx, a); err != nil {
 			return nil, err

@@ -24,6 +24,7 @@ func Invitations(t *testing.T, open Open) {
 		{"its mail and its event are added with it", invitationIsMailed},
 		{"a use adds a user in its groups, with its address", invitationAddsUser},
 		{"a name that is taken takes no use", invitationKeepsUse},
+		{"an address that a user has meanwhile takes no use", invitationOfTakenAddress},
 		{"of many users at once, as many are added as there are uses", invitationRace},
 		{"a sweep deletes what expired before a time", invitationsAreSwept},
 	})
@@ -49,8 +50,14 @@ func addInvitation(t *testing.T, s Store, inv invite.Invitation) {
 	must(t, s.AddInvitation(t.Context(), inv, nil, event(audit.InvitationAdd, "invitation:"+inv.ID)))
 }
 
-// accept makes an account by an invitation.
+// accept makes an account by an invitation that has no address.
 func accept(t *testing.T, s Store, note, name string, now time.Time) error {
+	t.Helper()
+	return acceptAs(t, s, note, name, "", now)
+}
+
+// acceptAs makes an account with an address.
+func acceptAs(t *testing.T, s Store, note, name, email string, now time.Time) error {
 	t.Helper()
 	a := account.Account{
 		Name:     name,
@@ -59,6 +66,7 @@ func accept(t *testing.T, s Store, note, name string, now time.Time) error {
 		UUID:     "uuid of " + name,
 		Created:  now,
 		Updated:  now,
+		Profile:  atAddress(email)(account.Profile{}),
 	}
 
 	return s.AcceptInvitation(t.Context(), secret.HashOf(note), a, now, event(audit.UserAdd, "user:"+name))
@@ -151,6 +159,22 @@ func invitationKeepsUse(t *testing.T, s Store) {
 
 	wants(t, "AcceptInvitation", accept(t, s, "one", "diane", noon), jeton.ErrConflict)
 	wants(t, "AcceptInvitation with another name", accept(t, s, "one", "ben", noon), nil)
+}
+
+func invitationOfTakenAddress(t *testing.T, s Store) {
+	inv := newInvitation("one", 1)
+	inv.Email = "diane@example.org"
+	addInvitation(t, s, inv)
+	addressed(t, s)
+
+	err := acceptAs(t, s, "one", "ben", inv.Email, noon)
+	wants(t, "AcceptInvitation", err, invite.ErrEmailTaken)
+	wants(t, "AcceptInvitation, as callers see it", err, jeton.ErrConflict)
+	_, err = s.FindInvitation(t.Context(), inv.Hash, noon)
+	wants(t, "FindInvitation", err, nil)
+
+	must(t, s.ChangeUser(t.Context(), "diane", account.Change{Profile: atAddress("")}, noon, event("", "")))
+	wants(t, "AcceptInvitation, after the address is free", acceptAs(t, s, "one", "ben", inv.Email, noon), nil)
 }
 
 func invitationRace(t *testing.T, s Store) {
