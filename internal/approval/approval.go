@@ -111,8 +111,9 @@ func New(c Config) (*Approvals, error) {
 // Caller is the program that asks, as the gate has proved it.
 type Caller struct {
 	jeton.Principal
-	Service  string // at which it asks
-	Audience string // of tokens for that
+	Service  string      // at which it asks
+	Audience string      // of tokens for that
+	Shown    *token.Live // token that it shows; nil: a session
 }
 
 // actor returns the caller as in the audit log.
@@ -126,8 +127,9 @@ type waiting struct {
 }
 
 // Ask makes a request that waits for a user. For a name that no user has it does the same, so that a client does not
-// learn which there are. It returns jeton.ErrInvalid, jeton.ErrForbidden for a user that asks another one, and
-// jeton.ErrTooMany, also if MaxWaiting wait. ev is the event without what it is about.
+// learn which there are. It returns jeton.ErrInvalid, jeton.ErrForbidden for a user that asks another one,
+// jeton.ErrTooMany, also if MaxWaiting wait, and the errors of token.CheckAsker. ev is the event without what it is
+// about.
 func (a *Approvals) Ask(
 	ctx context.Context,
 	by Caller,
@@ -139,7 +141,7 @@ func (a *Approvals) Ask(
 	}
 
 	now := a.conf.Now()
-	if err := a.mayAsk(now, by, in); err != nil {
+	if err := a.mayAsk(ctx, now, by, in); err != nil {
 		return jeton.TokenRequested{}, err
 	}
 
@@ -185,12 +187,17 @@ func (a *Approvals) Ask(
 }
 
 // mayAsk checks a request and its caller.
-func (a *Approvals) mayAsk(now time.Time, by Caller, in jeton.TokenRequest) error {
+func (a *Approvals) mayAsk(ctx context.Context, now time.Time, by Caller, in jeton.TokenRequest) error {
 	if err := check(in); err != nil {
 		return err
 	}
 	if by.Kind == jeton.KindUser && in.User != by.Name {
 		return jeton.WithDetail(jeton.ErrForbidden, "a user asks for tokens of its own only")
+	}
+	if by.Shown != nil {
+		if err := a.conf.Tokens.CheckAsker(ctx, by.Shown); err != nil {
+			return err
+		}
 	}
 
 	// It is not given back: each request costs a row, and the attention of a user.

@@ -40,12 +40,16 @@ func (g *Gateway) tokenRequestRoutes() []web.Route {
 }
 
 // asker returns the program of a request.
-func (g *Gateway) asker(w *web.Reply) approval.Caller {
+func (g *Gateway) asker(w *web.Reply) (approval.Caller, error) {
+	decision := gate.From(w)
+	origin, err := decision.Origin()
+
 	return approval.Caller{
-		Principal: gate.From(w).Principal(),
+		Principal: decision.Principal(),
 		Service:   g.conf.Name,
 		Audience:  g.conf.Tokens.Audience,
-	}
+		Shown:     origin.Token,
+	}, err
 }
 
 // requestToken answers POST /.jeton/token/requests.
@@ -59,7 +63,12 @@ func (g *Gateway) requestToken(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	asked, err := g.approved.Ask(r.Context(), g.asker(w), in, g.tokenEvent(w, "", token.Owner{}))
+	by, err := g.asker(w)
+	if err != nil {
+		return err
+	}
+
+	asked, err := g.approved.Ask(r.Context(), by, in, g.tokenEvent(w, "", token.Owner{}))
 	if err != nil {
 		return err
 	}
@@ -78,7 +87,12 @@ func (g *Gateway) pollToken(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	made, secret, err := g.approved.Redeem(r.Context(), g.asker(w), in, g.tokenEvent(w, "", token.Owner{}))
+	by, err := g.asker(w)
+	if err != nil {
+		return err
+	}
+
+	made, secret, err := g.approved.Redeem(r.Context(), by, in, g.tokenEvent(w, "", token.Owner{}))
 	switch {
 	case errors.Is(err, approval.ErrWaiting):
 		return web.JSON(w, http.StatusAccepted, struct{}{})

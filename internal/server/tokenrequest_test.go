@@ -230,6 +230,15 @@ func TestARequestForATokenIsRefused(t *testing.T) {
 	other.User = "eshana"
 	short := oneHour()
 	short.Seconds = 59
+	spent := s.AddToken(jetontest.NewToken{
+		User:     "diane",
+		Name:     "once",
+		Services: []string{"reports"},
+		MaxUses:  1,
+	}).Secret
+	if a := s.Ask("GET", "reports", "/reports/1", "Authorization", "Bearer "+spent); a.Status != http.StatusOK {
+		t.Fatalf("use of a token = %d, want 200", a.Status)
+	}
 	for _, tc := range []struct {
 		name string
 		of   program
@@ -241,6 +250,7 @@ func TestARequestForATokenIsRefused(t *testing.T) {
 		{"a long reason", p, long, "invalid_request"},
 		{"a lifetime that no user can answer in", p, short, "invalid_request"},
 		{"no name", p, jeton.TokenRequest{TokenTerms: oneHour().TokenTerms}, "invalid_request"},
+		{"a token without uses left", program{t, s, "reports", spent}, oneHour(), "spent"},
 		{"a stranger", program{t, s, "reports", "x"}, other, "bad_credential"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -279,6 +289,44 @@ func TestARequestForATokenIsRefused(t *testing.T) {
 			t.Errorf("twenty-first request = %d, want 429", a.Status)
 		}
 	})
+}
+
+func TestAnApplicationAsksForNoToken(t *testing.T) {
+	s := jetontest.Start(t, strings.Replace(resources, ", max_uses: 3", "", 1))
+	s.AddUser("diane", right)
+	b := newBrowser(t, s)
+	b.signIn("diane")
+	access := desktopRedeems(t, s, b.codeFor(desktopAsks(s))).Access
+
+	lease := func(of string) string {
+		a := s.Send(
+			s.Client(), "POST", s.URL("notes")+"/.jeton/leases", `{"name":"job","lease_seconds":60}`,
+			"Authorization", "Bearer "+of, "Content-Type", "application/json",
+		)
+		var out jeton.Lease
+		if err := json.Unmarshal([]byte(a.Body), &out); err != nil || a.Status != http.StatusCreated {
+			t.Fatalf("lease = %d %s, want 201", a.Status, a.Body)
+		}
+
+		return out.Secret
+	}
+	first := lease(access)
+	for _, tc := range []struct{ name, credential, want string }{
+		{"its access token", access, "forbidden"},
+		{"a lease of that", first, "forbidden"},
+		{"a lease of a lease of that", lease(first), "forbidden"},
+		{"a lease of a token of the user", lease(s.AddToken(jetontest.NewToken{
+			User:     "diane",
+			Name:     "agent",
+			Services: []string{"notes"},
+		}).Secret), ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if a := (program{t, s, "notes", tc.credential}).post("", oneHour()); a.Code() != tc.want {
+				t.Errorf("request = %d %s, want %q", a.Status, a.Body, tc.want)
+			}
+		})
+	}
 }
 
 func TestARequestForATokenGivesNone(t *testing.T) {

@@ -221,6 +221,34 @@ func (t *Tokens) RenewLease(ctx context.Context, by Maker, accessor string, d ti
 	return leased(public(next), "", now), nil
 }
 
+// CheckAsker returns nil if a program may ask with a token for another one, which outlives it. It returns
+// jeton.ErrSpent for a counted token without uses left, of which it takes none, and jeton.ErrForbidden for a token of
+// an application or one that derives from it: the user has let the application have no more, and ends that with it.
+func (t *Tokens) CheckAsker(ctx context.Context, l *Live) error {
+	if len(l.own) > 0 {
+		if _, err := t.counts.Left(ctx, &l.Key, l.own); err != nil {
+			return err
+		}
+	}
+
+	for l.Parent != 0 {
+		if l.Kind == Access {
+			return jeton.WithDetail(
+				jeton.ErrForbidden,
+				"a token of an application asks for no other token; its scopes are those of its client",
+			)
+		}
+
+		parent, err := t.FindAccessor(ctx, Which{Accessor: l.ParentAccessor})
+		if err != nil {
+			return err
+		}
+		l = parent
+	}
+
+	return nil
+}
+
 // EndShown revokes a token that was found, as its own credential (compare RFC 7009). A nil one, which
 // Find refused, is no error: it has ended already.
 func (t *Tokens) EndShown(ctx context.Context, l *Live, ev jeton.Event) error {
