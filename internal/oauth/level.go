@@ -62,7 +62,8 @@ func (a authorization) levels() levels {
 		needed: needed,
 		two:    a.requires().Factors > 1,
 	}
-	if len(asked) == 0 && l.two {
+	// A wish for unknown levels alone is none.
+	if len(l.wanted) == 0 && !l.needed && l.two {
 		l.wanted = []string{factor.TwoFactors}
 	}
 

@@ -72,6 +72,18 @@ func TestALevelThatIsNeededIsReachedOrRefused(t *testing.T) {
 			claimsFor(`{"essential": true, "value": "phr"}`), "login_required", "",
 		},
 		{"a service whose rule is not reached", one, "notes", "", "", "login_required", ""},
+		{
+			"an unknown level and a service whose rule is not reached", one, "notes", "",
+			claimsFor(`{"values": ["gold"]}`), "login_required", "",
+		},
+		{
+			"an unknown level and a service whose rule is reached", two, "notes", "",
+			claimsFor(`{"value": "gold"}`), "", mfa,
+		},
+		{
+			"an unknown level that is needed for a service", two, "notes", "gold", "",
+			"unmet_authentication_requirements", "",
+		},
 		{"a lower wish than the rule of a service", one, "notes", "1", "", "unmet_authentication_requirements", ""},
 		{"a higher wish than the rule of a service", two, "notes", "phr", "", "login_required", ""},
 		{"a wish for a service without a rule", one, "staff", mfa, "", "login_required", ""},
