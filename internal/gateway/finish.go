@@ -34,19 +34,11 @@ func (g *Gateway) start(w *web.Reply, r *http.Request) error {
 // beginUnlessIn begins a sign-in, or goes to the page at once if the browser has a session that is enough for it. Where
 // another site can have caused the request, it must not use up the logins that the terms permit to a user.
 func (g *Gateway) beginUnlessIn(w *web.Reply, r *http.Request, to goal) error {
-	live, err := gate.ShownSession(w, r, g.service)
-	if undecided(err) {
-		return err
-	}
-	if live == nil || live.Check(w.Start) != nil {
-		return g.signIn.begin(w, r, to)
-	}
-
-	unmet, err := g.unmet(r.Context(), live, to.rule, w.Start)
+	live, unmet, err := g.shown(w, r, to.rule)
 	switch {
-	case undecided(err):
+	case err != nil:
 		return err
-	case err != nil, unmet != nil:
+	case live == nil, unmet != nil:
 		// The page would send the browser back here, and for ever: Sec-Fetch-Site outlives redirects.
 		return g.signIn.begin(w, r, to)
 	}
@@ -54,6 +46,32 @@ func (g *Gateway) beginUnlessIn(w *web.Reply, r *http.Request, to goal) error {
 	seeOther(w, g.signIn.origin(w.Origin)+returnTo(to.path))
 
 	return nil
+}
+
+// shown returns the session that a browser has at the service, or nil, and *policy.Unmet if its user was not proved as
+// a page requires.
+func (g *Gateway) shown(
+	w *web.Reply,
+	r *http.Request,
+	rule policy.Require,
+) (live *session.Live, unmet, err error) {
+	live, err = gate.ShownSession(w, r, g.service)
+	if undecided(err) {
+		return nil, nil, err
+	}
+	if live == nil || live.Check(w.Start) != nil {
+		return nil, nil, nil
+	}
+
+	unmet, err = g.unmet(r.Context(), live, rule, w.Start)
+	switch {
+	case undecided(err):
+		return nil, nil, err
+	case err != nil:
+		return nil, nil, nil // it ended a moment ago
+	}
+
+	return live, unmet, nil
 }
 
 // fromAnotherSite reports whether a page of another origin led the browser here.
@@ -91,6 +109,8 @@ func (g *Gateway) finish(w *web.Reply, r *http.Request) error {
 		return jeton.WithDetail(jeton.ErrInvalid, "iss is not the authorization server of this service")
 	case query.Has("error"):
 		return refusedBy(query.Get("error"))
+	case !query.Has("code"):
+		return g.finished(w, r, p)
 	}
 
 	err = g.redeem(w, r, query.Get("code"), p)
@@ -138,8 +158,10 @@ func (g *Gateway) redeem(w *web.Reply, r *http.Request, code string, p pending) 
 	case err != nil:
 		return err
 	case unmet != nil:
-		// The page would send the browser to sign in once more, with the same end.
-		g.notice(w, r, unmet, web.Notice{Kind: web.NoticeFactor, Link: g.issuer + "/account/security"})
+		// The page would send the browser to sign in once more, with the same end. The notice has an address without
+		// the code: a second use of it, by a reload, would end the session.
+		query := url.Values{"state": {r.URL.Query().Get("state")}, "iss": {g.issuer}}
+		seeOther(w, origin+config.FinishPath+"?"+query.Encode())
 		return nil
 	}
 
@@ -147,6 +169,34 @@ func (g *Gateway) redeem(w *web.Reply, r *http.Request, code string, p pending) 
 	seeOther(w, origin+returnTo(p.Path))
 
 	return nil
+}
+
+// finished answers finish without a code, to which redeem sends a browser whose new session is not enough for the page.
+func (g *Gateway) finished(w *web.Reply, r *http.Request, p pending) error {
+	live, unmet, err := g.shown(w, r, p.Require)
+	switch {
+	case err != nil:
+		return err
+	case live == nil:
+		return g.signIn.begin(w, r, p.again())
+	case unmet == nil:
+		seeOther(w, g.signIn.origin(w.Origin)+returnTo(p.Path))
+		return nil
+	}
+
+	notice := web.Notice{Kind: web.NoticeFactor, Link: g.issuer + "/account/security"}
+	if onlyOld(unmet) {
+		notice = web.Notice{Kind: web.NoticeProof, Link: startAt(w, p.Path, p.Require)}
+	}
+	g.notice(w, r, unmet, notice)
+
+	return nil
+}
+
+// onlyOld reports whether a newer proof, by the same factors, is all that is required.
+func onlyOld(err error) bool {
+	var unmet *policy.Unmet
+	return errors.As(err, &unmet) && unmet.Old
 }
 
 // unmet returns *policy.Unmet if the user of a session was not proved as a page requires, or nil.

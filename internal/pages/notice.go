@@ -49,6 +49,10 @@ func newNotice(n web.Notice, now time.Time) noticeView {
 		v.Title, v.Text = text("notice.factor"), text("notice.factor.do", Strong(n.Service))
 		v.Detail = ""
 		again = text("notice.factor.add")
+	case web.NoticeProof:
+		v.Title, v.Text = text("notice.proof"), text("notice.proof.do", Strong(n.Service))
+		v.Detail = ""
+		again = text("notice.signed-out.again")
 	case web.NoticeClient:
 		v.Title, v.Text = text("notice.client"), text("notice.client.do")
 	case web.NoticeSignOut:

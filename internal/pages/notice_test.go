@@ -24,6 +24,7 @@ func TestANoticeLoadsNothing(t *testing.T) {
 		web.NoticeRefused: false,
 		web.NoticeClient:  false,
 		web.NoticeFactor:  false,
+		web.NoticeProof:   false,
 	} {
 		w, rec := newReply()
 		p.Notice(w, get("/", "de"), http.StatusForbidden, web.Notice{

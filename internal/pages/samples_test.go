@@ -259,6 +259,7 @@ func signInSamples() map[string][]any {
 				Problem: jeton.Problem{Detail: hostile, Request: "r1"},
 			}, noon),
 			newNotice(web.Notice{Kind: web.NoticeFactor, Service: hostile, Link: "/account/security"}, noon),
+			newNotice(web.Notice{Kind: web.NoticeProof, Service: hostile, Link: "/.jeton/start?to=%2F"}, noon),
 			newNotice(web.Notice{Kind: web.NoticeSignOut, Link: "/sign-out"}, noon),
 			newNotice(web.Notice{Kind: web.NoticeSignedOut, Service: hostile, Link: "/.jeton/start?to=%2F"}, noon),
 			newNotice(web.Notice{

@@ -46,6 +46,7 @@ type Unmet struct {
 	Require
 	ACR  string // the level that is required, as of package factor; "": any
 	Text string // for the caller
+	Old  bool   // only MaxAge is not met
 	// InSession makes it jeton.ErrProof: the session is valid, and after a 401 a client would log the user out.
 	InSession bool
 }

@@ -119,6 +119,55 @@ func TestAnOldProofIsAskedForAgain(t *testing.T) {
 	b.wants(b.proves("password", right), "fresh")
 }
 
+// TestASignInThatIsNotEnoughSaysWhatIsMissing reads the notice, also after a reload: the session that began goes on.
+func TestASignInThatIsNotEnoughSaysWhatIsMissing(t *testing.T) {
+	s, c := startRequiring(t)
+
+	for _, tc := range []struct {
+		name  string
+		start string
+		title string
+		link  string
+	}{
+		{
+			"one factor",
+			"/.jeton/start?factors=2&to=/secrets/",
+			"This page needs a stronger sign-in",
+			s.Issuer() + "/account/security",
+		},
+		{
+			"a proof that becomes too old on the way",
+			"/.jeton/start?max_age=300&to=/fresh",
+			"This page needs a newer sign-in",
+			"/.jeton/start?max_age=300&amp;to=%2Ffresh",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBrowser(t, s)
+			b.signIn("diane")
+			c.move(5*time.Minute - time.Second)
+
+			// Without the level, which a user can remove from the address, the issuer asks for no second factor.
+			to := b.pending(s.URL("vault") + tc.start)
+			query := to.Query()
+			query.Del("acr_values")
+			to.RawQuery = query.Encode()
+			back := b.get(to.String()).Header.Get("Location")
+
+			c.move(2 * time.Second)
+			shown := b.open(back)
+			page := b.at()
+			for name, a := range map[string]jetontest.Answer{"the notice": shown, "a reload": b.open(page)} {
+				if a.Status != http.StatusUnauthorized || !strings.Contains(a.Body, tc.title) ||
+					!strings.Contains(a.Body, `href="`+tc.link+`"`) {
+					t.Errorf("%s at %s: got %d %s, want 401 and %q", name, page, a.Status, a.Body, tc.title)
+				}
+			}
+			b.wants(b.get(s.URL("vault")+"/me"), "diane")
+		})
+	}
+}
+
 // TestALinkAndACodeAreNoTwoFactors has a link for signing in, which is no proof, also if a code follows.
 func TestALinkAndACodeAreNoTwoFactors(t *testing.T) {
 	s, c := startRequiring(t)

@@ -16,10 +16,11 @@ func Meets(r policy.Require, p session.Proof, now time.Time) error {
 	if r.Factors >= 2 {
 		unmet.ACR = factor.TwoFactors
 	}
+	unmet.Old = r.Factors < 2 || factor.Reaches(p.Methods, factor.TwoFactors)
 
 	shown := MethodsOf(p)
 	switch {
-	case r.Factors >= 2 && !factor.Reaches(p.Methods, factor.TwoFactors):
+	case !unmet.Old:
 		unmet.Text = "two factors are required here, and the user was proved by " + shown
 	case r.MaxAge > 0 && p.At.IsZero():
 		unmet.Text = fmt.Sprintf("the user has to be proved at most %v ago, and was proved by %s", r.MaxAge, shown)

@@ -36,8 +36,11 @@ const (
 	NoticeRefused NoticeKind = "refused"
 	// NoticeDenied says that a page is not shown to a user who is signed in, for the reason in Problem.
 	NoticeDenied NoticeKind = "denied"
-	// NoticeFactor says that a sign-in did not show what the page requires. The link adds a factor to the account.
+	// NoticeFactor says that the page requires two factors, and a sign-in showed one. The link adds a factor to the
+	// account.
 	NoticeFactor NoticeKind = "factor"
+	// NoticeProof says that the page requires a newer proof of the user than the sign-in is. The link signs in again.
+	NoticeProof NoticeKind = "proof"
 	// NoticeClient says that an authorization request is invalid, so that it leads nowhere.
 	NoticeClient NoticeKind = "client"
 	// NoticeSignOut says that a request of a client to sign the user out is invalid. The link signs out.
@@ -64,9 +67,13 @@ var noticeTexts = map[NoticeKind][3]string{
 	NoticeDenied:  {"This page is not shown", "Ask an administrator with the number of the request.", ""},
 	NoticeFactor: {
 		"This page needs a stronger sign-in",
-		"It asks for a second factor, or for a newer sign-in with your password or passkey. Add a passkey or an " +
-			"authenticator app to your account. Then open the page again.",
+		"It asks for a second factor. Add a passkey or an authenticator app to your account. Then open the page again.",
 		"Add a second factor",
+	},
+	NoticeProof: {
+		"This page needs a newer sign-in",
+		"It asks for a newer sign-in with your password or passkey. Sign in again.",
+		"Sign in again",
 	},
 	NoticeClient:    {"This sign-in link is not valid", "Go back to the application and try again.", ""},
 	NoticeSignOut:   {"This sign-out link is not valid", "You are still signed in.", "Sign out"},
