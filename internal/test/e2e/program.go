@@ -72,9 +72,9 @@ func BenchProgram(tb testing.TB) string {
 // buildBench builds the benchmark program, which is a module of its own in bench/: in a workspace, so that what it
 // shares with the first module is not compiled again.
 func buildBench() (string, error) {
-	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	root, err := moduleDir()
 	if err != nil {
-		return "", fmt.Errorf("find the module: %w", err)
+		return "", err
 	}
 
 	err = os.MkdirAll(binDir(), 0o700)
@@ -85,7 +85,7 @@ func buildBench() (string, error) {
 	path := filepath.Join(binDir(), "bench")
 	for _, args := range [][]string{{"work", "init", ".", "./bench"}, {"build", "-o", path, "./bench"}} {
 		cmd := exec.Command("go", args...)
-		cmd.Dir = strings.TrimSpace(string(root))
+		cmd.Dir = root
 		cmd.Env = append(os.Environ(), "GOWORK="+filepath.Join(binDir(), "go.work"))
 
 		out, err := cmd.CombinedOutput()
@@ -95,6 +95,16 @@ func buildBench() (string, error) {
 	}
 
 	return path, nil
+}
+
+// moduleDir returns the folder of the product's module, from the tests of other modules too.
+func moduleDir() (string, error) {
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/jeton-auth/jeton").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the module: %w", err)
+	}
+
+	return strings.TrimSpace(string(dir)), nil
 }
 
 // shipped returns the program that $JETON_TEST_PROGRAM names, which 'make test' builds once for all
@@ -115,8 +125,14 @@ func build(tag string) (string, error) {
 		path += ".exe"
 	}
 
-	cmd := exec.Command("go", "build", "-tags="+tag, "-o", path, "github.com/jeton-auth/jeton/cmd/jeton")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	root, err := moduleDir()
+	if err != nil {
+		return "", err
+	}
+
+	cmd := exec.Command("go", "build", "-tags="+tag, "-o", path, "./cmd/jeton")
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the program: %w\n%s", err, out)

@@ -12,9 +12,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/jeton-auth/jeton/internal/test/e2e"
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
@@ -43,6 +45,7 @@ func TestTheExampleOfMCP(t *testing.T) {
 
 	t.Run("registered", func(t *testing.T) { callUntilSpent(t, s) })
 	t.Run("described", func(t *testing.T) { callUntilSpent(t, s, site.URL+"/client.json") })
+	t.Run("as a job", func(t *testing.T) { runUntilSpent(t, s) })
 }
 
 // documentSite serves the document of the example.
@@ -110,6 +113,45 @@ func callUntilSpent(t *testing.T, s *jetontest.Server, document ...string) {
 	}
 	if n := spentAtNotes(s) - before; n != 1 {
 		t.Errorf("the audit log has %d requests with a spent token, want 1", n)
+	}
+}
+
+// runUntilSpent runs the client that 'jeton run' starts, and that has no token.
+func runUntilSpent(t *testing.T, s *jetontest.Server) {
+	t.Helper()
+	program := e2e.Program(t)
+	home := t.TempDir()
+	jeton := func(stdin string, args ...string) string {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+
+		cmd := exec.CommandContext(ctx, program, args...)
+		cmd.Env = append(os.Environ(), "JETON_HOME="+home)
+		cmd.Stdin = strings.NewReader(stdin)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("jeton %s: %v\n%s", args[0], err, out)
+		}
+
+		return string(out)
+	}
+
+	cert := filepath.Join(s.Dir(), "pubkey.pem")
+	jeton("diane_pw", "login", s.URL("notes"), "--as", "diane", "--cacert", cert, "--password-stdin")
+	run := []string{"run", "--for", s.URL("notes"), "--allow", "POST /mcp", "--max-uses", "20", "--proxy", "--report"}
+	got := jeton("", slices.Concat(run, []string{"--"}, nodeScript(t, mcp+"agent.mjs"))...)
+
+	want := ""
+	for i := range 18 {
+		want += fmt.Sprintf("%d: a note for diane\n", i+1)
+	}
+	end := "the token is spent\njeton: 20 of 20 uses, 2 refused\n"
+	if want += end; got != want {
+		t.Errorf("the job prints %q, want %q", got, want)
+	}
+	if !strings.Contains(readExample(t, "README.md"), end) {
+		t.Errorf("the README does not show %q", end)
 	}
 }
 

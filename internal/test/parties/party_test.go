@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jeton-auth/jeton/internal/test/e2e"
 	"github.com/jeton-auth/jeton/internal/test/need"
 	"github.com/jeton-auth/jeton/jetontest"
 )
@@ -108,6 +109,8 @@ func TestRelyingParties(t *testing.T) {
 		})
 	}
 }
+
+func TestMain(m *testing.M) { os.Exit(e2e.Main(m)) }
 
 // name returns the name of the client of a test.
 func name(t *testing.T) string {
