@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -93,8 +94,31 @@ func (d *durationFlag) Set(text string) error {
 	if err != nil {
 		return err
 	}
+	if length <= 0 {
+		return errors.New("want more than 0, such as 10m")
+	}
 
 	*d = durationFlag(length)
+
+	return nil
+}
+
+// usesFlag is a flag with a number of uses. A script that has computed 0 is to get no unlimited token.
+type usesFlag int64
+
+// Type is that of a number, as help shows it.
+func (n *usesFlag) Type() string { return "int" }
+
+func (n *usesFlag) String() string { return strconv.FormatInt(int64(*n), 10) }
+
+// Set reads the flag.
+func (n *usesFlag) Set(text string) error {
+	uses, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || uses < 1 {
+		return errors.New("want a number of 1 or more")
+	}
+
+	*n = usesFlag(uses)
 
 	return nil
 }

@@ -84,7 +84,7 @@ another 'jeton run' narrows the token of the first, for the same service, or nee
 		&k.request.Scopes, "scope", nil,
 		"scope of the token (may be repeated; default: all of the identity)",
 	)
-	f.Int64Var(&k.request.MaxUses, "max-uses", 0, "number of requests that it is valid for (default: no limit)")
+	f.Var((*usesFlag)(&k.request.MaxUses), "max-uses", "number of requests that it is valid for (default: no limit)")
 	f.Var((*durationFlag)(&k.lifetime), "expires", "lifetime at most, such as 10m (default: until the command ends)")
 	f.Var((*durationFlag)(&k.lease), "lease", "how long the token outlives a killed 'jeton run', 10s to 9m")
 	f.StringVar(&k.request.Name, "name", "", "name of the token in lists and the audit log (default: the command)")
@@ -102,8 +102,6 @@ func (k *runFlags) check() error {
 		return usage{fmt.Errorf("invalid --lease %v: want 10s to 9m", k.lease)}
 	case k.lifetime != 0 && k.lifetime < minLease:
 		return usage{fmt.Errorf("invalid --expires %v: want 10s or more", k.lifetime)}
-	case k.request.MaxUses < 0:
-		return usage{fmt.Errorf("invalid --max-uses %d: want 1 or more", k.request.MaxUses)}
 	}
 
 	return k.pass.check()

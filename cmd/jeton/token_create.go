@@ -68,7 +68,7 @@ func (t *tokenFlags) flags(c *cobra.Command) {
 		"address or CIDR that it is accepted from (may be repeated; default: all)",
 	)
 
-	f.Int64Var(&t.request.MaxUses, "max-uses", 0, "number of requests that it is valid for (default: no limit)")
+	f.Var((*usesFlag)(&t.request.MaxUses), "max-uses", "number of requests that it is valid for (default: no limit)")
 	f.Var((*timeFlag)(&t.request.NotBefore), "not-before", "start of validity (RFC 3339; default: now)")
 	f.Var((*durationFlag)(&t.lifetime), "expires", "lifetime, such as 30m, 12h or 7d (required)")
 	_ = c.MarkFlagRequired("expires")

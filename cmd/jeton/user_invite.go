@@ -48,7 +48,8 @@ func (f *inviteFlags) flags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringSliceVar(&f.request.Groups, "group", nil, "group of the new users (may be repeated)")
 	flags.StringVar(&f.request.Note, "note", "", "note for the list of invitations; the invited do not see it")
-	flags.Int64Var(&f.request.Uses, "max-uses", 1, "number of accounts, at most 1000")
+	f.request.Uses = 1
+	flags.Var((*usesFlag)(&f.request.Uses), "max-uses", "number of accounts, at most 1000")
 	f.lifetime = 30 * time.Minute
 	flags.Var((*durationFlag)(&f.lifetime), "expires", "lifetime, such as 30m, 12h or 7d, which is the longest")
 }
