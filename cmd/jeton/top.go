@@ -191,7 +191,7 @@ func (n nodeLoad) row() []string {
 
 func milliseconds(seconds float64) string { return fmt.Sprintf("%.0f ms", seconds*1000) }
 
-// loads compares two scrapes of the same nodes.
+// loads compares two scrapes of the same nodes. The rates of a node whose first scrape failed are 0.
 func loads(before, after []scraped, passed time.Duration) []nodeLoad {
 	list := []nodeLoad{}
 	for i, now := range after {
@@ -199,7 +199,12 @@ func loads(before, after []scraped, passed time.Duration) []nodeLoad {
 			list = append(list, nodeLoad{URL: now.url, Error: now.err.Error(), Refusals: map[string]float64{}})
 			continue
 		}
-		list = append(list, loadOf(now.url, counters(before[i].list), now.list, passed.Seconds()))
+
+		previous := before[i].list
+		if before[i].err != nil {
+			previous = now.list
+		}
+		list = append(list, loadOf(now.url, counters(previous), now.list, passed.Seconds()))
 	}
 
 	return list

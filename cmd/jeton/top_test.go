@@ -35,13 +35,15 @@ process_resident_memory_bytes 2.5e+07
 )
 
 func TestTheLoadOfANode(t *testing.T) {
+	refused := errors.New("connection refused")
 	for _, tc := range []struct {
-		name, before, now string
-		err               error
-		want              nodeLoad
+		name   string
+		before scraped
+		now    scraped
+		want   nodeLoad
 	}{
 		{
-			"of two scrapes two seconds apart", earlier, later, nil,
+			"of two scrapes two seconds apart", scraped{list: samples(earlier)}, scraped{list: samples(later)},
 			nodeLoad{
 				URL:         "u",
 				Version:     "v1",
@@ -58,7 +60,9 @@ func TestTheLoadOfANode(t *testing.T) {
 			},
 		},
 		{
-			"that was started again meanwhile", "jeton_uses_total 1000\n", "jeton_uses_total 30\n", nil,
+			"that was started again meanwhile",
+			scraped{list: samples("jeton_uses_total 1000\n")},
+			scraped{list: samples("jeton_uses_total 30\n")},
 			nodeLoad{
 				URL:      "u",
 				Uses:     15,
@@ -67,15 +71,17 @@ func TestTheLoadOfANode(t *testing.T) {
 			},
 		},
 		{
-			"that does not answer", earlier, "", errors.New("connection refused"),
+			"that does not answer", scraped{list: samples(earlier)}, scraped{err: refused},
 			nodeLoad{URL: "u", Error: "connection refused", Refusals: map[string]float64{}},
+		},
+		{
+			"that did not answer before", scraped{err: refused}, scraped{list: samples(earlier)},
+			nodeLoad{URL: "u", Refusals: map[string]float64{}, Database: "up"},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			before := []scraped{{"u", samples(tc.before), nil}}
-			now := []scraped{{"u", samples(tc.now), tc.err}}
-
-			got := loads(before, now, 2*time.Second)
+			tc.now.url = "u"
+			got := loads([]scraped{tc.before}, []scraped{tc.now}, 2*time.Second)
 			if len(got) != 1 || !reflect.DeepEqual(got[0], tc.want) {
 				t.Errorf("got %+v, want %+v", got, tc.want)
 			}
