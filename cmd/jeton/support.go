@@ -30,8 +30,9 @@ func supportCommand() *cobra.Command {
 		Args:  exactArgs("FILE"),
 		Long: `Write an archive (tar.gz, readable by you only) with what a question needs: version.json, doctor.json
 (as jeton doctor -o json), config.json, database.json with the schema, how many rows each table has and the
-nodes, and metrics.txt of the admin listener. The configuration has names, addresses and numbers; every other
-text in it is replaced by [set], so that no secret is in the file, whatever key it is under. The log is not in it.`,
+nodes, and metrics.txt of the admin listener; missing.json says which of them could not be read, and why. The
+configuration has names, hosts, numbers and values from fixed lists; every other text in it is replaced by [set], so
+that no secret is in the file, whatever key it is under. The log is not in it.`,
 		Example: `  jeton support /tmp/jeton-support.tar.gz`,
 	}
 
@@ -60,7 +61,7 @@ type bundle struct {
 	err error // the first one
 }
 
-// support writes the archive. What cannot be read is left out: doctor.json says why.
+// support writes the archive. What cannot be read is left out; missing.json says why.
 func support(ctx context.Context, p *place, to io.Writer) error {
 	compressed := gzip.NewWriter(to)
 	b := &bundle{tar: tar.NewWriter(compressed), now: time.Now()}
@@ -73,7 +74,7 @@ func support(ctx context.Context, p *place, to io.Writer) error {
 	conf, err := p.server()
 	if err != nil {
 		// The text may quote the file.
-		const seen = "the configuration is invalid; its errors are not in this report"
+		const seen = "the configuration could not be loaded; its errors are not in this report"
 		b.addJSON("doctor.json", []doctor.Finding{{Name: "configuration", Seen: seen, Fix: "run 'jeton config check'"}})
 		return b.close(compressed)
 	}
@@ -81,20 +82,34 @@ func support(ctx context.Context, p *place, to io.Writer) error {
 	b.addJSON("doctor.json", server.Examine(ctx, conf))
 	b.addJSON("config.json", redacted(conf.File))
 
+	missing := map[string]string{}
 	inventory, err := server.TakeInventory(ctx, conf)
 	if err == nil {
 		b.addJSON("database.json", inventory)
+	} else {
+		missing["database.json"] = err.Error()
 	}
 
-	url, err := adminURL(conf.File)
+	metrics, err := metricsOf(ctx, conf)
 	if err == nil {
-		text, err := newScraper(conf.File, conf.DataDir).text(ctx, url)
-		if err == nil {
-			b.add("metrics.txt", []byte(text))
-		}
+		b.add("metrics.txt", []byte(metrics))
+	} else {
+		missing["metrics.txt"] = err.Error()
 	}
+
+	b.addJSON("missing.json", missing)
 
 	return b.close(compressed)
+}
+
+// metricsOf returns the metrics of a server that runs with a configuration.
+func metricsOf(ctx context.Context, conf server.Config) (string, error) {
+	url, err := adminURL(conf.File)
+	if err != nil {
+		return "", err
+	}
+
+	return newScraper(conf.File, conf.DataDir).text(ctx, url)
 }
 
 // addJSON adds a value as a file.
