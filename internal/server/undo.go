@@ -191,7 +191,13 @@ func (c Config) undo(
 		return err
 	}
 
-	return c.dropUndone(f)
+	// The upgrade is undone; what is left over is no failure of it.
+	err = c.dropUndone(f)
+	if err != nil {
+		c.Log.Warn("an older database of an undo was not removed", "error", err)
+	}
+
+	return nil
 }
 
 // undoneKept is how many databases are kept whose upgrade was undone.
@@ -207,7 +213,7 @@ func (c Config) dropUndone(f *dataDir) error {
 	slices.Sort(list)
 	for _, path := range list[:max(0, len(list)-undoneKept)] {
 		if err := sqlite.Remove(path); err != nil {
-			return fmt.Errorf("remove the database of an older undo: %w", err)
+			return err
 		}
 		c.Log.Info("the database of an older undo is removed", "file", path)
 	}

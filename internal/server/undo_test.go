@@ -80,6 +80,21 @@ func TestTheDatabasesOfTheNewestTwoUndosAreKept(t *testing.T) {
 	}
 }
 
+func TestAnUndoSucceedsIfAnOlderDatabaseIsNotRemoved(t *testing.T) {
+	o := upgraded(t, previous(t, "sqlite"))
+	for _, n := range []int{1, 2} { // a directory with a file cannot be removed as a file
+		path := fmt.Sprintf("%s.before-undo-%dZ", server.DataFile(o.conf.DataDir), n)
+		if err := os.MkdirAll(filepath.Join(path, "in the way"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	done, err := server.UndoMigration(t.Context(), o.conf, server.Undoing{})
+	if err != nil || done.Kept == "" {
+		t.Errorf("UndoMigration = %+v, %v, want the upgrade undone", done, err)
+	}
+}
+
 // TestAnUndoBeginsANewEpochOfEverySchema is about the tables that an older schema lacks.
 func TestAnUndoBeginsANewEpochOfEverySchema(t *testing.T) {
 	for n := 5; n <= previous(t, "sqlite"); n++ {
