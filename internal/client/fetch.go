@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -281,6 +282,10 @@ func (s Source) get(ctx context.Context) (body []byte, age time.Duration, err er
 	}
 
 	resp, err := c.Do(r)
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		err = failed.Err // without the URL, whose query is not logged
+	}
 	if err != nil {
 		return nil, 0, err
 	}

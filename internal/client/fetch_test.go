@@ -251,7 +251,9 @@ func TestASourceThatCannotBeBelieved(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			b := newFixture(t)
 			s := newKeyserver(t, httptest.NewServer, tc.answer)
-			keys, err := b.Keys(t.Context(), b.sourced(t, "job", local(s, tc.format)), "", noon)
+			source := local(s, tc.format)
+			source.URL += "?key=hidden"
+			keys, err := b.Keys(t.Context(), b.sourced(t, "job", source), "", noon)
 			if keys != nil || !errors.Is(err, jeton.ErrUnavailable) {
 				t.Errorf("Keys = %v, %v, want ErrUnavailable", kids(keys), err)
 			}
@@ -259,6 +261,9 @@ func TestASourceThatCannotBeBelieved(t *testing.T) {
 			text := b.logged()
 			if !strings.Contains(text, tc.says) || !strings.Contains(text, s.URL) {
 				t.Errorf("the log says %s, want %q and the address", text, tc.says)
+			}
+			if strings.Contains(text, "hidden") {
+				t.Errorf("the log says %s, want no query", text)
 			}
 			if strings.Contains(err.Error(), tc.says) {
 				t.Errorf("the caller gets %v, want no details", err)

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,7 +18,7 @@ import (
 // was fetched.
 type Source struct {
 	URL     string   `json:"url"`
-	Format  string   `json:"format"`            // FormatJWKS or FormatPEM
+	Format  string   `json:"format"`            // FormatJWKS, FormatPEM or FormatIssuer
 	Alg     jose.Alg `json:"alg,omitempty"`     // of a PEM key; "": the default for its type
 	CA      string   `json:"ca,omitempty"`      // PEM file of the authority to trust instead of the system's
 	Private bool     `json:"private,omitempty"` // private addresses are allowed
@@ -85,8 +84,20 @@ func errSource(key, want string) error {
 	return jeton.WithDetail(jeton.ErrInvalid, "invalid "+key+": want "+want)
 }
 
-// place returns where the keys are, for the log.
-func (s Source) place() string { return cmp.Or(s.File, s.URL) }
+// place returns where the keys are, for the log: a file, or a URL without its query, which may have a secret.
+func (s Source) place() string {
+	if s.File != "" {
+		return s.File
+	}
+
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		return "" // check has refused it
+	}
+	u.RawQuery = ""
+
+	return u.String()
+}
 
 // target returns what requests to the source may reach.
 func (s Source) target() outbound.Target { return outbound.Target{CA: s.CA, Private: s.Private} }

@@ -89,7 +89,7 @@ var Fields = []Field{
 	{"trace_id", text, "of the trace that was passed on, else empty"},
 	{"try", number, "how often it was tried"},
 	{"upstream", text, "host and port of the server behind the gateway, or name of the other provider"},
-	{"url", text, "URL, without a query"},
+	{"url", text, "URL, without a query; of keys in a file its path"},
 	{"user", text, "name of the user"},
 	{"valid_from", instant, "when the certificate begins"},
 	{"warning", text, "what is wrong with it"},
