@@ -12,8 +12,8 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// commit runs a batch in one transaction. If the transaction does not become durable, every
-// job in it fails, also one that succeeded: what is not on disk is not granted.
+// commit runs a batch in one transaction. If the transaction fails, every job in it fails, also
+// one that succeeded. Unless all jobs are loose, it is on disk when commit returns.
 func (w *writer) commit(db *DB, batch []*job) {
 	// No caller's context reaches here: one that gives up must not spoil the others' commit.
 	ctx := context.Background()
@@ -36,9 +36,9 @@ func (w *writer) commit(db *DB, batch []*job) {
 	}
 }
 
-// sync sets whether the next commit is synced, as it is unless all of a batch is loose. A later commit that is synced
+// setSync sets whether the next commit is synced, as it is unless all of a batch is loose. A later commit that is synced
 // makes those before it durable: they are in the same file, in front of it.
-func (w *writer) sync(ctx context.Context, db *DB, batch []*job) error {
+func (w *writer) setSync(ctx context.Context, db *DB, batch []*job) error {
 	unsynced := !slices.ContainsFunc(batch, func(j *job) bool { return !j.loose })
 	if unsynced == w.unsynced {
 		return nil
@@ -59,7 +59,7 @@ func (w *writer) sync(ctx context.Context, db *DB, batch []*job) error {
 // transact runs a batch between BEGIN IMMEDIATE and COMMIT. IMMEDIATE takes the lock for
 // writing now: taken later, it could fail in the middle of the batch.
 func (w *writer) transact(ctx context.Context, db *DB, batch []*job) error {
-	if err := w.sync(ctx, db, batch); err != nil {
+	if err := w.setSync(ctx, db, batch); err != nil {
 		return err
 	}
 	if _, err := db.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {

@@ -47,7 +47,7 @@ type job struct {
 	loose   bool // its commit need not be synced
 	left    []int64
 	err     error
-	done    chan struct{} // receives once, when the job is durable or has failed
+	done    chan struct{} // receives once, when the job is committed or has failed
 	timer   *time.Timer   // of its caller's patience; stopped unless one waits
 }
 
