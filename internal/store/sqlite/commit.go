@@ -36,8 +36,8 @@ func (w *writer) commit(db *DB, batch []*job) {
 	}
 }
 
-// setSync sets whether the next commit is synced, as it is unless all of a batch is loose. A later commit that is synced
-// makes those before it durable: they are in the same file, in front of it.
+// setSync sets whether the next commit is synced, as it is unless all of a batch is loose. A later commit that is
+// synced makes those before it durable: they are in the same file, in front of it.
 func (w *writer) setSync(ctx context.Context, db *DB, batch []*job) error {
 	unsynced := !slices.ContainsFunc(batch, func(j *job) bool { return !j.loose })
 	if unsynced == w.unsynced {
