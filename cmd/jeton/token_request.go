@@ -66,7 +66,10 @@ func narrowing(f *pflag.FlagSet, in *jeton.TokenTerms) {
 	f.StringArrayVar(
 		&in.Allows, "allow", nil, `method and path that it is valid for, such as "GET /reports/*" (may be repeated)`,
 	)
-	f.Var((*usesFlag)(&in.MaxUses), "max-uses", "number of requests that it is valid for (default: any, or as requested)")
+	f.Var(
+		(*usesFlag)(&in.MaxUses), "max-uses",
+		"number of requests that it is valid for (default: any, or as requested)",
+	)
 }
 
 // run makes the request and waits for the answer.
