@@ -4,10 +4,12 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/factor/passkey"
 	"github.com/jeton-auth/jeton/internal/policy"
 )
 
@@ -26,6 +28,19 @@ func TestEveryPageOfAdministratorsNeedsTheirGroup(t *testing.T) {
 		}
 		if a.Allow.AnyUser || !slices.Equal(a.Allow.Groups, []string{AdminGroup}) || len(a.Allow.Users) > 0 {
 			t.Errorf("%s allows %s, want the group %s", rt.Pattern, a.Allow, AdminGroup)
+		}
+	}
+}
+
+// A service whose address the pages share gets the requests that are not theirs.
+func TestEveryPageIsOfThePages(t *testing.T) {
+	p := newPages(t)
+	p.Party = &passkey.Party{}
+
+	for _, rt := range p.Routes() {
+		_, path, _ := strings.Cut(rt.Pattern, " ")
+		if path != "/{$}" && !p.Owns(path) {
+			t.Errorf("%s belongs to the service of the same address, want the pages", rt.Pattern)
 		}
 	}
 }
