@@ -70,7 +70,7 @@ func printJSON(w io.Writer, v any) error {
 }
 
 // oneLine replaces control characters, so that text from outside cannot move the cursor of a
-// terminal.
+// terminal, nor turn the direction of a line.
 func oneLine(s string) string { return strings.Map(visible, s) }
 
 // printable is oneLine for text that may have several lines, such as an error that quotes a service.
@@ -83,9 +83,9 @@ func printable(s string) string {
 	}, s)
 }
 
-// visible returns a character, or ? for a control character.
+// visible returns a character, or ? for one that controls the terminal, or the lines and the direction of a text.
 func visible(r rune) rune {
-	if unicode.IsControl(r) {
+	if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
 		return '?'
 	}
 	return r

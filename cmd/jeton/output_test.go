@@ -31,6 +31,7 @@ func TestTextOfAServiceCannotMoveTheCursor(t *testing.T) {
 		{"an escape sequence", "a\x1b[2Jb\x7f", "a?[2Jb?", "a?[2Jb?"},
 		{"an escape sequence of one character", "a\u009b2J", "a?2J", "a?2J"},
 		{"a carriage return", "ok\rno", "ok?no", "ok?no"},
+		{"another direction and a separator", "a\u202eb\u2066c\u2028d\u2029e", "a?b?c?d?e", "a?b?c?d?e"},
 		{"two lines", "a\n\tb", "a\n\tb", "a??b"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

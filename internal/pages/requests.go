@@ -95,6 +95,7 @@ type requestView struct {
 	Lasts   Select
 	Uses    Field
 	Allows  Area
+	All     bool // it asks for every request at the service
 }
 
 // requestFields are the fields of the form.
@@ -112,6 +113,7 @@ func newRequestView(req jeton.WaitingRequest, typed url.Values) requestView {
 
 	v := requestView{
 		Request: newRequestRow(req),
+		All:     len(req.Allows) == 0 || slices.Contains(req.Allows, "* /*"),
 		Scopes:  Checks{Name: "scope", Label: text("new-token.scopes"), Hint: text("new-token.scopes.hint")},
 		Lasts: Select{
 			Name:    "lasts",
@@ -129,7 +131,7 @@ func newRequestView(req jeton.WaitingRequest, typed url.Values) requestView {
 			MaxLength:    9,
 			Required:     req.MaxUses > 0,
 		},
-		Allows: Area{Rows: 3, Field: Field{
+		Allows: Area{Rows: max(3, len(req.Allows)), Field: Field{
 			Name:       "allows",
 			Label:      text("new-token.allows"),
 			Hint:       text("new-token.allows.hint", Code("GET /reports/*"), Code("* /orders/7")),
@@ -281,7 +283,7 @@ func (p *Pages) answerRequest(w *web.Reply, r *http.Request) error {
 		}
 		return see(w, requestsPath+"?done=request-approved")
 	case jeton.ErrProof:
-		return p.proveFirst(w, r, r.URL.Path, typed, err)
+		return p.proveFirst(w, r, r.URL.Path, typed, p.unproved(w, r, []string{req.Service}, err))
 	case jeton.ErrForbidden, jeton.ErrScope, jeton.ErrInvalid:
 		v.Note = p.noteOf(w, err)
 		return p.again(w, r, "account/request", v, err)
