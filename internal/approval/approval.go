@@ -23,6 +23,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/limit"
+	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/ticket"
 	"github.com/jeton-auth/jeton/internal/token"
@@ -35,12 +36,17 @@ const (
 	Interval = 5 * time.Second
 	// MaxWaiting bounds the requests that wait for one user.
 	MaxWaiting = 20
+	// maxOfOne bounds those among them that one program has made, on all nodes.
+	maxOfOne = 5
 
 	// MinToken is the shortest lifetime of a token. The longest is token.MaxPersonal.
 	MinToken = time.Minute
 
 	// maxReason bounds the reason, in bytes.
 	maxReason = 300
+	// maxScopes and maxRules bound what a user has to read before it answers.
+	maxScopes = 50
+	maxRules  = 20
 	// collect is how long an approved request keeps for the program at least, which asks every few seconds.
 	collect = time.Minute
 	// pollEvery is the shortest time between two questions: networks delay some and not others.
@@ -80,32 +86,29 @@ type Config struct {
 type Approvals struct {
 	conf Config
 	asks *limit.Limiter // of one program to one user
+	all  *limit.Limiter // of one program
 	poll *limit.Limiter // of one request
 }
 
 // New returns the requests of a server.
 func New(c Config) (*Approvals, error) {
+	asks, err1 := budget(maxOfOne, 2*time.Minute)
+	all, err2 := budget(20, 10*time.Second)
+	poll, err3 := budget(1, pollEvery)
+
+	return &Approvals{c, asks, all, poll}, errors.Join(err1, err2, err3)
+}
+
+// budget returns a limiter by the name of an account alone.
+func budget(burst int, every time.Duration) (*limit.Limiter, error) {
 	none := limit.Rate{Burst: 1 << 20, Every: time.Microsecond}
 
-	// Within Lifetime fewer than MaxWaiting: one program does not keep others from asking.
-	asks, err := limit.New(limit.Config{
-		Pair:    limit.Rate{Burst: 5, Every: 2 * time.Minute},
+	return limit.New(limit.Config{
+		Pair:    limit.Rate{Burst: burst, Every: every},
 		Account: none,
 		Source:  none,
 		MaxKeys: maxKeys,
 	})
-	if err != nil {
-		return nil, err
-	}
-
-	poll, err := limit.New(limit.Config{
-		Pair:    limit.Rate{Burst: 1, Every: pollEvery},
-		Account: none,
-		Source:  none,
-		MaxKeys: maxKeys,
-	})
-
-	return &Approvals{c, asks, poll}, err
 }
 
 // Caller is the program that asks, as the gate has proved it.
@@ -127,9 +130,9 @@ type waiting struct {
 }
 
 // Ask makes a request that waits for a user. For a name that no user has it does the same, so that a client does not
-// learn which there are. It returns jeton.ErrInvalid, jeton.ErrForbidden for a user that asks another one,
-// jeton.ErrTooMany, also if MaxWaiting wait, and the errors of token.CheckAsker. ev is the event without what it is
-// about.
+// learn which there are, and for a user of whom too many wait already. It returns jeton.ErrInvalid, jeton.ErrForbidden
+// for a user that asks another one, jeton.ErrTooMany, for a user itself also if too many wait, and the errors of
+// token.CheckAsker. ev is the event without what it is about.
 func (a *Approvals) Ask(
 	ctx context.Context,
 	by Caller,
@@ -200,8 +203,17 @@ func (a *Approvals) mayAsk(ctx context.Context, now time.Time, by Caller, in jet
 		}
 	}
 
-	// It is not given back: each request costs a row, and the attention of a user.
-	_, err := a.asks.Begin(now, by.actor()+" asks "+in.User, netip.Addr{}, false)
+	// They are not given back: each request costs a row, and the attention of a user.
+	if _, err := a.all.Begin(now, by.actor(), netip.Addr{}, false); err != nil {
+		return err
+	}
+
+	// A name has one budget, however it is spelled.
+	name, _, err := naming.User(in.User)
+	if err != nil {
+		return err
+	}
+	_, err = a.asks.Begin(now, by.actor()+" asks "+name, netip.Addr{}, false)
 
 	return err
 }
@@ -216,6 +228,19 @@ func (a *Approvals) subject(ctx context.Context, name, service string) (int64, e
 	return acct.ID, err
 }
 
+// full reports whether too many requests wait for a user, or too many of one that asks.
+func (a *Approvals) full(ctx context.Context, subject int64, by string) (bool, error) {
+	list, err := a.List(ctx, subject)
+	mine := 0
+	for _, w := range list {
+		if w.By == by {
+			mine++
+		}
+	}
+
+	return len(list) >= MaxWaiting || mine >= maxOfOne, err
+}
+
 // add stores a request for a user.
 func (a *Approvals) add(ctx context.Context, w waiting) error {
 	subject, err := a.subject(ctx, w.User, w.Service)
@@ -224,15 +249,15 @@ func (a *Approvals) add(ctx context.Context, w waiting) error {
 	}
 
 	if subject != 0 {
-		list, err := a.conf.Tickets.List(ctx, ticket.Request, subject)
-		if err != nil {
+		full, err := a.full(ctx, subject, w.By)
+		switch {
+		case err != nil:
 			return err
-		}
-		if len(list) >= MaxWaiting {
-			return jeton.WithDetail(
-				jeton.ErrTooMany,
-				fmt.Sprintf("%d requests wait for %s; ask again when some are answered", len(list), w.User),
-			)
+		case full && w.By == string(jeton.KindUser)+":"+w.User:
+			return jeton.WithDetail(jeton.ErrTooMany, "many requests wait for you; ask again when some are answered")
+		case full:
+			// As for a name that no user has: a refusal would show that there is this user.
+			subject = 0
 		}
 	}
 

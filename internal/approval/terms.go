@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/token"
@@ -15,18 +16,20 @@ import (
 
 // check returns jeton.ErrInvalid with the member of a request that is wrong.
 func check(in jeton.TokenRequest) error {
-	shown := func(text string, most int) bool {
-		return len(text) <= most && utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
+	if in.User == "" {
+		return jeton.WithDetail(jeton.ErrInvalid, "user is required: whom a client asks")
+	}
+	if _, _, err := naming.User(in.User); err != nil {
+		return jeton.WithDetail(jeton.ErrInvalid, "invalid user: "+err.Error())
 	}
 
+	shown := func(text string, most int) bool { return len(text) <= most && printable(text) }
 	problem := ""
 	switch {
-	case in.User == "":
-		problem = "user is required: whom a client asks"
 	case in.Name == "" || !shown(in.Name, token.MaxName):
-		problem = fmt.Sprintf("name is required: want 1 to %d bytes without control characters", token.MaxName)
+		problem = fmt.Sprintf("name is required: want 1 to %d bytes of printable characters", token.MaxName)
 	case !shown(in.Reason, maxReason):
-		problem = fmt.Sprintf("invalid reason: want at most %d bytes without control characters", maxReason)
+		problem = fmt.Sprintf("invalid reason: want at most %d bytes of printable characters", maxReason)
 	}
 	if problem != "" {
 		return jeton.WithDetail(jeton.ErrInvalid, problem)
@@ -35,7 +38,14 @@ func check(in jeton.TokenRequest) error {
 	return checkTerms(in.TokenTerms)
 }
 
-// checkTerms returns jeton.ErrInvalid for terms that no token can have.
+// printable reports whether a text looks as what it is: characters that turn the direction of a line, or break it, are
+// not printable.
+func printable(text string) bool {
+	hidden := func(r rune) bool { return !unicode.IsPrint(r) }
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, hidden)
+}
+
+// checkTerms returns jeton.ErrInvalid for terms that no token can have, or no user can judge.
 func checkTerms(in jeton.TokenTerms) error {
 	longest := int64(token.MaxPersonal / time.Second)
 	switch {
@@ -47,7 +57,36 @@ func checkTerms(in jeton.TokenTerms) error {
 		)
 	}
 
-	_, err := policy.ParseRules(in.Allows)
+	if err := checkScopes(in.Scopes); err != nil {
+		return err
+	}
+
+	return checkRules(in.Allows)
+}
+
+// checkScopes returns jeton.ErrInvalid for scopes that no service has, or too many.
+func checkScopes(scopes []string) error {
+	if len(scopes) > maxScopes {
+		return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("invalid scopes: want at most %d", maxScopes))
+	}
+	for _, scope := range scopes {
+		if err := naming.Scope(scope); err != nil {
+			return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("invalid scope %.60q: %v", scope, err))
+		}
+	}
+
+	return nil
+}
+
+// checkRules returns jeton.ErrInvalid for rules of which one is none, or too many.
+func checkRules(rules []string) error {
+	if len(rules) > maxRules || !printable(strings.Join(rules, "")) {
+		return jeton.WithDetail(
+			jeton.ErrInvalid, fmt.Sprintf("invalid allows: want at most %d rules of printable characters", maxRules),
+		)
+	}
+
+	_, err := policy.ParseRules(rules)
 
 	return err
 }
@@ -116,13 +155,14 @@ func describe(id string, in jeton.TokenRequest) string {
 
 // describeTerms returns the terms of a token for the audit log.
 func describeTerms(t jeton.TokenTerms) string {
+	// First what is short: a long text is cut.
 	parts := []string{
-		fmt.Sprintf("scopes %v", t.Scopes),
 		fmt.Sprintf("for %v", min(time.Duration(max(0, t.Seconds)), token.MaxPersonal/time.Second)*time.Second),
 	}
 	if t.MaxUses > 0 {
 		parts = append(parts, fmt.Sprintf("at most %d uses", t.MaxUses))
 	}
+	parts = append(parts, fmt.Sprintf("scopes %v", t.Scopes))
 	for _, rule := range t.Allows {
 		parts = append(parts, "only "+rule)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/approval"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/jetontest"
 )
@@ -230,6 +231,15 @@ func TestARequestForATokenIsRefused(t *testing.T) {
 	other.User = "eshana"
 	short := oneHour()
 	short.Seconds = 59
+	hidden, control, scope, rule := oneHour(), oneHour(), oneHour(), oneHour()
+	hidden.Reason = "backup\u202eputes"
+	control.User = "\x1b[2Jdiane"
+	scope.Scopes = []string{"read all"}
+	rule.Allows = []string{"GET /a\u2066b"}
+	many := oneHour()
+	for i := range 21 {
+		many.Allows = append(many.Allows, fmt.Sprint("GET /reports/", i))
+	}
 	spent := s.AddToken(jetontest.NewToken{
 		User:     "diane",
 		Name:     "once",
@@ -249,6 +259,11 @@ func TestARequestForATokenIsRefused(t *testing.T) {
 		{"a user that asks another one", p, other, "forbidden"},
 		{"a long reason", p, long, "invalid_request"},
 		{"a lifetime that no user can answer in", p, short, "invalid_request"},
+		{"a reason that turns the direction of the text", p, hidden, "invalid_request"},
+		{"a rule that does", p, rule, "invalid_request"},
+		{"more rules than a user reads", p, many, "invalid_request"},
+		{"a scope that no service has", p, scope, "invalid_request"},
+		{"a name that no user has", client, control, "invalid_request"},
 		{"no name", p, jeton.TokenRequest{TokenTerms: oneHour().TokenTerms}, "invalid_request"},
 		{"a token without uses left", program{t, s, "reports", spent}, oneHour(), "spent"},
 		{"a stranger", program{t, s, "reports", "x"}, other, "bad_credential"},
@@ -275,20 +290,75 @@ func TestARequestForATokenIsRefused(t *testing.T) {
 		}
 	})
 
-	t.Run("one after twenty that wait", func(t *testing.T) {
-		for i := range 3 {
-			key := s.AddClient(fmt.Sprint("crowd", i), "reports")
-			for range 5 {
-				in := oneHour()
-				in.User = "diane"
-				program{t, s, "reports", s.Token(key)}.ask(in)
-			}
-		}
+	t.Run("one that asks a sixth time while five wait", func(t *testing.T) {
 		c.move(2 * time.Minute)
 		if a := p.post("", oneHour()); a.Status != http.StatusTooManyRequests {
-			t.Errorf("twenty-first request = %d, want 429", a.Status)
+			t.Errorf("sixth request = %d, want 429", a.Status)
 		}
 	})
+}
+
+func TestAFullPageShowsNoMoreAndNoClientIsTold(t *testing.T) {
+	s, c := startAsking(t)
+	toDiane, toUnknown := oneHour(), oneHour()
+	toDiane.User, toUnknown.User = "diane", "unknown"
+	client := func(name string) program { return program{t, s, "reports", s.Token(s.AddClient(name, "reports"))} }
+	wait := func(want int) {
+		t.Helper()
+		var list []jeton.WaitingRequest
+		s.MustControl("GET", "/api/v1/token-requests?user=diane", nil, &list)
+		if len(list) != want {
+			t.Fatalf("%d requests wait, want %d", len(list), want)
+		}
+	}
+
+	one := client("one")
+	for range 5 {
+		one.ask(toDiane)
+		one.ask(toUnknown)
+	}
+	// Without a budget of its own, it would get around that of the name.
+	other := toDiane
+	other.User = "\uff44iane" // is prepared as diane
+	for _, in := range []jeton.TokenRequest{toDiane, toUnknown, other} {
+		if a := one.post("", in); a.Status != http.StatusTooManyRequests {
+			t.Errorf("sixth request to %s = %d, want 429", in.User, a.Status)
+		}
+	}
+	c.move(2 * time.Minute)
+	one.polls(one.ask(toDiane), http.StatusAccepted)
+	one.polls(one.ask(toUnknown), http.StatusAccepted)
+	wait(5)
+
+	for i := range 3 {
+		crowd := client(fmt.Sprint("crowd", i))
+		for range 5 {
+			crowd.ask(toDiane)
+		}
+	}
+	wait(approval.MaxWaiting)
+	last := client("last")
+	last.polls(last.ask(toDiane), http.StatusAccepted)
+	last.polls(last.ask(toUnknown), http.StatusAccepted)
+	wait(approval.MaxWaiting)
+	if a := session(t, s).post("", oneHour()); a.Status != http.StatusTooManyRequests {
+		t.Errorf("request of diane = %d, want 429", a.Status)
+	}
+}
+
+func TestAClientThatAsksEverybodyIsRefused(t *testing.T) {
+	s, _ := startAsking(t)
+	p := program{t, s, "reports", s.Token(s.AddClient("helper", "reports"))}
+	in := oneHour()
+	for i := range 20 {
+		in.User = fmt.Sprint("user", i)
+		p.ask(in)
+	}
+
+	in.User = "another"
+	if a := p.post("", in); a.Status != http.StatusTooManyRequests {
+		t.Errorf("request to a twenty-first user = %d, want 429", a.Status)
+	}
 }
 
 func TestAnApplicationAsksForNoToken(t *testing.T) {
@@ -425,6 +495,21 @@ func TestAnApprovalNeedsTheProofOfATokenThatIsCreated(t *testing.T) {
 		t.Errorf("approval after ten minutes = %d %s, want recent_proof_required", a.Status, a.Body)
 	}
 	b.decides(fresh.ID, "approve", `{"current_password":"`+right+`"}`, http.StatusNoContent)
+}
+
+func TestThePageOfARequestAsksForTheFactorsOfItsService(t *testing.T) {
+	s, c := startAsking(t)
+	b := newBrowser(t, s)
+	b.signIn("diane")
+	b.enrol(c.now())
+
+	in := oneHour()
+	in.User = "diane"
+	poll := program{t, s, "vault", s.Token(s.AddClient("helper", "vault"))}.ask(in)
+	a := b.post("/account/requests/"+poll.ID, "answer", "approve")
+	if to := a.Header.Get("Location"); !strings.Contains(to, "factors=2") {
+		t.Errorf("approval = %d to %q, want the page that asks for two factors", a.Status, to)
+	}
 }
 
 func TestAnOperatorAnswersForAUser(t *testing.T) {
