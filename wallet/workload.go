@@ -54,7 +54,7 @@ func (in Login) applyWorkload(e *entry) error {
 	otherwise := in.Key != "" || in.SignIn != nil || !in.Token.IsZero() || !in.Password.IsZero() || in.Save ||
 		len(in.Command) > 0 || in.KeyID != "" || in.Algorithm != ""
 	if otherwise {
-		return jeton.WithDetail(jeton.ErrInvalid, "an identity is of a workload, or has a token, a key or a password")
+		return jeton.WithDetail(jeton.ErrInvalid, "workload conflicts with a key, token, password, command and sign-in; keep one")
 	}
 
 	load := *in.Workload
@@ -69,11 +69,14 @@ func (in Login) applyWorkload(e *entry) error {
 			load.Source = cmp.Or(load.Source, KubernetesTokenFile)
 		}
 		if load.Source == "" {
-			return jeton.WithDetail(jeton.ErrInvalid, "name the file with the token of the workload")
+			return jeton.WithDetail(jeton.ErrInvalid, "source is missing: want the file with the token of the platform")
 		}
 		load.Source, err = filepath.Abs(load.Source)
 	default:
-		err = jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("invalid platform %.40q", load.Platform))
+		err = jeton.WithDetail(
+			jeton.ErrInvalid,
+			fmt.Sprintf("invalid platform %.40q: want github, gitlab, kubernetes or file", load.Platform),
+		)
 	}
 	if err != nil {
 		return err
@@ -162,7 +165,8 @@ func (w *Wallet) workloadToken(ctx context.Context, e *entry, load Workload) (st
 
 	text = strings.TrimSpace(text)
 	if !isToken(text) {
-		return "", jeton.WithDetail(jeton.ErrInvalid, "it is not a token: want a JWT alone")
+		where := cmp.Or(load.Source, "the response of the platform")
+		return "", jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("invalid token in %s: want a JWT alone", where))
 	}
 
 	return text, nil
@@ -170,34 +174,15 @@ func (w *Wallet) workloadToken(ctx context.Context, e *entry, load Workload) (st
 
 // gitHubToken requests a token of GitHub Actions for an audience.
 func (w *Wallet) gitHubToken(ctx context.Context, audience string) (string, error) {
-	address := w.getenv("ACTIONS_ID_TOKEN_REQUEST_URL")
-	token := w.getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
-	if address == "" || token == "" {
-		return "", jeton.WithDetail(
-			jeton.ErrNotFound,
-			"ACTIONS_ID_TOKEN_REQUEST_URL is not set; give the job of GitHub Actions the permission id-token: write",
-		)
-	}
-
-	u, err := url.Parse(address)
+	address, token, err := w.gitHubRequest(audience)
 	if err != nil {
-		return "", jeton.WithDetail(jeton.ErrInvalid, "ACTIONS_ID_TOKEN_REQUEST_URL is no URL")
+		return "", err
 	}
-	o, err := originOf(u)
-	if err == nil {
-		err = o.allow(w.allowHTTP)
-	}
-	if err != nil {
-		return "", fmt.Errorf("ACTIONS_ID_TOKEN_REQUEST_URL: %w", err)
-	}
-	query := u.Query()
-	query.Set("audience", audience)
-	u.RawQuery = query.Encode()
 
 	ctx, cancel := context.WithTimeout(ctx, loginWait)
 	defer cancel()
 
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return "", err
 	}
@@ -209,7 +194,7 @@ func (w *Wallet) gitHubToken(ctx context.Context, audience string) (string, erro
 	if err != nil {
 		return "", err
 	}
-	resp, err := bearer{jeton.NewSecret(token), plain}.RoundTrip(r)
+	resp, err := bearer{token, plain}.RoundTrip(r)
 	if err != nil {
 		return "", err
 	}
@@ -229,6 +214,37 @@ func (w *Wallet) gitHubToken(ctx context.Context, audience string) (string, erro
 	}
 
 	return answer.Value, nil
+}
+
+// gitHubRequest returns where GitHub Actions gives a job a token for an audience, and the bearer token of that request.
+func (w *Wallet) gitHubRequest(audience string) (string, jeton.Secret, error) {
+	address := w.getenv("ACTIONS_ID_TOKEN_REQUEST_URL")
+	token := jeton.NewSecret(w.getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN"))
+	if address == "" || token.IsZero() {
+		return "", token, jeton.WithDetail(
+			jeton.ErrNotFound,
+			"ACTIONS_ID_TOKEN_REQUEST_URL or ACTIONS_ID_TOKEN_REQUEST_TOKEN is not set; "+
+				"give the job of GitHub Actions the permission id-token: write",
+		)
+	}
+
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", token, jeton.WithDetail(jeton.ErrInvalid, "invalid ACTIONS_ID_TOKEN_REQUEST_URL: want a URL")
+	}
+	o, err := originOf(u)
+	if err == nil {
+		err = o.allow(w.allowHTTP)
+	}
+	if err != nil {
+		return "", token, fmt.Errorf("ACTIONS_ID_TOKEN_REQUEST_URL: %w", err)
+	}
+
+	query := u.Query()
+	query.Set("audience", audience)
+	u.RawQuery = query.Encode()
+
+	return u.String(), token, nil
 }
 
 // readWorkloadFile reads a token. Its mode does not matter: a platform mounts it for every user of a container.

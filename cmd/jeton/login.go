@@ -59,8 +59,8 @@ the platform gives it for one of a client, by the rules in issuer.workloads of t
 github: GitHub Actions, in a job with the permission id-token: write; gitlab: an id_token in
 the variable JETON_ID_TOKEN; kubernetes: a projected token of a service account; file: any
 other file, such as one with a JWT-SVID. --workload-source names another variable or file. The
-token is read again at each renewal, and not stored. Issuer and audience are confirmed as for
-a key.
+token is read again at each renewal, and not stored. --username names the client if rules for
+several match. Issuer and audience are confirmed as for a key.
 
 With --token-stdin or --token-file, the identity is a personal token, made with 'jeton token
 create'. It is stored in the wallet, which cannot renew it.`,
@@ -82,7 +82,7 @@ func (l *loginFlags) flags(c *cobra.Command) {
 	f.StringVar(&l.in.As, "as", "", "name of the identity in the wallet (default: the user name)")
 	f.StringVar(
 		&l.in.Username, "username", "",
-		"user name at the service, or client name (default: the name of the identity)",
+		"user name at the service, or client name (default: the name of the identity; with --workload, none)",
 	)
 
 	f.StringVar(&l.in.Key, "key", "", "file of a client's private key, PEM or JWK")
