@@ -32,8 +32,8 @@ type Config struct {
 // Finding is a fault of the proxy's configuration, or of an installation.
 type Finding struct {
 	Name string `json:"name"`
-	Seen string `json:"seen"` // what was sent and what came of it
-	Fix  string `json:"fix"`  // the line to change
+	Seen string `json:"seen"` // what is wrong
+	Fix  string `json:"fix"`  // what to change
 }
 
 // examination is one run.

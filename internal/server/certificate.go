@@ -129,23 +129,24 @@ const warnTime = 30 * 24 * time.Hour
 
 // The warnings about the validity of a certificate.
 const (
-	certExpired = "the certificate has expired: clients refuse it; renew it and send SIGHUP"
-	certEarly   = "the certificate is not valid yet: clients refuse it; look at the clock of this machine"
-	certSoon    = "the certificate expires soon; renew it and send SIGHUP"
+	certExpired = "the certificate has expired: clients refuse it"
+	certEarly   = "the certificate is not valid yet: clients refuse it"
+	certSoon    = "the certificate expires soon"
 )
 
-// validity returns a warning about the validity of a certificate at a time, or "".
-func validity(leaf *x509.Certificate, now time.Time) string {
+// validity returns a warning about the validity of a certificate at a time, and what to do; or "".
+func validity(leaf *x509.Certificate, now time.Time) (warning, fix string) {
+	const renew = "renew it and send SIGHUP"
 	soon := min(warnTime, leaf.NotAfter.Sub(leaf.NotBefore)/3)
 
 	switch {
 	case now.After(leaf.NotAfter):
-		return certExpired
+		return certExpired, renew
 	case now.Before(leaf.NotBefore):
-		return certEarly
+		return certEarly, "look at the clock of this machine"
 	case leaf.NotAfter.Sub(now) < soon:
-		return certSoon
+		return certSoon, renew
 	}
 
-	return ""
+	return "", ""
 }

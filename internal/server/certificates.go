@@ -32,14 +32,14 @@ func (c servedCertificate) warn(now time.Time, log *slog.Logger) {
 	}
 
 	leaf := c.pair.Leaf
-	warning := validity(leaf, now)
+	warning, fix := validity(leaf, now)
 	if warning == "" {
 		return
 	}
 
 	log.Warn(
 		"clients refuse a certificate, or will soon",
-		"warning", warning,
+		"warning", warning+"; "+fix,
 		"service", c.service,
 		"file", c.file,
 		"valid_from", leaf.NotBefore,

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/doctor"
@@ -49,7 +48,7 @@ func (i *installation) found(name, seen, fix string) {
 // path returns the path of a file that the configuration names relative to the data directory.
 func (i *installation) path(name string) string { return (&dataDir{path: i.DataDir}).file(name) }
 
-// configFile looks for users who can change the configuration.
+// configFile checks that not every user can write the configuration file.
 func (i *installation) configFile() {
 	path := i.File.Path
 	if path == "" {
@@ -86,7 +85,7 @@ func (i *installation) directory() {
 	self := os.Geteuid()
 	if known && self > 0 && owner != self {
 		i.found("owner", fmt.Sprintf("%s belongs to user %d, and this is user %d", i.DataDir, owner, self),
-			"run this command as the user of the server; if it is, chown the directory")
+			"run this command as the user of the server; if you are that user, chown the directory")
 	}
 
 	for _, path := range i.privateFiles() {
@@ -96,15 +95,12 @@ func (i *installation) directory() {
 
 // privateFiles returns the files that no other user may read.
 func (i *installation) privateFiles() []string {
-	list := []string{
-		filepath.Join(i.DataDir, fileDB),
-		filepath.Join(i.DataDir, fileLock),
-		filepath.Join(i.DataDir, fileSecret),
-	}
+	keys := filepath.Join(i.DataDir, fileSecret)
 	if i.File.KeysSecretFile != "" {
-		list[2] = i.path(i.File.KeysSecretFile)
+		keys = i.path(i.File.KeysSecretFile)
 	}
 
+	list := []string{filepath.Join(i.DataDir, fileDB), filepath.Join(i.DataDir, fileLock), keys}
 	for _, at := range endpoints(i.File) {
 		if at.tls.Key != "" && !at.plain {
 			list = append(list, i.path(at.tls.Key))
@@ -185,10 +181,9 @@ func (i *installation) certificate(at endpoint) (list []doctor.Finding) {
 		return []doctor.Finding{{Name: "certificate", Seen: err.Error(), Fix: fix}}
 	}
 
-	warning := validity(pair.Leaf, i.Now())
+	warning, fix := validity(pair.Leaf, i.Now())
 	if warning != "" {
-		seen, fix, _ := strings.Cut(warning, "; ")
-		list = append(list, doctor.Finding{Name: "certificate-time", Seen: cert + ": " + seen, Fix: fix})
+		list = append(list, doctor.Finding{Name: "certificate-time", Seen: cert + ": " + warning, Fix: fix})
 	}
 
 	for _, host := range append([]string{at.host}, at.hosts...) {

@@ -33,7 +33,7 @@ func TestTheValidityOfACertificate(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			leaf := &x509.Certificate{NotBefore: begin, NotAfter: begin.Add(tc.lifetime)}
-			got := validity(leaf, begin.Add(tc.at))
+			got, _ := validity(leaf, begin.Add(tc.at))
 			if got != tc.want {
 				t.Errorf("validity(begin+%v) = %q, want %q", tc.at, got, tc.want)
 			}
