@@ -59,7 +59,7 @@ func (p *Pages) failAdmin(w *web.Reply, r *http.Request, err error) {
 		err = jeton.ErrNotFound
 	}
 
-	// The password alone would be replaced by nothing that opens the page again.
+	// The password alone is not enough for an administrator of whom two factors are required.
 	if errors.Is(err, jeton.ErrProof) {
 		rule, _, findErr := p.Managers.Require(r.Context(), who, policy.Require{}, w.Start)
 		if findErr == nil {

@@ -20,7 +20,7 @@ type Access struct {
 	TokenBudgets   []Budget // a request with a token of a user takes one use of each
 	ClientBudgets  []Budget // a request with a token of a client takes one use of each
 	Require        Require  // how a user has to be proved; a token counts as what its creator showed
-	Managers       bool     // it manages users: two factors are required of a user who may, see signin.Managers
+	Managers       bool     // two factors are required of users who manage others, see signin.Managers
 	Audit          bool     // record admitted requests in the audit log, too
 	// AboutItself: the request is about its credential. It takes none of its uses, and may be made whatever methods
 	// and paths the token is limited to.

@@ -406,7 +406,7 @@ func (s *Sessions) invalidate(c change.Change) {
 	case change.Sessions:
 		s.table.drop(c.Hashes...)
 	case change.Replaced:
-		// First remembered: no request finds its secret neither valid nor replaced.
+		// Remembered first: at each moment the secret is valid or known as replaced.
 		s.replaced.add(s.now(), c.Hashes...)
 		s.table.drop(c.Hashes...)
 	case change.Users:

@@ -115,7 +115,7 @@ func (l *Logins) Code(ctx context.Context, req CodeRequest) (session.Started, je
 	})
 }
 
-// logIn starts the session of a user who comes with something else than a password, and records a failure.
+// logIn starts the session of a user who is proved by something other than a password, and records a failure.
 func (l *Logins) logIn(
 	trail *auditTrail,
 	what string,

@@ -8,7 +8,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/mail"
 )
 
-// WakeMails has the notices sent that a step has added, without waiting for the next look at the store.
+// WakeMails has pending mails sent now.
 func (l *Logins) WakeMails() {
 	if l.mails.Wake != nil {
 		l.mails.Wake()

@@ -11,7 +11,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/policy"
 )
 
-// ManagerStore keeps the time from which on two factors are required of users who manage others.
+// ManagerStore keeps when a server with the rule for managers first started: no grace period begins earlier.
 type ManagerStore interface {
 	// ManagersSince returns the stored time, and stores now if there is none. Of callers at once, on any node, all get
 	// the same time.
@@ -23,7 +23,7 @@ type ManagerStore interface {
 type Managers struct {
 	Groups   []string      // whose members they are
 	Grace    time.Duration // after Since, and after the user was added
-	Since    time.Time     // as ManagerStore
+	Since    time.Time     // see ManagerStore
 	Accounts *account.Accounts
 }
 
@@ -38,9 +38,9 @@ func (m *Managers) Include(p jeton.Principal) bool {
 	return who.Check(p) == nil
 }
 
-// Require adds to a rule what is required of a user now who manages others. It returns from when on that is two
-// factors, or the zero time for another user. One who was added before Since, and becomes a manager later, has no time
-// of grace then: the pages of the account work all the same.
+// Require adds to a rule what is required of a user now who manages others. It returns the time from which that is two
+// factors, or zero for a user who manages no one. A user added before Since who becomes a manager later has no grace
+// period; the account pages remain open.
 func (m *Managers) Require(
 	ctx context.Context,
 	p jeton.Principal,

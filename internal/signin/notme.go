@@ -56,16 +56,16 @@ func (l *Logins) NotMeUser(ctx context.Context, text string) (string, error) {
 	return acct.Name, err
 }
 
-// NotMeRequest is the request of who has got a notice of something that the user did not do.
+// NotMeRequest is the use of the link of a notice.
 type NotMeRequest struct {
 	Secret  string // of the link
 	Source  netip.Addr
 	Request string // ID of the request
 }
 
-// NotMe ends all sessions, tokens and links of the user of a notice. It proves no user and starts no session: who reads
-// the mail can end things, and nothing else. Of concurrent calls with one link, one succeeds. It returns the errors of
-// NotMeUser.
+// NotMe ends all sessions, tokens and links of the user of a notice. It proves no user and starts no session: a reader
+// of the mailbox can end things, and nothing else. Of concurrent calls with one link, one succeeds. It returns the
+// errors of NotMeUser.
 func (l *Logins) NotMe(ctx context.Context, req NotMeRequest) error {
 	trail := auditTrail{
 		action:  audit.UserNotMe,

@@ -18,6 +18,7 @@
 //	link.go            a sign-in with a one-time link
 //	recover.go         a link that sets a password
 //	letter.go          what a mail says, and to whom
+//	notme.go           the link of a notice, which ends everything of its user
 //	upstream.go        a sign-in at another provider
 //	connect.go         the account of a user at another provider
 //	device.go          a sign-in at a device without a browser (RFC 8628)

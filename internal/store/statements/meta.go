@@ -26,7 +26,7 @@ const (
 	MetaSubjects = "subjects"    // the secret that pairwise subjects are derived with
 	MetaDrops    = "drops"       // how many steps have deleted audit events because of the size of the log
 	MetaParty    = "party"       // host name that the passkeys are for
-	MetaManagers = "managers"    // since when two factors are required of who manages others, in milliseconds
+	MetaManagers = "managers"    // when a server with the rule for managers first started, in milliseconds
 	MetaProbe    = "probe"       // nothing: written to find out whether the database can be written
 )
 
