@@ -29,8 +29,9 @@ type Caller struct {
 	Email     string          // "" if it is not known
 	Expires   time.Time       // of the assertion
 
-	// AMR has the methods by which the user was proved (RFC 8176), such as pwd, otp or hwk, link for a sign-in with a
-	// link, and upstream:NAME for one at another provider. It is nil for a token, a client and a password that comes with each request.
+	// AMR has the methods by which the user was proved (RFC 8176), such as pwd, otp or hwk, link for a sign-in with
+	// a link, and upstream:NAME for one at another provider. It is nil for a token, a client and a password that comes
+	// with each request.
 	AMR []string
 	// ACR is the highest level that AMR reaches: https://refeds.org/profile/mfa for two factors, phr for two factors
 	// of which one is a passkey; "" below that. A service that accepts the first accepts phr, too.

@@ -54,7 +54,10 @@ func (in Login) applyWorkload(e *entry) error {
 	otherwise := in.Key != "" || in.SignIn != nil || !in.Token.IsZero() || !in.Password.IsZero() || in.Save ||
 		len(in.Command) > 0 || in.KeyID != "" || in.Algorithm != ""
 	if otherwise {
-		return jeton.WithDetail(jeton.ErrInvalid, "workload conflicts with a key, token, password, command and sign-in; keep one")
+		return jeton.WithDetail(
+			jeton.ErrInvalid,
+			"workload conflicts with a key, token, password, command and sign-in; keep one",
+		)
 	}
 
 	load := *in.Workload
