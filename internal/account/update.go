@@ -19,6 +19,8 @@ type Update struct {
 	Groups   *[]string
 	Disabled *bool
 	Password *jeton.Secret // ends all sessions and tokens
+	// Reached is an address to which a mail has arrived. If it is the user's, that is verified.
+	Reached string
 	// KeepTokens is as in Change.
 	KeepTokens bool
 	// AnyPassword is as in NewUser.
@@ -147,7 +149,7 @@ func (u Update) change() (c Change, changed []string, err error) {
 		}
 	}
 
-	if len(changed) > 0 {
+	if len(changed) > 0 || u.Reached != "" {
 		c.Profile, err = u.profile()
 		if err != nil {
 			return Change{}, nil, err
@@ -190,6 +192,8 @@ func (u Update) profile() (func(Profile) Profile, error) {
 		if u.Last != nil {
 			p.Last = given.Last
 		}
+		// It may have changed since the mail.
+		p.Verified = p.Verified || u.Reached != "" && u.Reached == p.Email
 
 		return p
 	}, nil

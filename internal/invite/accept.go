@@ -65,6 +65,8 @@ func (i *Invites) accept(ctx context.Context, a Acceptance, ev *jeton.Event) (st
 	if err != nil {
 		return "", err
 	}
+	// An invitation with an address is in a mail alone.
+	acct.Verified = inv.Email != ""
 
 	added := *ev
 	added.Action = audit.UserAdd

@@ -105,7 +105,7 @@ func ClaimsOf(subject string, a account.Account, scopes []string) Claims {
 
 	if slices.Contains(scopes, ScopeEmail) && a.Email != "" {
 		// Users can change their own address, which proves nothing; one of the configuration is the operator's word.
-		verified := a.Declared
+		verified := a.Declared || a.Verified
 		c.Email, c.Verified = a.Email, &verified
 	}
 

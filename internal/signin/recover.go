@@ -74,6 +74,7 @@ func (l *Logins) LimitAddress(acct account.Account, source netip.Addr) error {
 type recovery struct {
 	User    string `json:"user"`    // public id
 	Version int64  `json:"version"` // of the credential that it replaces
+	Sent    string `json:"sent"`    // address to which a mail had it; "": none
 }
 
 // RecoveryRequest is a stranger's request for a link that sets a password.
@@ -179,7 +180,11 @@ func (l *Logins) recoveryLetter(ctx context.Context, m mail.Mail) (mail.Letter, 
 // recoveryTicket returns the ticket that sets the password of an account. A link by mail has a purpose of its own, so
 // that strangers, who can have a new one sent at any time, end no link of an administrator.
 func recoveryTicket(p ticket.Purpose, acct account.Account, expires time.Time) (ticket.Ticket, error) {
-	data, err := json.Marshal(recovery{acct.UUID, acct.Version})
+	in := recovery{User: acct.UUID, Version: acct.Version}
+	if p == ticket.RecoverMail {
+		in.Sent = acct.Email
+	}
+	data, err := json.Marshal(in)
 
 	return ticket.Ticket{
 		Purpose: p,
@@ -278,6 +283,7 @@ func (l *Logins) ResetPassword(ctx context.Context, req ResetRequest) (string, e
 		// it is the one that uses the link up.
 		_, err = l.accounts.Update(ctx, trail.actor, acct, account.Update{
 			Password: &req.Password,
+			Reached:  of.Sent,
 			Check:    of.check,
 			Origin: account.Origin{
 				Request: req.Request,
