@@ -4,8 +4,8 @@ import "time"
 
 // TokenTerms is what a token that a user is asked for is valid for: one service, and no more than this.
 type TokenTerms struct {
-	Scopes  []string `json:"scopes,omitempty"`
-	Allows  []string `json:"allows,omitempty"`   // as "GET /reports/*"; none: every request
+	Scopes  []string `json:"scopes,omitempty"`   // at most 50
+	Allows  []string `json:"allows,omitempty"`   // at most 20, as "GET /reports/*"; none: every request
 	MaxUses int64    `json:"max_uses,omitempty"` // 0: not counted
 	Seconds int64    `json:"expires_in"`         // lifetime, from the approval
 }
