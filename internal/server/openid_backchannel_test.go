@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -163,9 +164,11 @@ func TestALogoutIsSentUntilItIsAccepted(t *testing.T) {
 		i := slices.IndexFunc(s.Events(), func(e jeton.Event) bool { return e.Action == "logout.send" })
 		if i >= 0 {
 			e := s.Events()[i]
-			failed := strings.Contains(e.Reason, "13 tries: status 302")
-			if !failed || e.Outcome != "unavailable" || e.Actor != "client:wiki" {
-				t.Errorf("got %+v, want 13 tries that failed", e)
+			// One in progress when the clock moves is tried again.
+			var tries int
+			_, err := fmt.Sscanf(e.Reason, "no logout token was accepted in %d tries: status 302 Found", &tries)
+			if err != nil || tries < 13 || e.Outcome != "unavailable" || e.Actor != "client:wiki" {
+				t.Errorf("got %+v, want 13 tries or more that failed", e)
 			}
 			break
 		}
