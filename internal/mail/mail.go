@@ -43,11 +43,19 @@ const (
 	Test       Kind = "test"       // that the operator sends to see whether it arrives
 )
 
+// Often are the kinds of notices of what a user can do often. More than MaxNotices are not sent: after as many the
+// owner knows enough, and the address of a stranger would get any number.
+var Often = []Kind{Device, Token, Identity}
+
 const (
 	// Lifetime is how long a mail is tried, unless what it has expires earlier.
 	Lifetime = 24 * time.Hour
-	// MaxRequests is how many mails that strangers asked for may wait.
+	// MaxRequests is how many mails of one kind that strangers asked for may wait.
 	MaxRequests = 10_000
+	// MaxNotices is how many notices of what a user can do often may wait, and about how many a user gets in an hour.
+	MaxNotices = 10
+	// LinkLifetime is how long the link of a notice is valid: mail may be read after a holiday of a week.
+	LinkLifetime = 7 * 24 * time.Hour
 	// MaxAddress bounds an address, in bytes (RFC 5321, section 4.5.3.1.3).
 	MaxAddress = 254
 )
@@ -95,7 +103,8 @@ type Store interface {
 	Subscribe(func(change.Change))
 	// SendNotices says whether steps add notices. A server without a mailer adds none.
 	SendNotices(on bool)
-	// AddMail adds a mail that a stranger asked for, and its event. It returns jeton.ErrBusy if MaxRequests wait.
+	// AddMail adds a mail that a stranger asked for, and its event. It returns jeton.ErrBusy if MaxRequests of
+	// its kind wait.
 	AddMail(ctx context.Context, m Mail, ev jeton.Event) error
 	// NextMail returns when a mail is due, perhaps in the past, and whether there is one.
 	NextMail(ctx context.Context) (at time.Time, waiting bool, err error)

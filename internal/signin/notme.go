@@ -14,9 +14,6 @@ import (
 	"github.com/jeton-auth/jeton/internal/ticket"
 )
 
-// NotMeLifetime is how long the link of a notice is valid: mail may be read after a holiday of a week.
-const NotMeLifetime = 7 * 24 * time.Hour
-
 // notMeLink returns the path of the link of a notice, with which the user ends all sessions and tokens, and when it
 // expires. It returns "" if the link has been used, or if too many notices have one: the notice is sent without it.
 func (l *Logins) notMeLink(ctx context.Context, m mail.Mail, acct account.Account) (string, time.Time, error) {
@@ -29,7 +26,7 @@ func (l *Logins) notMeLink(ctx context.Context, m mail.Mail, acct account.Accoun
 		return "", time.Time{}, err
 	}
 
-	expires := m.Created.Add(NotMeLifetime)
+	expires := m.Created.Add(mail.LinkLifetime)
 	err = l.mails.Store.AddMailLink(ctx, m.ID, secret.HashOf(text.Reveal()), ticket.Ticket{
 		Purpose: ticket.NotMe,
 		Subject: acct.ID,

@@ -82,7 +82,7 @@ const (
 	// MaxLifetime limits how long a ticket is valid.
 	MaxLifetime = 30 * 24 * time.Hour
 
-	// MaxPerUser limits the tickets of one purpose for one user. A new one ends the oldest.
+	// MaxPerUser limits the tickets of one purpose for one user. A new one ends the oldest; one of NotMe is refused.
 	MaxPerUser = 100
 
 	// sweepGrace is how long an expired ticket is kept, for nodes whose clocks differ.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -25,6 +26,13 @@ func (db *Store) addNotice(ctx context.Context, tx Conn, k mail.Kind, a account.
 		return nil
 	}
 
+	if slices.Contains(mail.Often, k) {
+		enough, err := enoughNotices(ctx, tx, a.ID, ev.Time)
+		if err != nil || enough {
+			return err
+		}
+	}
+
 	m, err := mail.New(k, ev.Time)
 	if err != nil {
 		return err
@@ -43,6 +51,28 @@ func (db *Store) addNotice(ctx context.Context, tx Conn, k mail.Kind, a account.
 	}
 
 	return insertMail(ctx, tx, m)
+}
+
+// enoughNotices reports whether a user gets no more notices of what a user can do often: mail.MaxNotices wait, as many
+// had a link within the hour, or no more links are given, so that those cannot be counted.
+func enoughNotices(ctx context.Context, tx Conn, user int64, now time.Time) (bool, error) {
+	const often = "SELECT count(*) FROM mails WHERE account = $1 AND kind IN ($2, $3, $4)"
+
+	var waiting, links, recent int64
+	err := tx.QueryRow(
+		ctx, often, user, string(mail.Often[0]), string(mail.Often[1]), string(mail.Often[2]),
+	).Scan(&waiting)
+	if err != nil {
+		return false, err
+	}
+
+	err = tx.QueryRow(
+		ctx,
+		"SELECT count(*), count(CASE WHEN expires > $3 THEN 1 END) FROM tickets WHERE account = $1 AND purpose = $2",
+		user, string(ticket.NotMe), milli(now.Add(mail.LinkLifetime-time.Hour)),
+	).Scan(&links, &recent)
+
+	return waiting >= mail.MaxNotices || recent >= mail.MaxNotices || links >= ticket.MaxPerUser, err
 }
 
 // noticesOfChange adds the notices of what a user must learn of a change. a is the account before it.
@@ -115,7 +145,8 @@ func (db *Store) AddMail(ctx context.Context, m mail.Mail, ev jeton.Event) error
 	return db.do(ctx, func(ctx context.Context, tx Conn) error {
 		var waiting int64
 		err := tx.QueryRow(
-			ctx, "SELECT count(*) FROM (SELECT 1 FROM mails"+atMost(mail.MaxRequests)+") m",
+			ctx, "SELECT count(*) FROM (SELECT 1 FROM mails WHERE kind = $1"+atMost(mail.MaxRequests)+") m",
+			string(m.Kind),
 		).Scan(&waiting)
 		if err != nil {
 			return err
@@ -269,6 +300,11 @@ func makeWay(ctx context.Context, tx Conn, t ticket.Ticket) error {
 		const earlier = "DELETE FROM tickets WHERE purpose = $1 AND account = $2 AND used IS NULL"
 		_, err := tx.Exec(ctx, earlier, string(t.Purpose), t.Subject)
 
+		return err
+	}
+
+	// Two steps that counted at the same time would both find the last place.
+	if err := tx.Order(ctx, fmt.Sprintf("links of account %d", t.Subject)); err != nil {
 		return err
 	}
 

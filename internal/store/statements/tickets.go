@@ -41,8 +41,8 @@ func addTicket(ctx context.Context, tx Conn, h secret.Hash, t ticket.Ticket) err
 		ctx, insertInto("tickets", ticketColumns), h[:], string(t.Purpose), t.Subject, t.Login, t.Service,
 		data, milli(t.Expires), nil,
 	)
-	if err != nil || t.Subject == 0 {
-		return err
+	if err != nil || t.Subject == 0 || t.Purpose == ticket.NotMe {
+		return err // makeWay limits the links of notices, of which the oldest are to be kept
 	}
 
 	// Rows that another step holds are left for the next ticket: two steps would wait for each other.

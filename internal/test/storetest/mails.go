@@ -154,7 +154,7 @@ func noticesOfFactors(t *testing.T, open Open) {
 // claimedMails claims what is due at a time.
 func claimedMails(t *testing.T, s Store, now time.Time) []mail.Mail {
 	t.Helper()
-	list, err := s.ClaimMails(t.Context(), now, 10, again)
+	list, err := s.ClaimMails(t.Context(), now, 100, again)
 	must(t, err)
 
 	return list

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,6 +27,8 @@ func Notices(t *testing.T, open Open) {
 		{"the link of a notice ends everything of its user, once", noticeEnds},
 		{"of many uses of the link of a notice, one succeeds", noticeRace},
 		{"the link of a notice outlives what an attacker does", noticeLives},
+		{"of many links of notices at once, none ends the first", linksRace},
+		{"a user gets a limited number of notices, and those of the account's own always", noticesLimited},
 	})
 }
 
@@ -38,7 +41,7 @@ func withDevice(in session.Start, device string) session.Start {
 	return in
 }
 
-// wantMails checks the kinds of the mails that are due, and drops them.
+// wantMails checks the kinds of the mails that are due, in the order of the alphabet, and drops them.
 func wantMails(t *testing.T, s Store, what string, want ...mail.Kind) {
 	t.Helper()
 
@@ -47,6 +50,8 @@ func wantMails(t *testing.T, s Store, what string, want ...mail.Kind) {
 		kinds = append(kinds, m.Kind)
 		must(t, s.DropMail(t.Context(), m.ID))
 	}
+	// Those of one millisecond have no order.
+	slices.Sort(kinds)
 	same(t, "mails about "+what, kinds, append([]mail.Kind{}, want...))
 }
 
@@ -250,4 +255,76 @@ func noticeLives(t *testing.T, s Store) {
 	})
 	wants(t, "one link too many", tooMany, jeton.ErrTooMany)
 	must(t, s.EndByNotice(t.Context(), kept, noon, ev))
+}
+
+func linksRace(t *testing.T, s Store) {
+	diane := addressed(t, s)
+	first := linked(t, s, diane.ID, "first", noon.Add(time.Hour))
+	for i := range ticket.MaxPerUser - 4 {
+		linked(t, s, diane.ID, fmt.Sprint("more ", i), noon.Add(2*time.Hour))
+	}
+
+	var all sync.WaitGroup
+	var added atomic.Int32
+	for i := range 16 {
+		m := newMail(t)
+		must(t, s.AddMail(t.Context(), m, event(audit.MailSend, "")))
+		all.Go(func() {
+			err := s.AddMailLink(t.Context(), m.ID, secret.HashOf(fmt.Sprint("at once ", i)), ticket.Ticket{
+				Purpose: ticket.NotMe,
+				Subject: diane.ID,
+				Expires: noon.Add(3 * time.Hour),
+			})
+			if err == nil {
+				added.Add(1)
+			} else {
+				wants(t, "one too many", err, jeton.ErrTooMany)
+			}
+		})
+	}
+	all.Wait()
+
+	if added.Load() != 3 {
+		t.Errorf("%d links were added, want 3", added.Load())
+	}
+	must(t, s.EndByNotice(t.Context(), first, noon, event(audit.UserNotMe, "user:diane")))
+}
+
+func noticesLimited(t *testing.T, s Store) {
+	diane, eric := addressed(t, s), user(t, s, "eric")
+	s.SendNotices(true)
+	signIn := func(name string, at time.Time) {
+		t.Helper()
+		in := withDevice(newLogin(diane, "issuer", name, at), name)
+		in.Event.Time = at
+		started(t, s, in)
+	}
+	full := slices.Repeat([]mail.Kind{mail.Device}, mail.MaxNotices)
+
+	// As many wait.
+	for i := range mail.MaxNotices + 2 {
+		signIn(fmt.Sprint("waiting ", i), noon)
+	}
+	minted(t, s, personal(diane, "one", 0))
+	must(t, connect(t, s, diane, identity("1")))
+	wantMails(t, s, "too many devices", full...)
+
+	// As many had a link within the hour, of this user.
+	for i := range mail.MaxNotices {
+		linked(t, s, diane.ID, fmt.Sprint("link ", i), noon.Add(mail.LinkLifetime))
+		linked(t, s, eric.ID, fmt.Sprint("other ", i), noon.Add(mail.LinkLifetime+2*time.Hour))
+	}
+	for _, m := range claimedMails(t, s, noon) {
+		must(t, s.DropMail(t.Context(), m.ID))
+	}
+	signIn("within the hour", noon.Add(time.Minute))
+	wantMails(t, s, "a device within the hour")
+	signIn("later", noon.Add(time.Hour+time.Second))
+	wantMails(t, s, "a device later", mail.Device)
+
+	// The notice of a new password is always sent.
+	hash := "another"
+	ev := event(audit.UserPassword, "user:diane")
+	must(t, s.ChangeUser(t.Context(), "diane", account.Change{Password: &hash}, noon, ev))
+	wantMails(t, s, "a change of the password", mail.Password)
 }
