@@ -102,8 +102,11 @@ type Change struct {
 	// EndTokens ends all tokens, of declared accounts, too. It is set alone, or with EndSessions.
 	EndTokens   bool
 	EndSessions bool // ends all sessions
-	Groups      *[]string
-	Disabled    *bool
+	// EndLinks ends the links of notices, too, if the change ends tokens. It is for a change by another than the user,
+	// from whom an attacker may have had the account, and collected them.
+	EndLinks bool
+	Groups   *[]string
+	Disabled *bool
 	// Profile returns the new profile for the current one.
 	Profile func(Profile) Profile
 	// KeepAdmin makes the change return jeton.ErrConflict if no account would be an Admin after it.

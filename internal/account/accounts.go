@@ -341,6 +341,7 @@ func (a *Accounts) SetGroups(ctx context.Context, actor, name string, groups []s
 // change changes an account in the store. The store publishes the change: sessions that it
 // ends are refused before the call returns.
 func (a *Accounts) change(ctx context.Context, name string, c Change, ev jeton.Event) error {
+	c.EndLinks = c.EndLinks || ev.Actor != "user:"+name
 	if err := a.store.ChangeUser(ctx, name, c, a.now(), ev); err != nil {
 		return fmt.Errorf("change user %s: %w", name, err)
 	}

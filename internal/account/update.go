@@ -23,6 +23,8 @@ type Update struct {
 	Reached string
 	// KeepTokens is as in Change.
 	KeepTokens bool
+	// EndLinks is as in Change, which has it without this, too, if another than the user is the actor.
+	EndLinks bool
 	// AnyPassword is as in NewUser.
 	AnyPassword bool
 	// KeepAdmin is as in Change.
@@ -66,7 +68,7 @@ func (a *Accounts) Update(ctx context.Context, actor string, acct Account, u Upd
 		}
 
 		c.Password, action = &phc, audit.UserPassword
-		c.KeepTokens = u.KeepTokens
+		c.KeepTokens, c.EndLinks = u.KeepTokens, u.EndLinks
 		changed = append(changed, passwordChanged(u.KeepTokens))
 	}
 

@@ -75,6 +75,7 @@ type recovery struct {
 	User    string `json:"user"`    // public id
 	Version int64  `json:"version"` // of the credential that it replaces
 	Sent    string `json:"sent"`    // address to which a mail had it; "": none
+	granted bool   // an administrator or an operator passed the link on
 }
 
 // RecoveryRequest is a stranger's request for a link that sets a password.
@@ -231,6 +232,7 @@ func (l *Logins) recoverable(ctx context.Context, text string) (account.Account,
 	if err := json.Unmarshal(t.Data, &of); err != nil {
 		return account.Account{}, of, err
 	}
+	of.granted = t.Purpose == ticket.Recover
 
 	acct, err := l.accounts.FindID(ctx, of.User)
 	switch {
@@ -284,6 +286,7 @@ func (l *Logins) ResetPassword(ctx context.Context, req ResetRequest) (string, e
 		_, err = l.accounts.Update(ctx, trail.actor, acct, account.Update{
 			Password: &req.Password,
 			Reached:  of.Sent,
+			EndLinks: of.granted,
 			Check:    of.check,
 			Origin: account.Origin{
 				Request: req.Request,

@@ -286,6 +286,13 @@ func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Chang
 		}
 	}
 
+	if c.EndLinks {
+		_, err := tx.Exec(ctx, "DELETE FROM tickets WHERE account = $1 AND purpose = $2", a.ID, string(ticket.NotMe))
+		if err != nil {
+			return err
+		}
+	}
+
 	return endTokensOfUser(ctx, tx, old, a.Disabled || !c.KeepTokens, ev)
 }
 

@@ -27,6 +27,7 @@ func Notices(t *testing.T, open Open) {
 		{"the link of a notice ends everything of its user, once", noticeEnds},
 		{"of many uses of the link of a notice, one succeeds", noticeRace},
 		{"the link of a notice outlives what an attacker does", noticeLives},
+		{"a recovery that is not by the user ends the links of earlier notices", recoveryEndsLinks},
 		{"of many links of notices at once, none ends the first", linksRace},
 		{"a user gets a limited number of notices, and those of the account's own always", noticesLimited},
 	})
@@ -327,4 +328,32 @@ func noticesLimited(t *testing.T, s Store) {
 	ev := event(audit.UserPassword, "user:diane")
 	must(t, s.ChangeUser(t.Context(), "diane", account.Change{Password: &hash}, noon, ev))
 	wantMails(t, s, "a change of the password", mail.Password)
+}
+
+func recoveryEndsLinks(t *testing.T, s Store) {
+	addressed(t, s)
+	hash := "another"
+
+	for i, tc := range []struct {
+		name   string
+		change account.Change
+		want   error
+	}{
+		{"a password by the user", account.Change{Password: &hash}, nil},
+		{"a password by an operator", account.Change{Password: &hash, EndLinks: true}, jeton.ErrNotFound},
+		{"an end of all tokens by an operator", account.Change{EndTokens: true, EndLinks: true}, jeton.ErrNotFound},
+		{"groups by an operator", account.Change{Groups: &[]string{"staff"}, EndLinks: true}, nil},
+	} {
+		diane, err := s.FindUser(t.Context(), "diane")
+		must(t, err)
+		earlier := linked(t, s, diane.ID, fmt.Sprint("earlier ", i), noon.Add(time.Hour))
+		must(t, s.ChangeUser(t.Context(), "diane", tc.change, noon, event(audit.UserChange, "user:diane")))
+		later := linked(t, s, diane.ID, fmt.Sprint("later ", i), noon.Add(2*time.Hour))
+
+		ev := event(audit.UserNotMe, "user:diane")
+		wants(t, tc.name+": the earlier link", s.EndByNotice(t.Context(), earlier, noon, ev), tc.want)
+		if tc.want != nil {
+			must(t, s.EndByNotice(t.Context(), later, noon, ev))
+		}
+	}
 }
