@@ -41,6 +41,12 @@ type Workload struct {
 // KubernetesTokenFile is where the guide mounts the token of a service account.
 const KubernetesTokenFile = "/var/run/secrets/jeton/token"
 
+// The variables that GitHub Actions gives a job with the permission id-token: write.
+const (
+	gitHubURL   = "ACTIONS_ID_TOKEN_REQUEST_URL"
+	gitHubToken = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
+)
+
 // gitLabVariable is the variable that the guide gives the id_token of a job.
 const gitLabVariable = "JETON_ID_TOKEN"
 
@@ -99,6 +105,25 @@ func (in Login) applyWorkload(e *entry) error {
 	e.Foreign = nil
 	e.Source = source{}
 	e.Cookies = nil
+
+	return nil
+}
+
+// PlatformVariables returns the names of the environment variables that the tokens of the identity's platform come
+// from: none but with KindWorkload. With them, other software could exchange a token for one without the terms of a
+// lease.
+func (id *Identity) PlatformVariables() []string {
+	e := id.view().e
+	if e.Key == nil || e.Key.Workload == nil {
+		return nil
+	}
+
+	switch e.Key.Workload.Platform {
+	case PlatformGitHub:
+		return []string{gitHubURL, gitHubToken}
+	case PlatformGitLab:
+		return []string{e.Key.Workload.Source}
+	}
 
 	return nil
 }
@@ -221,8 +246,8 @@ func (w *Wallet) gitHubToken(ctx context.Context, audience string) (string, erro
 
 // gitHubRequest returns where GitHub Actions gives a job a token for an audience, and the bearer token of that request.
 func (w *Wallet) gitHubRequest(audience string) (string, jeton.Secret, error) {
-	address := w.getenv("ACTIONS_ID_TOKEN_REQUEST_URL")
-	token := jeton.NewSecret(w.getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN"))
+	address := w.getenv(gitHubURL)
+	token := jeton.NewSecret(w.getenv(gitHubToken))
 	if address == "" || token.IsZero() {
 		return "", token, jeton.WithDetail(
 			jeton.ErrNotFound,

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -115,12 +116,21 @@ func TestAWorkloadLogsInWithTheTokenOfItsPlatform(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		load Workload
+		vars []string
 	}{
-		{"GitHub Actions", Workload{Platform: PlatformGitHub}},
-		{"GitLab", Workload{Platform: PlatformGitLab}},
-		{"Kubernetes", Workload{Platform: PlatformKubernetes, Source: file}},
-		{"a file", Workload{Platform: PlatformFile, Source: file}},
-		{"as a client that it names", Workload{Platform: PlatformGitHub, Client: "ci"}},
+		{
+			"GitHub Actions",
+			Workload{Platform: PlatformGitHub},
+			[]string{"ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"},
+		},
+		{"GitLab", Workload{Platform: PlatformGitLab}, []string{"JETON_ID_TOKEN"}},
+		{"Kubernetes", Workload{Platform: PlatformKubernetes, Source: file}, nil},
+		{"a file", Workload{Platform: PlatformFile, Source: file}, nil},
+		{
+			"as a client that it names",
+			Workload{Platform: PlatformGitHub, Client: "ci"},
+			[]string{"ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			// As a platform mounts it: for everyone, with a line break.
@@ -140,6 +150,9 @@ func TestAWorkloadLogsInWithTheTokenOfItsPlatform(t *testing.T) {
 			_ = resp.Body.Close()
 			if resp.StatusCode != http.StatusOK || id.Info().Kind != KindWorkload {
 				t.Errorf("GET /who = %d, kind %s, want 200 and a workload", resp.StatusCode, id.Info().Kind)
+			}
+			if got := id.PlatformVariables(); !slices.Equal(got, tc.vars) {
+				t.Errorf("PlatformVariables = %q, want %q", got, tc.vars)
 			}
 
 			token := must(id.Token(t.Context())).Text.Reveal()

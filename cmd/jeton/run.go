@@ -204,6 +204,8 @@ func (k *runFlags) makeLease(ctx context.Context, w *wallet.Wallet) (*wallet.Lea
 		return nil, err
 	}
 
+	k.pass.hidden = id.PlatformVariables()
+
 	lease, err := id.Lease(ctx, k.request)
 	if err != nil && exitCode(err) == exitLogin {
 		err = fmt.Errorf("%w; run: jeton login %s --as %s", err, id.Origin(), id.Name())

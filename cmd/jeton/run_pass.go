@@ -37,6 +37,8 @@ type passing struct {
 	git   bool
 	proxy bool
 
+	hidden []string // names of variables that the command does not get
+
 	dir    string // private, removed at the end; "": not made yet
 	vars   []string
 	listen *proxied
@@ -110,14 +112,14 @@ func (p *passing) prepare(l *wallet.Lease, c *exec.Cmd) (remove func(), err erro
 	}
 
 	p.set(envRunVars, strings.Join(p.names(), ","))
-	c.Env = append(without(os.Environ()), p.vars...)
+	c.Env = append(p.without(os.Environ()), p.vars...)
 
 	return p.remove, err
 }
 
-// without returns the environment without variables of tokens, and without what opens the wallet: the command is to
-// have its token alone.
-func without(environ []string) []string {
+// without returns the environment without variables of tokens, without what opens the wallet, and without what the
+// tokens of a platform come from: the command is to have its token alone.
+func (p *passing) without(environ []string) []string {
 	ours := []string{
 		envToken,
 		envTokenFile,
@@ -132,7 +134,7 @@ func without(environ []string) []string {
 
 	return slices.DeleteFunc(environ, func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
-		return slices.Contains(ours, name)
+		return slices.Contains(ours, name) || slices.Contains(p.hidden, name)
 	})
 }
 
