@@ -108,6 +108,9 @@ func (k *Record) opened(now time.Time) bool  { return !now.Before(k.Opens) }
 func (k *Record) retired(now time.Time) bool { return !k.Retires.IsZero() && !now.Before(k.Retires) }
 func (k *Record) closed(now time.Time) bool  { return !k.Closes.IsZero() && !now.Before(k.Closes) }
 
+// Ended reports whether the key neither signs nor checks any more.
+func (k *Record) Ended(now time.Time) bool { return k.Revoked || k.closed(now) }
+
 // live reports whether the key signs, now or later.
 func (k *Record) live(now time.Time) bool { return !k.Revoked && !k.retired(now) }
 

@@ -229,7 +229,7 @@ func (r *Ring) build(have []Record, old *snapshot) *snapshot {
 	for _, rec := range have {
 		// A key that is not in the snapshot neither signs nor checks, whatever the kid of a
 		// token.
-		if rec.Revoked || rec.closed(now) {
+		if rec.Ended(now) {
 			continue
 		}
 

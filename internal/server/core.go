@@ -169,7 +169,7 @@ func (k *core) openTokens(ctx context.Context, c Config, conf *config.Config) (e
 		Clock: sweep.NewClock(k.db),
 	})
 
-	k.secret, err = loadSecret(ctx, conf, k.dir, k.db)
+	k.secret, err = loadSecret(ctx, c, conf, k.dir, k.db)
 	if err != nil {
 		return err
 	}

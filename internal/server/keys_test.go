@@ -1,9 +1,11 @@
 package server_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,8 +14,10 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/jose"
 	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/server"
 	"github.com/jeton-auth/jeton/internal/store/sqlite"
 	"github.com/jeton-auth/jeton/jetontest"
 )
@@ -146,7 +150,7 @@ func TestStartWithoutTheSecretOfTheKeys(t *testing.T) {
 		{"another one", func(path string) error {
 			return os.WriteFile(path, []byte(strings.Repeat("07", 32)+"\n"), 0o600)
 		}, []string{"does not open signing key", "restore the file from the backup", "jeton keys revoke"}},
-		{"lost", os.Remove, []string{"does not open signing key", "restore the file from the backup"}},
+		{"lost", os.Remove, []string{"is missing", "restore the file from its backup", "jeton keys revoke"}},
 		{
 			"damaged",
 			func(path string) error { return os.Truncate(path, 10) },
@@ -172,5 +176,63 @@ func TestStartWithoutTheSecretOfTheKeys(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestOnlyTheOperatorReplacesALostSecret follows what the error of a start says.
+func TestOnlyTheOperatorReplacesALostSecret(t *testing.T) {
+	dir := withKeys(t, jose.ES256)
+	path := filepath.Join(dir, "keys.secret")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, start := range []string{"first", "second"} {
+		_, err := jetontest.TryStart(t, shop(), jetontest.DataDir(dir))
+		if err == nil || !strings.Contains(err.Error(), path+" is missing") {
+			t.Errorf("the %s start = %v, want an error that names the missing file", start, err)
+		}
+	}
+
+	err := os.WriteFile(path, []byte(strings.Repeat("07", 32)+"\n"), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	revokeAll(t, dir)
+	jetontest.Start(t, shop(), jetontest.DataDir(dir))
+}
+
+// revokeAll revokes the keys of a data directory, as 'jeton keys revoke' does without a server.
+func revokeAll(t *testing.T, dir string) {
+	t.Helper()
+	conf, err := config.Default(func(string) (string, bool) { return "", false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, closeAll, err := server.Offline(t.Context(), server.Config{
+		File:    conf,
+		DataDir: dir,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeAll()
+
+	call := func(method, path string) []byte {
+		a := httptest.NewRecorder()
+		h.ServeHTTP(a, httptest.NewRequestWithContext(t.Context(), method, "/api/v1/keys"+path, nil))
+		if a.Code/100 != 2 {
+			t.Fatalf("%s %s = %d %s, want a success", method, path, a.Code, a.Body)
+		}
+		return a.Body.Bytes()
+	}
+
+	var list []jeton.SigningKey
+	if err := json.Unmarshal(call("GET", ""), &list); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range list {
+		call("DELETE", "/"+k.ID)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/account"
@@ -103,42 +104,22 @@ func sharedDatabase(c Config, conf *config.Config) postgres.Config {
 
 // loadSecret reads the secret that encrypts signing keys. Nodes that share a database must
 // share it: a node with another one could not decrypt the keys.
-func loadSecret(ctx context.Context, conf *config.Config, f *dataDir, db store) (keys.Secret, error) {
+func loadSecret(ctx context.Context, c Config, conf *config.Config, f *dataDir, db store) (keys.Secret, error) {
 	path := f.file(fileSecret)
-	shared, many := db.(*postgres.DB)
-	named := conf.KeysSecretFile
-	if named != "" {
-		path = f.file(named)
-		// LoadSecret would make a new one, with which no key of the other nodes can be
-		// decrypted.
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return keys.Secret{}, fmt.Errorf(
-				"keys_secret_file: %s does not exist; copy keys.secret of another node there, "+
-					"or remove the key from the configuration of the first node",
-				path,
-			)
-		}
-	}
-
-	if !many {
-		return keys.LoadSecret(path)
+	if conf.KeysSecretFile != "" {
+		path = f.file(conf.KeysSecretFile)
 	}
 
 	_, err := os.Stat(path)
-	fresh := errors.Is(err, fs.ErrNotExist)
-	known, err := shared.Meta(ctx, metaSecret)
-	if err != nil {
-		return keys.Secret{}, fmt.Errorf("secret of the signing keys: %w", err)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := mayMakeSecret(ctx, c, conf, path, db); err != nil {
+			return keys.Secret{}, err
+		}
 	}
 
-	// Checked before LoadSecret makes a secret, which would hide from the next start that it is
-	// missing.
-	if fresh && known != "" {
-		return keys.Secret{}, fmt.Errorf(
-			"this node has no keys.secret, and other nodes have one: copy it from the data directory of another "+
-				"node to %s (mode 0600), or name it with keys_secret_file",
-			path,
-		)
+	shared, many := db.(*postgres.DB)
+	if !many {
+		return keys.LoadSecret(path)
 	}
 
 	secret, err := keys.LoadSecret(path)
@@ -150,7 +131,8 @@ func loadSecret(ctx context.Context, conf *config.Config, f *dataDir, db store) 
 	// learn it.
 	mine := fmt.Sprintf("%x", secret.Derive("which secret it is"))
 	// Of two first nodes that start at once, one value is stored, and the other node finds it.
-	if known, err = shared.Claim(ctx, metaSecret, mine); err != nil {
+	known, err := shared.Claim(ctx, metaSecret, mine)
+	if err != nil {
 		return keys.Secret{}, fmt.Errorf("secret of the signing keys: %w", err)
 	}
 
@@ -163,6 +145,51 @@ func loadSecret(ctx context.Context, conf *config.Config, f *dataDir, db store) 
 	}
 
 	return secret, nil
+}
+
+// mayMakeSecret returns an error if the file of the secret is missing and must not be made: the keys in the database
+// would not open with a new one, which would also hide from the next start that the file is missing.
+func mayMakeSecret(ctx context.Context, c Config, conf *config.Config, path string, db store) error {
+	if conf.KeysSecretFile != "" {
+		return fmt.Errorf(
+			"keys_secret_file: %s does not exist; copy keys.secret of another node there, restore it from its backup, "+
+				"or remove the key from the configuration of the first node",
+			path,
+		)
+	}
+
+	shared, ok := db.(*postgres.DB)
+	if ok {
+		known, err := shared.Meta(ctx, metaSecret)
+		if err != nil {
+			return fmt.Errorf("secret of the signing keys: %w", err)
+		}
+		if known != "" {
+			return fmt.Errorf(
+				"%s is missing, and the shared database needs the same on all nodes: copy keys.secret from the data "+
+					"directory of another node there (mode 0600), restore it from its backup, or name it with "+
+					"keys_secret_file",
+				path,
+			)
+		}
+	}
+
+	list, err := db.ListKeys(ctx)
+	if err != nil {
+		return fmt.Errorf("signing keys: %w", err)
+	}
+
+	now := c.Now()
+	if slices.ContainsFunc(list, func(k keys.Record) bool { return !k.Ended(now) }) {
+		return fmt.Errorf(
+			"%[1]s is missing, the secret of the signing keys in the database: restore the file from its backup "+
+				"(mode 0600). If it is lost, make another one with '(umask 077; openssl rand -hex 32 >%[1]s)', and "+
+				"end the old keys, with the tokens that they have signed, with 'jeton keys list' and 'jeton keys revoke KID'",
+			path,
+		)
+	}
+
+	return nil
 }
 
 // metaSecret is the name of the database's entry for the nodes' secret.
