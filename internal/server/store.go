@@ -184,7 +184,8 @@ func mayMakeSecret(ctx context.Context, c Config, conf *config.Config, path stri
 		return fmt.Errorf(
 			"%[1]s is missing, the secret of the signing keys in the database: restore the file from its backup "+
 				"(mode 0600). If it is lost, make another one with '(umask 077; openssl rand -hex 32 >%[1]s)', and "+
-				"end the old keys, with the tokens that they have signed, with 'jeton keys list' and 'jeton keys revoke KID'",
+				"end the old keys, with the tokens that they have signed, with 'jeton keys list' and "+
+				"'jeton keys revoke KID'",
 			path,
 		)
 	}
