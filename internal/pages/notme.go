@@ -10,7 +10,7 @@ import (
 
 // notMeView is the view of sign-in/not-me.
 type notMeView struct {
-	Action   string
+	Action   string // where the form goes, or "" without a link
 	Name     string // user whose sessions and tokens end
 	Done     bool   // they have ended
 	Recovery bool   // users can have a link sent that sets a password
@@ -49,10 +49,15 @@ func (p *Pages) notMe(w *web.Reply, r *http.Request) error {
 		return p.deadLink(w, r, err, text("not-me.dead.do"))
 	}
 
-	return see(w, "/not-me")
+	return see(w, notMeDonePath)
 }
 
-// notMeDone answers GET /not-me, after all sessions and tokens of a user have ended.
+// notMeDonePath is where the use of a link leads.
+const notMeDonePath = "/not-me?done=ended"
+
+// notMeDone answers GET /not-me: after all sessions and tokens of a user have ended, with what to do next, and else
+// with where the link is.
 func (p *Pages) notMeDone(w *web.Reply, r *http.Request) error {
-	return p.show(w, r, http.StatusOK, "sign-in/not-me", notMeView{Done: true, Recovery: p.Mail})
+	done := r.URL.Query().Get("done") == "ended"
+	return p.show(w, r, http.StatusOK, "sign-in/not-me", notMeView{Done: done, Recovery: p.Mail})
 }

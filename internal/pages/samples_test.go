@@ -207,6 +207,7 @@ func signInSamples() map[string][]any {
 			linkView{Action: "/link/jtn_t_x", Name: hostile, Current: "eric"},
 		},
 		"sign-in/not-me": {
+			notMeView{},
 			notMeView{Action: "/not-me/jtn_t_x", Name: hostile},
 			notMeView{Done: true},
 			notMeView{Done: true, Recovery: true},

@@ -404,7 +404,7 @@ func TestEveryPageBeforeAnAccount(t *testing.T) {
 	p.Open(w.issuer + w.noticeLink(t))
 	w.inspect(p, "not-me")
 	p.Click("main form button")
-	p.Arrive(w.issuer + "/not-me")
+	p.Arrive(w.issuer + "/not-me?done=ended")
 	w.inspect(p, "not-me-done")
 
 	p.Open(w.issuer + "/no-such-page")
