@@ -130,6 +130,10 @@ type Store interface {
 	FindUserNumber(ctx context.Context, id int64) (Account, error)
 	// KnownSource reports whether the user has logged in from the network since then.
 	KnownSource(ctx context.Context, user int64, network string, since time.Time) (bool, error)
+	// AddSource adds a network to those that the user has logged in from, as a login without a session does, and a
+	// notice if it was not known for session.DeviceLifetime, in one step. ev is of the login; it is not added. It
+	// returns jeton.ErrBadCredential if the user was disabled, or the credential has changed, since the version.
+	AddSource(ctx context.Context, user, version int64, network string, ev jeton.Event) error
 	// AddUser adds the account and the event, or returns jeton.ErrConflict when a user or a
 	// client has the name, or one that differs only in case.
 	AddUser(ctx context.Context, a Account, ev jeton.Event) error

@@ -161,6 +161,15 @@ func (a *Accounts) KnownSource(ctx context.Context, user int64, network string, 
 	return known, nil
 }
 
+// AddSource is that of Store.
+func (a *Accounts) AddSource(ctx context.Context, acct Account, network string, ev jeton.Event) error {
+	if err := a.store.AddSource(ctx, acct.ID, acct.Version, network, ev); err != nil {
+		return fmt.Errorf("add source: %w", err)
+	}
+
+	return nil
+}
+
 // Verify reports whether the password is the account's. It takes as long for the zero
 // Account, which has none. A hash that is weaker than a new one is replaced.
 func (a *Accounts) Verify(ctx context.Context, acct Account, pw jeton.Secret) (bool, error) {

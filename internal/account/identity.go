@@ -36,9 +36,9 @@ type IdentityStore interface {
 	// ListIdentities returns the identities of a user, by issuer.
 	ListIdentities(ctx context.Context, user int64) ([]Identity, error)
 	// RemoveIdentity removes the identity that a user has of an issuer, ends the sessions of the user that began with
-	// a method of sign-in ("": none), with what relying parties got by them, and adds the event, in one step. may sees
-	// the account, and how many identities are left to it, in that step; its error prevents the change. It returns
-	// jeton.ErrNotFound if there is none.
+	// a method of sign-in ("": that of any provider), with what relying parties got by them, and adds the event, in
+	// one step. may sees the account, and how many identities are left to it, in that step; its error prevents the
+	// change. It returns jeton.ErrNotFound if there is none.
 	RemoveIdentity(
 		ctx context.Context, user int64, issuer, method string, may func(Account, int) error, ev jeton.Event,
 	) error
@@ -91,9 +91,9 @@ func (a *Accounts) Disconnect(
 	method string,
 	may func(Account, int) error,
 ) error {
-	reason := issuer
-	if method != "" {
-		reason += ", the sessions that began with it ended"
+	reason := issuer + ", the sessions that began with it ended"
+	if method == "" {
+		reason = issuer + ", the sessions that began at any provider ended"
 	}
 
 	ev := a.event(actor, audit.IdentityRemove, acct.Name, reason)

@@ -111,6 +111,7 @@ func (a *API) disconnect(
 		return err
 	}
 
+	// No name shows which sessions began at a provider that is no longer configured.
 	method := ""
 	name := a.providerOf(issuer)
 	if name != "" {

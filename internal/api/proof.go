@@ -96,6 +96,7 @@ func (a *API) checkPassword(
 		Source:   w.Source,
 		Request:  w.ID,
 		Confirms: recent,
+		Proved:   true,
 	}
 	v, err := a.Logins.Basic(r.Context(), req)
 	if err != nil {

@@ -35,6 +35,44 @@ func TestASignInWithANewDeviceSendsANotice(t *testing.T) {
 	mailAbout(t, server, deviceSubject)
 }
 
+// TestAPasswordFromANewNetworkSendsANotice is about programs, which start no session.
+func TestAPasswordFromANewNetworkSendsANotice(t *testing.T) {
+	server := smtptest.Start(t, smtptest.Options{})
+	s := jetontest.Start(t, mailing+`
+services:
+  - name: shop
+    listen: localhost:0
+    login: {token: /token}
+    tokens: {}
+    accept: [token, basic]
+    routes:
+      - {match: GET /about, respond: {text: about}}
+`, mailOptions(t, server)...)
+
+	for _, tc := range []struct{ name, path string }{
+		{"basic", "/about"},
+		{"token", "/token"},
+	} {
+		s.AddUser(tc.name, right)
+		address := tc.name + "@example.org"
+		s.MustControl(http.MethodPut, "/api/v1/users/"+tc.name, map[string]string{"email": address}, nil)
+
+		for range 2 {
+			a := s.Send(s.Client(), http.MethodGet, s.URL("shop")+tc.path, "", "Authorization", basic(tc.name, right))
+			if a.Status != http.StatusOK {
+				t.Fatalf("%s: got %d, want 200: %s", tc.path, a.Status, a.Body)
+			}
+		}
+
+		if m := server.Next(t); m.To != address || m.Header.Get("Subject") != deviceSubject {
+			t.Errorf("%s: got %q to %s, want the notice, to %s", tc.path, m.Header.Get("Subject"), m.To, address)
+		}
+	}
+
+	// The network is known now, also where a session starts.
+	server.None(t)
+}
+
 // TestTheLinkOfANoticeEndsEverything is the way of a user who reads a notice of what an attacker did.
 func TestTheLinkOfANoticeEndsEverything(t *testing.T) {
 	server := smtptest.Start(t, smtptest.Options{})
@@ -51,15 +89,19 @@ func TestTheLinkOfANoticeEndsEverything(t *testing.T) {
 	}
 
 	a := submit(s, path, nil)
-	if a.Status != http.StatusSeeOther || a.Header.Get("Location") != "/not-me" || len(a.Header["Set-Cookie"]) != 0 {
-		t.Errorf("got %d to %q with cookies %v, want 303 to /not-me and no cookie",
+	if a.Status != http.StatusSeeOther || a.Header.Get("Location") != "/not-me?done=ended" ||
+		len(a.Header["Set-Cookie"]) != 0 {
+		t.Errorf("got %d to %q with cookies %v, want 303 to /not-me?done=ended and no cookie",
 			a.Status, a.Header.Get("Location"), a.Header["Set-Cookie"])
 	}
 	if a := s.Send(b.client, http.MethodGet, s.Issuer()+"/account", ""); a.Status == http.StatusOK {
 		t.Error("the session goes on, want it ended")
 	}
-	if a := s.Send(s.Client(), http.MethodGet, s.Issuer()+"/not-me", ""); !strings.Contains(a.Body, `href="/recover"`) {
-		t.Error("the page afterwards leads to no new password")
+	for page, want := range map[string]bool{"/not-me?done=ended": true, "/not-me": false} {
+		a := s.Send(s.Client(), http.MethodGet, s.Issuer()+page, "")
+		if a.Status != http.StatusOK || strings.Contains(a.Body, `href="/recover"`) != want {
+			t.Errorf("%s: got %d, want 200 and the way to a new password: %t", page, a.Status, want)
+		}
 	}
 	if a := submit(s, path, nil); a.Status != http.StatusGone {
 		t.Errorf("the link again: got %d, want 410", a.Status)

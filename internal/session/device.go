@@ -7,6 +7,9 @@ import (
 	"github.com/jeton-auth/jeton/internal/secret"
 )
 
+// Upstream begins the method of a session that began at another provider; its name follows.
+const Upstream = "upstream:"
+
 // Device is what a user signs in with.
 type Device struct {
 	Agent  string       // User-Agent of the request, as it was sent

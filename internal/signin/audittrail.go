@@ -23,6 +23,8 @@ type auditTrail struct {
 	checks  []jeton.Check
 	// remembered means that the password was not checked again, which has no event of its own.
 	remembered bool
+	// known means that the user has logged in from the network a short time ago.
+	known bool
 }
 
 // pass adds a check that passed.

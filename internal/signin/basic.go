@@ -11,6 +11,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/factor"
+	"github.com/jeton-auth/jeton/internal/limit"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
@@ -85,8 +86,8 @@ func (l *Logins) invalidate(c change.Change) {
 // Basic checks a name and a password that are sent with each request. It has the throttle
 // and the errors of Password, but judges no req.Allow: package gate does, as for every
 // credential. A password that was right a short time ago at the same network costs no slow
-// hash unless the user has changed since. Of a user with a second factor it needs req.Code or req.Confirms, or returns
-// jeton.ErrFactor.
+// hash unless the user has changed since. One from a network that the user has not logged in from sends a notice. Of a
+// user with a second factor it needs req.Code or req.Confirms, or returns jeton.ErrFactor.
 func (l *Logins) Basic(ctx context.Context, req PasswordRequest) (*Verified, error) {
 	// The cache is used only while this node sees the changes of others: after a password change,
 	// no node may accept the old one from memory.
@@ -102,6 +103,9 @@ func (l *Logins) Basic(ctx context.Context, req PasswordRequest) (*Verified, err
 	if err == nil && v.Second {
 		err = l.besidePassword(ctx, req, v.Account.ID, &trail)
 	}
+	if err == nil && !trail.remembered && !trail.known && !req.Proved {
+		err = l.addSource(ctx, req, v, &trail)
+	}
 	if err != nil || !trail.remembered {
 		l.audit.Record(trail.event(l.now(), err))
 	}
@@ -110,6 +114,19 @@ func (l *Logins) Basic(ctx context.Context, req PasswordRequest) (*Verified, err
 	}
 
 	return v, nil
+}
+
+// addSource makes the network of a request one that its user has logged in from. A user who has not gets a notice.
+func (l *Logins) addSource(ctx context.Context, req PasswordRequest, v *Verified, trail *auditTrail) error {
+	err := l.accounts.AddSource(ctx, v.Account, limit.Network(req.Source), trail.event(l.now(), nil))
+	if err != nil {
+		// Not from memory: the next request has to send the notice.
+		l.passwords.verified.DropIf(func(other *Verified) bool { return other == v })
+		return trail.check("store", "", err)
+	}
+	l.WakeMails()
+
+	return nil
 }
 
 // besidePassword checks the code that a user with a second factor gives beside the password.

@@ -33,6 +33,8 @@ type PasswordRequest struct {
 	// show.
 	Confirms bool
 	Code     string // of an authenticator app, for Prove and Basic
+	// Proved means that the caller has shown another credential of the user, so that Basic is no login of its own.
+	Proved bool
 
 	remember bool // a password that was right a short time ago, at the same network, is not hashed again
 }

@@ -49,12 +49,10 @@ type UpstreamRequest struct {
 
 // UpstreamMethod is the method of a session that began at a provider. RFC 8176 has no value for it, and permits others
 // (section 2).
-func UpstreamMethod(provider string) string { return upstreamMethod + provider }
-
-const upstreamMethod = "upstream:"
+func UpstreamMethod(provider string) string { return session.Upstream + provider }
 
 // byUpstream reports whether a method is that of a provider.
-func byUpstream(method string) bool { return strings.HasPrefix(method, upstreamMethod) }
+func byUpstream(method string) bool { return strings.HasPrefix(method, session.Upstream) }
 
 // trail returns the trail of an attempt.
 func (r UpstreamRequest) trail(action string) auditTrail {

@@ -162,6 +162,8 @@ func (l *Logins) begin(
 		return nil, trail.check("store", "", err)
 	}
 
+	trail.known = known
+
 	// The name that exists is used, so that logins by name and by e-mail address share a budget.
 	attempt, err := l.limiter.Begin(l.now(), cmp.Or(acct.Name, req.Name), req.Source, known)
 	throttle := fmt.Sprintf("source %s, known to the account: %t", web.AddressText(req.Source), known)

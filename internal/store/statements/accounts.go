@@ -284,6 +284,10 @@ func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Chang
 		if _, err := endSessions(ctx, tx, "account = $1", a.ID); err != nil {
 			return err
 		}
+		// One of them may be of an attacker, whose next sign-in the user has to learn of.
+		if _, err := tx.Exec(ctx, "DELETE FROM devices WHERE account = $1", a.ID); err != nil {
+			return err
+		}
 	}
 
 	if c.EndLinks {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/mail"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
@@ -29,6 +30,24 @@ func (db *Store) recognise(ctx context.Context, tx Conn, s session.Start) error 
 	}
 
 	return db.addNotice(ctx, tx, mail.Device, a, s.Event)
+}
+
+// AddSource implements account.Store.
+func (db *Store) AddSource(ctx context.Context, user, version int64, network string, ev jeton.Event) error {
+	return db.do(ctx, func(ctx context.Context, tx Conn) error {
+		// Locked, so that of two logins at the same time one finds the network unknown.
+		if err := checkUnchanged(ctx, tx, user, version, "FOR NO KEY UPDATE"); err != nil {
+			return err
+		}
+
+		s := session.Start{Network: network, Event: ev}
+		s.User, s.Created = user, ev.Time
+		if err := db.recognise(ctx, tx, s); err != nil {
+			return err
+		}
+
+		return addSource(ctx, tx, s)
+	})
 }
 
 // knownDevice reports whether the user of a session has signed in with its device before, and remembers it. The network

@@ -8,6 +8,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/mail"
+	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
@@ -177,14 +178,17 @@ func (db *Store) RemoveIdentity(
 		}
 
 		// A second factor may have followed it.
-		const began = "methods <> '' AND (methods = $2 OR substr(methods, 1, length($2) + 1) = $2 || ' ')"
+		began := "(methods = $2 OR substr(methods, 1, length($2) + 1) = $2 || ' ')"
+		if method == "" {
+			method, began = session.Upstream, "substr(methods, 1, length($2)) = $2"
+		}
 		ended, err := endSessions(ctx, tx, "account = $1 AND "+began, user, method)
 		if err != nil {
 			return nil, err
 		}
 
 		// Grants with offline access do not end with their session.
-		const granted = "account = $1 AND account <> 0 AND " +
+		granted := "account = $1 AND account <> 0 AND " +
 			"number IN (SELECT number FROM grants WHERE " + began + ")"
 		tokens, err := endTokens(ctx, tx, ev, granted, user, method)
 		if err != nil {

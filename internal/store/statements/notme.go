@@ -33,9 +33,6 @@ func (db *Store) EndByNotice(ctx context.Context, h secret.Hash, now time.Time, 
 		if err := changeUser(ctx, tx, a, everything, ev); err != nil {
 			return nil, err
 		}
-		if _, err := tx.Exec(ctx, "DELETE FROM devices WHERE account = $1", a.ID); err != nil {
-			return nil, err
-		}
 		if _, err := tx.Exec(ctx, later, a.ID, string(ticket.NotMe), milli(t.Expires)); err != nil {
 			return nil, err
 		}

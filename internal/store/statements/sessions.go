@@ -234,9 +234,14 @@ func insertSession(ctx context.Context, tx Conn, s session.Start) error {
 		return err
 	}
 
+	return addSource(ctx, tx, s)
+}
+
+// addSource adds the network of a session to those that its user has logged in from.
+func addSource(ctx context.Context, tx Conn, s session.Start) error {
 	const known = `INSERT INTO sources (account, source, at) VALUES ($1, $2, $3)
 ON CONFLICT (account, source) DO UPDATE SET at = excluded.at`
-	_, err = tx.Exec(ctx, known, s.User, s.Network, milli(s.Created))
+	_, err := tx.Exec(ctx, known, s.User, s.Network, milli(s.Created))
 
 	return err
 }

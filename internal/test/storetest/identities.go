@@ -22,6 +22,7 @@ func Identities(t *testing.T, open Open) {
 		{"of many users at once, one gets an identity", identityRace},
 		{"an identity ends with its user", identityEndsWithUser},
 		{"removing an identity ends the sessions that began with it", identityRemoved},
+		{"all that began at a provider end where it is not known which", identityOfUnknownProvider},
 		{"and the grants that came of them, also those that outlive a session", identityRemovedEndsGrants},
 		{"of two identities that are removed at once, a condition keeps the last one", identityKept},
 		{"a session that has ended connects no identity", identityOfSession},
@@ -268,6 +269,28 @@ func identityRemovedEndsGrants(t *testing.T, s Store) {
 	same(t, "after the end of another identity", g.found(t, s), []string{"grant", "access"})
 	must(t, s.RemoveIdentity(t.Context(), g.user.ID, provider, "upstream:company", anyone, ev))
 	same(t, "after the end of its identity", len(g.found(t, s)), 0)
+}
+
+func identityOfUnknownProvider(t *testing.T, s Store) {
+	diane := user(t, s, "diane")
+	must(t, connect(t, s, diane, identity("1")))
+	for _, methods := range []string{"upstream:old", "upstream:company otp mfa", "pwd", ""} {
+		in := newLogin(diane, "issuer", "session "+methods, noon)
+		in.Methods = methods
+		started(t, s, in)
+	}
+
+	ev := event(audit.IdentityRemove, "user:diane")
+	must(t, s.RemoveIdentity(t.Context(), diane.ID, provider, "", anyone, ev))
+	for methods, want := range map[string]error{
+		"upstream:old":             jeton.ErrNotFound,
+		"upstream:company otp mfa": jeton.ErrNotFound,
+		"pwd":                      nil,
+		"":                         nil,
+	} {
+		_, err := s.FindSession(t.Context(), secret.HashOf("session "+methods))
+		wants(t, "the session of the methods "+methods, err, want)
+	}
 }
 
 func identityOfSession(t *testing.T, s Store) {

@@ -21,9 +21,11 @@ import (
 func Notices(t *testing.T, open Open) {
 	each(t, open, []test{
 		{"a sign-in with a device that is not known sends a notice", noticesOfDevices},
+		{"a login without a session does so in a network that is not known", noticesOfNetworks},
 		{"a session of a sign-in session, and one without a mailer, sends none", noNoticesOfDevices},
 		{"a user has a limited number of devices", devicesLimited},
 		{"a new token or identity sends a notice", noticesOfCredentials},
+		{"no device is known after a new password", devicesEnd},
 		{"the link of a notice ends everything of its user, once", noticeEnds},
 		{"of many uses of the link of a notice, one succeeds", noticeRace},
 		{"the link of a notice outlives what an attacker does", noticeLives},
@@ -91,6 +93,34 @@ func noticesOfDevices(t *testing.T, s Store) {
 	wantMails(t, s, "a device that another user has used", mail.Device)
 }
 
+func noticesOfNetworks(t *testing.T, s Store) {
+	diane := addressed(t, s)
+	s.SendNotices(true)
+
+	noticed := []mail.Kind{mail.Device}
+	for _, step := range []struct {
+		name    string
+		after   time.Duration
+		network string
+		want    []mail.Kind
+	}{
+		{"the first network", 0, "n1", noticed},
+		{"the same network", time.Hour, "n1", nil},
+		{"another network", 2 * time.Hour, "n2", noticed},
+		{"a network of long ago", 2*time.Hour + session.DeviceLifetime, "n1", noticed},
+	} {
+		ev := event(audit.Login, "user:diane")
+		ev.Time = noon.Add(step.after)
+		must(t, s.AddSource(t.Context(), diane.ID, diane.Version, step.network, ev))
+		wantMails(t, s, step.name, step.want...)
+	}
+
+	ev := event(audit.Login, "user:diane")
+	err := s.AddSource(t.Context(), diane.ID, diane.Version-1, "n3", ev)
+	wants(t, "after a change of the credential", err, jeton.ErrBadCredential)
+	wantMails(t, s, "a credential that has changed")
+}
+
 func noNoticesOfDevices(t *testing.T, s Store) {
 	diane := addressed(t, s)
 
@@ -123,6 +153,24 @@ func devicesLimited(t *testing.T, s Store) {
 	wantMails(t, s, "the second of the devices")
 	started(t, s, withDevice(newLogin(diane, "issuer", "forgotten", later), "d0"))
 	wantMails(t, s, "the first of one device too many", mail.Device)
+}
+
+func devicesEnd(t *testing.T, s Store) {
+	diane := addressed(t, s)
+	s.SendNotices(true)
+
+	started(t, s, withDevice(newLogin(diane, "issuer", "before", noon), "laptop"))
+	wantMails(t, s, "the first device", mail.Device)
+
+	hash := "another"
+	changed := account.Change{Password: &hash}
+	must(t, s.ChangeUser(t.Context(), "diane", changed, noon, event(audit.UserPassword, "user:diane")))
+	wantMails(t, s, "the new password", mail.Password)
+
+	diane, err := s.FindUser(t.Context(), "diane")
+	must(t, err)
+	started(t, s, withDevice(newLogin(diane, "issuer", "after", noon.Add(time.Hour)), "laptop"))
+	wantMails(t, s, "the device after it", mail.Device)
 }
 
 func noticesOfCredentials(t *testing.T, s Store) {
