@@ -164,7 +164,7 @@ func findCommand(name string) (string, error) {
 	case err == nil:
 		return path, nil
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
-		return "", exit{exitNoCommand, "no command " + name}
+		return "", exit{exitNoCommand, fmt.Sprintf("no command %.100q", name)}
 	}
 
 	return "", exit{exitNoStart, fmt.Sprintf("start %s: %v", name, err)}

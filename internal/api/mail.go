@@ -28,7 +28,7 @@ func (a *API) testMail(w *web.Reply, r *http.Request, _ caller) error {
 		return err
 	}
 	if err := naming.Email(in.To); err != nil {
-		return jeton.WithDetail(jeton.ErrInvalid, "invalid to: "+err.Error())
+		return jeton.WithDetail(jeton.ErrInvalid, err.Error())
 	}
 
 	if err := a.TestMail(r.Context(), in.To); err != nil {
