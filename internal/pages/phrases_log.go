@@ -26,6 +26,7 @@ var logPhrases = []phrase{
 	{`with password hashes`, text("log.with-hashes")},
 	{`signs in at (?P<c>\S+)`, text("log.signs-in-at")},
 	{`the sessions that began with it ended`, text("log.began-with-it")},
+	{`the sessions that began at any provider ended`, text("log.began-at-any")},
 	{`(?P<c>https?://\S+ [^,]*)`, text("phrase.as-is")},
 
 	// Clients and keys.
