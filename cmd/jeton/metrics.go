@@ -6,18 +6,17 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/server"
 )
 
 const (
@@ -33,26 +32,18 @@ type scraper struct {
 
 // newScraper returns a scraper with the token and the certificate of a configuration.
 func newScraper(conf *config.Config, dataDir string) *scraper {
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-
+	cert := ""
 	if conf.Admin.TLS != nil {
-		cert := conf.Admin.TLS.Cert
+		cert = conf.Admin.TLS.Cert
 		if !filepath.IsAbs(cert) {
 			cert = filepath.Join(dataDir, cert)
-		}
-		pem, err := os.ReadFile(cert)
-		if err == nil {
-			pool.AppendCertsFromPEM(pem)
 		}
 	}
 
 	return &scraper{
 		http: &http.Client{
 			Timeout:   metricsPatience,
-			Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}},
+			Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: server.Authorities(cert)}},
 			// The token must not go to another address.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},

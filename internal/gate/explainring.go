@@ -26,20 +26,20 @@ type recentDecisions struct {
 // recentDecision has plain values only. The request, its body and the gate.Service with its
 // readers would keep secrets, and the routes of a configuration that was replaced, in memory.
 type recentDecision struct {
-	text       []byte // request ID, then method and path; reused by the next decision in the slot
-	idLen      int
-	service    string
-	route      string
-	access     policy.Access
-	source     netip.Addr
-	now        time.Time
-	credential Credential // see kept
-	lastUsed   time.Time
-	proof      session.Proof
-	managesAt  time.Time
-	left       int64
-	counted    bool
-	free       bool
+	text        []byte // request ID, then method and path; reused by the next decision in the slot
+	idLen       int
+	service     string
+	route       string
+	access      policy.Access
+	source      netip.Addr
+	now         time.Time
+	credential  Credential // see kept
+	lastUsed    time.Time
+	proof       session.Proof
+	factorsFrom time.Time
+	left        int64
+	counted     bool
+	free        bool
 }
 
 // add stores a decision in place of the oldest of its shard. It is called for every
@@ -63,20 +63,20 @@ func (r *recentDecisions) add(req *Request, d Decision) {
 	text := append(slot.text[:0], req.RequestID...)
 
 	*slot = recentDecision{
-		text:       appendTarget(text, req),
-		idLen:      len(text),
-		service:    req.Service.Name,
-		route:      req.Route,
-		access:     req.Access,
-		source:     req.Source,
-		now:        req.Now,
-		credential: credential,
-		lastUsed:   d.lastUsed,
-		proof:      d.proof,
-		managesAt:  d.managesAt,
-		left:       d.left,
-		counted:    d.counted,
-		free:       d.free,
+		text:        appendTarget(text, req),
+		idLen:       len(text),
+		service:     req.Service.Name,
+		route:       req.Route,
+		access:      req.Access,
+		source:      req.Source,
+		now:         req.Now,
+		credential:  credential,
+		lastUsed:    d.lastUsed,
+		proof:       d.proof,
+		factorsFrom: d.factorsFrom,
+		left:        d.left,
+		counted:     d.counted,
+		free:        d.free,
 	}
 }
 
@@ -113,13 +113,13 @@ func (r *recentDecision) event() jeton.Event {
 	}
 
 	e := admitted(&req, &Decision{
-		credential: r.credential,
-		lastUsed:   r.lastUsed,
-		proof:      r.proof,
-		managesAt:  r.managesAt,
-		left:       r.left,
-		counted:    r.counted,
-		free:       r.free,
+		credential:  r.credential,
+		lastUsed:    r.lastUsed,
+		proof:       r.proof,
+		factorsFrom: r.factorsFrom,
+		left:        r.left,
+		counted:     r.counted,
+		free:        r.free,
 	})
 	e.Target = string(r.text[r.idLen:])
 

@@ -60,7 +60,7 @@ func requiredOf(ctx context.Context, req *Request, d *Decision) (policy.Require,
 	}
 
 	var err error
-	rule, d.managesAt, err = req.Service.Managers.Require(ctx, d.Principal(), rule, req.Now)
+	rule, d.factorsFrom, err = req.Service.Managers.Require(ctx, d.Principal(), rule, req.Now)
 
 	return rule, err
 }
@@ -102,8 +102,8 @@ func describeRule(req *Request, d *Decision) string {
 	}
 
 	switch {
-	case !d.managesAt.IsZero():
-		from := "two factors are required of this user, who manages others, from " + stamp(d.managesAt) + " on"
+	case !d.factorsFrom.IsZero():
+		from := "two factors are required of this user, who manages others, from " + stamp(d.factorsFrom) + " on"
 		parts = append(parts, from)
 	case req.Access.Managers:
 		parts = append(parts, "two factors are required of users who manage others")

@@ -57,13 +57,13 @@ func New(sessions *session.Sessions, counts *count.Counts, log *audit.Log, now f
 // Decision says as whom a request was admitted, and what it cost. Its zero value has no
 // principal.
 type Decision struct {
-	credential Credential
-	lastUsed   time.Time // of the credential, before this request
-	proof      session.Proof
-	managesAt  time.Time // from when on two factors are required of the user, who manages others; or zero
-	left       int64
-	counted    bool
-	free       bool
+	credential  Credential
+	lastUsed    time.Time // of the credential, before this request
+	proof       session.Proof
+	factorsFrom time.Time // from when on two factors are required of the user, who manages others; or zero
+	left        int64
+	counted     bool
+	free        bool
 }
 
 // Principal returns the proved subject, or the zero principal on an open route.

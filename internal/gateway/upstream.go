@@ -76,7 +76,7 @@ func (g *Gateway) upstream(c config.Upstream, access policy.Access, dataDir stri
 		},
 		BufferPool:   g.buffers,
 		ErrorHandler: u.failed,
-		ErrorLog:     web.Noise(g.log.With("service", g.conf.Name)),
+		ErrorLog:     web.ErrorLog(g.log.With("service", g.conf.Name)),
 	}
 
 	return u.serve, nil

@@ -129,8 +129,8 @@ func (a authorization) age() time.Duration {
 	return age
 }
 
-// of returns the request of the user of a session, nil for none: what the service requires may depend on the user.
-func (a authorization) of(ctx context.Context, live *session.Live, now time.Time) (authorization, error) {
+// forUser returns the request of the user of a session, nil for none: what the service requires may depend on the user.
+func (a authorization) forUser(ctx context.Context, live *session.Live, now time.Time) (authorization, error) {
 	if a.resource == nil || live == nil {
 		return a, nil
 	}

@@ -109,7 +109,7 @@ func (s *Server) proceed(w *web.Reply, r *http.Request, a authorization) error {
 		return err
 	}
 
-	a, err = a.of(r.Context(), live, w.Start)
+	a, err = a.forUser(r.Context(), live, w.Start)
 	if err != nil {
 		return err
 	}

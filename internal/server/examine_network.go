@@ -124,8 +124,9 @@ func (i *installation) metadata(ctx context.Context, issuer string) (*http.Respo
 		return nil, err
 	}
 
+	roots := Authorities(i.path(i.File.Issuer.TLS.Cert))
 	client := &http.Client{
-		Transport:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: i.authorities()}, DisableKeepAlives: true},
+		Transport:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	resp, err := client.Do(r)
@@ -145,14 +146,15 @@ func (i *installation) metadata(ctx context.Context, issuer string) (*http.Respo
 	return resp, nil
 }
 
-// authorities returns those of the system, and the issuer's own certificate, which may be self-signed.
-func (i *installation) authorities() *x509.CertPool {
+// Authorities returns those of the system and, if the file can be read, a certificate of this server, which may be
+// self-signed.
+func Authorities(certFile string) *x509.CertPool {
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
 
-	pem, err := os.ReadFile(i.path(i.File.Issuer.TLS.Cert))
+	pem, err := os.ReadFile(certFile)
 	if err == nil {
 		pool.AppendCertsFromPEM(pem)
 	}

@@ -82,7 +82,7 @@ func newListener(listen string, n net.Listener, p *planned, draining *atomic.Boo
 		WriteTimeout:      answerPatience,
 		IdleTimeout:       idlePatience,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          web.Noise(log.With("listen", listen)),
+		ErrorLog:          web.ErrorLog(log.With("listen", listen)),
 		ConnState: func(c net.Conn, state http.ConnState) {
 			if draining.Load() {
 				l.note(c, state)

@@ -55,7 +55,7 @@ func serveRoutes(t *testing.T, rows ...web.Route) (*httptest.Server, *lines) {
 	}
 
 	s := httptest.NewUnstartedServer(&front{only: &site{service: d}, now: time.Now, log: log})
-	s.Config.ErrorLog = web.Noise(log.With("listen", "test"))
+	s.Config.ErrorLog = web.ErrorLog(log.With("listen", "test"))
 	s.Start()
 	t.Cleanup(s.Close)
 

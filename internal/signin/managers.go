@@ -27,8 +27,8 @@ type Managers struct {
 	Accounts *account.Accounts
 }
 
-// Include reports whether a user manages others. A nil m has no managers.
-func (m *Managers) Include(p jeton.Principal) bool {
+// Has reports whether a user manages others. A nil m has no managers.
+func (m *Managers) Has(p jeton.Principal) bool {
 	if m == nil || p.Kind != jeton.KindUser {
 		return false
 	}
@@ -47,7 +47,7 @@ func (m *Managers) Require(
 	rule policy.Require,
 	now time.Time,
 ) (required policy.Require, from time.Time, err error) {
-	if !m.Include(p) {
+	if !m.Has(p) {
 		return rule, time.Time{}, nil
 	}
 

@@ -66,8 +66,8 @@ const (
 	Answered Purpose = "answered" // the answer, for the one that asked
 )
 
-// Repeats reports whether a browser that waits gets a new ticket by itself, or by the same click, when one is lost.
-func (p Purpose) Repeats() bool {
+// Replaceable reports whether a browser that waits gets a new ticket by itself, or by the same click, when one is lost.
+func (p Purpose) Replaceable() bool {
 	switch p {
 	case Code, Passkey, PasskeyFactor, PasskeyProof, PasskeyAdd:
 		return true
@@ -103,7 +103,7 @@ type Ticket struct {
 type Store interface {
 	// AddTicket stores a ticket under the hash of its secret. Of the tickets of one purpose for a user
 	// it keeps the MaxPerUser that expire last, taken or not. A power failure may lose a ticket whose purpose
-	// Repeats, until it is taken.
+	// is Replaceable, until it is taken.
 	AddTicket(ctx context.Context, h secret.Hash, t Ticket) error
 	// FindTicket returns a ticket that is valid at a time. It returns jeton.ErrSpent with the
 	// ticket if it was taken, and jeton.ErrNotFound if it is unknown, has another purpose, has

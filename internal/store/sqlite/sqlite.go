@@ -3,7 +3,7 @@
 //
 // It promises that a change is durable before its method returns: in WAL mode with
 // synchronous=FULL, every commit is synced, but for tickets that a browser gets again at
-// once (ticket.Purpose.Repeats). Each method is one transaction, and concurrent
+// once (ticket.Purpose.Replaceable). Each method is one transaction, and concurrent
 // writes share a commit. When the file cannot be read or written, a method returns
 // jeton.ErrUnavailable, and nothing has been granted. The SQL is in
 // internal/store/statements; the rules are in the packages that declare the interfaces.

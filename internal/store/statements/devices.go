@@ -19,7 +19,7 @@ func (db *Store) recognise(ctx context.Context, tx Conn, s session.Start) error 
 		return nil
 	}
 
-	known, err := knownDevice(ctx, tx, s)
+	known, err := rememberDevice(ctx, tx, s)
 	if err != nil || known || !db.notices.Load() {
 		return err
 	}
@@ -50,9 +50,9 @@ func (db *Store) AddSource(ctx context.Context, user, version int64, network str
 	})
 }
 
-// knownDevice reports whether the user of a session has signed in with its device before, and remembers it. The network
-// is remembered with the session.
-func knownDevice(ctx context.Context, tx Conn, s session.Start) (bool, error) {
+// rememberDevice remembers the device of a session, and reports whether its user has signed in with it before. The
+// network is remembered with the session.
+func rememberDevice(ctx context.Context, tx Conn, s session.Start) (bool, error) {
 	now, since := milli(s.Created), milli(s.Created.Add(-session.DeviceLifetime))
 
 	if s.Device == (secret.Hash{}) {

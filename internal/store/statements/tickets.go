@@ -25,7 +25,7 @@ AND (tickets.account = 0 OR EXISTS (SELECT 1 FROM users u WHERE u.id = tickets.a
 // AddTicket implements ticket.Store.
 func (db *Store) AddTicket(ctx context.Context, h secret.Hash, t ticket.Ticket) error {
 	return db.engine.Do(ctx, Step{
-		Loose: t.Purpose.Repeats(),
+		Loose: t.Purpose.Replaceable(),
 		Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {
 			return nil, addTicket(ctx, tx, h, t)
 		},
