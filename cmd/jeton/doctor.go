@@ -66,6 +66,12 @@ func examine(ctx context.Context, p *place) []doctor.Finding {
 
 // report prints findings, and returns an error if there are any.
 func report(w io.Writer, out output, findings []doctor.Finding) error {
+	// Headings over nothing would look like a failure.
+	if len(findings) == 0 && !out.json {
+		fmt.Fprintln(w, "no findings")
+		return nil
+	}
+
 	var rows [][]string
 	for _, f := range findings {
 		rows = append(rows, []string{f.Name, f.Seen, f.Fix})
