@@ -4,6 +4,7 @@ package main
 
 import (
 	"archive/tar"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -115,12 +116,19 @@ func metricsOf(ctx context.Context, conf server.Config) (string, error) {
 // addJSON adds a value as a file.
 func (b *bundle) addJSON(name string, value any) {
 	text, err := json.MarshalIndent(value, "", "  ")
-	b.err = errors.Join(b.err, err)
+	if err != nil {
+		b.err = cmp.Or(b.err, err)
+		return
+	}
 	b.add(name, append(text, '\n'))
 }
 
-// add adds a file.
+// add adds a file, unless an earlier one failed.
 func (b *bundle) add(name string, content []byte) {
+	if b.err != nil {
+		return
+	}
+
 	err := b.tar.WriteHeader(&tar.Header{
 		Name:    "jeton-support/" + name,
 		Mode:    0o600,
@@ -131,10 +139,14 @@ func (b *bundle) add(name string, content []byte) {
 		_, err = b.tar.Write(content)
 	}
 
-	b.err = errors.Join(b.err, err)
+	b.err = err
 }
 
 // close completes the archive.
 func (b *bundle) close(compressed *gzip.Writer) error {
-	return errors.Join(b.err, b.tar.Close(), compressed.Close())
+	if b.err != nil {
+		return b.err
+	}
+
+	return errors.Join(b.tar.Close(), compressed.Close())
 }
