@@ -3,8 +3,8 @@
 // A program asks with a credential of its own, and gets a secret that it polls with. The user sees which program asks
 // for what, and approves it, perhaps narrower, or refuses. Of any number of concurrent approvals on all nodes one
 // counts, and of any number of concurrent polls one gets the token, which exists only from then on. A request that is
-// not answered ends after Lifetime. A change of the user's credential ends all requests, and so does the end of the
-// session that approved.
+// not answered ends after Lifetime. A change of the user's credential ends all requests of the user. The end of the
+// session that approved ends only what was approved and not yet collected.
 //
 // Package gateway proves the program, api proves who approves and that the user has the scopes, token makes the token.
 // The package never sees an HTTP request.
