@@ -53,7 +53,8 @@ func (t Target) Client(scheme string) (*http.Client, error) {
 	}, nil
 }
 
-// ReadBody returns the body of a response of at most limit bytes.
+// ReadBody returns the body of a response of at most limit bytes. A body that ends as the time of its request does is
+// an error: the server may only have ended it because the request was given up.
 func ReadBody(resp *http.Response, limit int64) ([]byte, error) {
 	// One byte more than allowed distinguishes a body at the limit from one that was cut.
 	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
@@ -62,6 +63,11 @@ func ReadBody(resp *http.Response, limit int64) ([]byte, error) {
 	}
 	if int64(len(body)) > limit {
 		return nil, fmt.Errorf("the response is larger than %d KiB", limit>>10)
+	}
+
+	err = resp.Request.Context().Err()
+	if err != nil {
+		return nil, fmt.Errorf("read the response: %w", err)
 	}
 
 	return body, nil

@@ -1,9 +1,30 @@
 package outbound
 
 import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"testing"
 )
+
+// TestABodyThatEndsWithTheTimeOfItsRequestIsAnError gets a body whose end the server sent because its client gave up.
+func TestABodyThatEndsWithTheTimeOfItsRequestIsAnError(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	resp := &http.Response{
+		Body:    io.NopCloser(strings.NewReader("half of")),
+		Request: httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil),
+	}
+	cancel()
+
+	body, err := ReadBody(resp, 1<<10)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("ReadBody = %q, %v, want %v", body, err, context.Canceled)
+	}
+}
 
 // TestPublicAddresses stands for a name that leads into the network of the server, by an
 // address in one of its many forms.
