@@ -64,8 +64,9 @@ func (s *Sessions) Prove(
 	}, nil
 }
 
-// maxProofs limits the proofs that are cached, of about 200 bytes each. A service that needs none reads none.
-const maxProofs = 16384
+// maxProofs limits the proofs that are cached, of about 200 bytes each: about as many as sessions may be busy at one
+// time, since each request of one that is not here costs a question to the store. A service that needs none reads none.
+const maxProofs = 1 << 16
 
 // Proof is how and when the user of a session was last proved. It is never changed.
 type Proof struct {
