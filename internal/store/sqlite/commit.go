@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 
@@ -62,7 +61,8 @@ func (w *writer) transact(ctx context.Context, db *DB, batch []*job) error {
 	if err := w.setSync(ctx, db, batch); err != nil {
 		return err
 	}
-	if _, err := db.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+	t := tx{db.conn, w.prepared}
+	if _, err := t.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
 
@@ -75,25 +75,25 @@ func (w *writer) transact(ctx context.Context, db *DB, batch []*job) error {
 		if j.run == nil {
 			continue
 		}
-		if err := runAlone(ctx, db.conn, j); err != nil {
+		if err := runAlone(ctx, t, j); err != nil {
 			return err
 		}
 	}
 
-	_, err := db.conn.ExecContext(ctx, "COMMIT")
+	_, err := t.exec(ctx, "COMMIT")
 	return err
 }
 
 // runAlone runs one job so that its failure takes back its own changes only. The
 // error it returns is one that spoils the whole transaction.
-func runAlone(ctx context.Context, conn *sql.Conn, j *job) error {
-	if _, err := conn.ExecContext(ctx, "SAVEPOINT job"); err != nil {
+func runAlone(ctx context.Context, t tx, j *job) error {
+	if _, err := t.exec(ctx, "SAVEPOINT job"); err != nil {
 		return err
 	}
 
-	j.changes, j.err = j.run(ctx, tx{conn})
+	j.changes, j.err = j.run(ctx, t)
 	if j.err == nil {
-		_, err := conn.ExecContext(ctx, "RELEASE job")
+		_, err := t.exec(ctx, "RELEASE job")
 		return err
 	}
 
@@ -103,7 +103,7 @@ func runAlone(ctx context.Context, conn *sql.Conn, j *job) error {
 	}
 
 	j.changes, j.err = nil, statements.Unavailable(j.err)
-	_, err := conn.ExecContext(ctx, "ROLLBACK TO job; RELEASE job")
+	_, err := t.ExecContext(ctx, "ROLLBACK TO job; RELEASE job")
 
 	return err
 }

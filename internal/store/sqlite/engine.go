@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"sync"
 
 	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/store/statements"
@@ -13,17 +14,28 @@ type engine struct{ *DB }
 
 // Query reads beside the writer: in WAL mode neither waits for the other.
 func (e engine) Query(ctx context.Context, text string, args ...any) (statements.Rows, error) {
-	r, err := e.read.QueryContext(ctx, text, args...)
-	return rows{r}, err
+	p := e.prepared.take(ctx, text)
+	if p == nil {
+		r, err := e.read.QueryContext(ctx, text, args...)
+		return rows{Rows: r}, err
+	}
+	// The rows keep their connection, and its statement, to themselves.
+	defer e.prepared.release(p)
+
+	r, err := p.stmt.QueryContext(ctx, args...)
+
+	return rows{Rows: r}, err
 }
 
-// QueryRow uses the prepared statement where Open has made one.
+// QueryRow is Query for one row.
 func (e engine) QueryRow(ctx context.Context, text string, args ...any) statements.Row {
-	stmt := e.prepared[text]
-	if stmt != nil {
-		return stmt.QueryRowContext(ctx, args...)
+	p := e.prepared.take(ctx, text)
+	if p == nil {
+		return e.read.QueryRowContext(ctx, text, args...)
 	}
-	return e.read.QueryRowContext(ctx, text, args...)
+	defer e.prepared.release(p)
+
+	return p.stmt.QueryRowContext(ctx, args...)
 }
 
 // Do takes a step. All steps are serial here.
@@ -66,24 +78,53 @@ func (e engine) Settle(ctx context.Context) error {
 func (db *DB) Fresh(context.Context) error { return nil }
 
 // tx is the writer's connection while a step is being taken.
-type tx struct{ *sql.Conn }
+type tx struct {
+	*sql.Conn
+	prepared *preparedCache // of the connection; nil: none
+}
 
 func (t tx) Query(ctx context.Context, text string, args ...any) (statements.Rows, error) {
-	r, err := t.QueryContext(ctx, text, args...)
-	return rows{r}, err
+	p := t.prepared.take(ctx, text)
+	if p == nil {
+		r, err := t.QueryContext(ctx, text, args...)
+		return rows{Rows: r}, err
+	}
+
+	r, err := p.stmt.QueryContext(ctx, args...)
+	if err != nil {
+		t.prepared.release(p)
+		return nil, err
+	}
+
+	return rows{r, sync.OnceFunc(func() { t.prepared.release(p) })}, nil
 }
 
 func (t tx) QueryRow(ctx context.Context, text string, args ...any) statements.Row {
-	return t.QueryRowContext(ctx, text, args...)
+	p := t.prepared.take(ctx, text)
+	if p == nil {
+		return t.QueryRowContext(ctx, text, args...)
+	}
+
+	return row{p.stmt.QueryRowContext(ctx, args...), func() { t.prepared.release(p) }}
 }
 
 // Exec returns the number of changed rows, which conditional statements are judged by.
 func (t tx) Exec(ctx context.Context, text string, args ...any) (int64, error) {
-	r, err := t.ExecContext(ctx, text, args...)
+	r, err := t.exec(ctx, text, args...)
 	if err != nil {
 		return 0, err
 	}
 	return r.RowsAffected()
+}
+
+func (t tx) exec(ctx context.Context, text string, args ...any) (sql.Result, error) {
+	p := t.prepared.take(ctx, text)
+	if p == nil {
+		return t.ExecContext(ctx, text, args...)
+	}
+	defer t.prepared.release(p)
+
+	return p.stmt.ExecContext(ctx, args...)
 }
 
 // Steps run one after another, and there is no other writer: there is nothing to wait for.
@@ -94,7 +135,27 @@ func (tx) Alone(context.Context, string) (bool, error) { return true, nil }
 func (tx) Lock(string) string                          { return "" }
 
 // rows makes the rows of database/sql a statements.Rows.
-type rows struct{ *sql.Rows }
+type rows struct {
+	*sql.Rows
+	release func() // gives the statement back; nil: nothing to do
+}
 
 // Close closes the rows. What went wrong, Err has said.
-func (r rows) Close() { _ = r.Rows.Close() }
+func (r rows) Close() {
+	_ = r.Rows.Close()
+	if r.release != nil {
+		r.release()
+	}
+}
+
+// row is the row of a prepared statement.
+type row struct {
+	*sql.Row
+	release func()
+}
+
+// Scan reads the row, once.
+func (r row) Scan(into ...any) error {
+	defer r.release()
+	return r.Row.Scan(into...)
+}

@@ -117,7 +117,7 @@ func (db *DB) Snapshot(ctx context.Context, read func(ctx context.Context, q sta
 		return err
 	}
 
-	return read(ctx, tx{conn})
+	return read(ctx, tx{Conn: conn})
 }
 
 // Last returns the greatest number that a row of a table was ever given, 0 for none.
@@ -159,7 +159,7 @@ func (s *Side) Step(ctx context.Context, write func(ctx context.Context, tx stat
 		return err
 	}
 
-	err := write(ctx, tx{s.db.conn})
+	err := write(ctx, tx{Conn: s.db.conn})
 	if err == nil {
 		_, err = s.db.conn.ExecContext(plain, "COMMIT")
 	}

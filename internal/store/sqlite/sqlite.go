@@ -54,8 +54,8 @@ type DB struct {
 	write             *sql.DB   // one connection
 	conn              *sql.Conn // the one
 	read              *sql.DB
-	aside             *sql.DB              // copies the log into the file, beside the writer
-	prepared          map[string]*sql.Stmt // by text: what is asked most
+	aside             *sql.DB        // copies the log into the file, beside the writer
+	prepared          *preparedCache // of read
 	writer            writer
 	probe             probe
 }
@@ -88,10 +88,9 @@ func newDB(c Config) *DB {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return &DB{
-		c:        c,
-		path:     c.Path,
-		log:      c.Log,
-		prepared: map[string]*sql.Stmt{},
+		c:    c,
+		path: c.Path,
+		log:  c.Log,
 	}
 }
 
@@ -149,26 +148,13 @@ func create(path string) error {
 	return nil
 }
 
-// open opens the connections, takes the first step and prepares the statements that are run
-// for nearly every request.
-func (db *DB) open(ctx context.Context) (err error) {
+// open opens the connections, takes the first step and prepares the statements of uses.
+func (db *DB) open(ctx context.Context) error {
 	if err := db.openFiles(ctx); err != nil {
 		return err
 	}
 	if err := db.begin(ctx); err != nil {
 		return err
-	}
-
-	for _, text := range []string{
-		statements.FindSession,
-		statements.LookAlive,
-		statements.FindToken,
-		statements.FindSigned,
-	} {
-		db.prepared[text], err = db.read.PrepareContext(ctx, text)
-		if err != nil {
-			return err
-		}
 	}
 
 	return db.writer.prepare(ctx, db.conn)
@@ -215,6 +201,7 @@ func (db *DB) openReaders(most int) (err error) {
 	db.read.SetMaxOpenConns(most)
 	db.read.SetMaxIdleConns(most)
 	db.read.SetConnMaxIdleTime(cmp.Or(db.c.Idle, idle))
+	db.prepared = newPreparedCache(db.read.PrepareContext, false)
 
 	return nil
 }
@@ -226,7 +213,7 @@ func (db *DB) begin(ctx context.Context) error {
 	}
 
 	// This refuses a file that is half a copy.
-	if err := statements.Serve(ctx, tx{db.conn}); err != nil {
+	if err := statements.Serve(ctx, tx{Conn: db.conn}); err != nil {
 		_, rerr := db.conn.ExecContext(ctx, "ROLLBACK")
 		return errors.Join(err, rerr)
 	}
@@ -258,11 +245,7 @@ func (db *DB) Close() error {
 // closeFiles closes what open has opened so far: it also runs when open fails halfway.
 func (db *DB) closeFiles() error {
 	var errs []error
-	for _, stmt := range db.prepared {
-		if stmt != nil {
-			errs = append(errs, stmt.Close())
-		}
-	}
+	errs = append(errs, db.prepared.close())
 
 	// The writer last: the connection that closes last copies the log into the file, which a
 	// reader cannot.

@@ -30,6 +30,7 @@ type writer struct {
 	first    sqldriver.Stmt
 	look     sqldriver.Stmt
 	alive    sqldriver.Stmt
+	prepared *preparedCache          // the statements of steps
 	args     [3]sqldriver.NamedValue // of the statement that runs, for no allocation in each use
 	row      [1]sqldriver.Value      // that it has returned
 	started  bool
@@ -94,6 +95,8 @@ UNION ALL SELECT id FROM users WHERE id = $1 - 4611686018427387904`
 // prepare prepares the statements of uses on the connection of the writer, past
 // database/sql (see spends).
 func (w *writer) prepare(ctx context.Context, conn *sql.Conn) error {
+	w.prepared = newPreparedCache(conn.PrepareContext, true)
+
 	return conn.Raw(func(c any) error {
 		p, ok := c.(sqldriver.ConnPrepareContext)
 		if !ok {
@@ -143,6 +146,7 @@ func (w *writer) stop() {
 	for _, s := range []sqldriver.Stmt{w.spend, w.first, w.look, w.alive} {
 		_ = s.Close()
 	}
+	_ = w.prepared.close()
 }
 
 // wait queues a job and waits for its outcome. The job is the caller's again only
