@@ -113,7 +113,12 @@ func TestAPreparedStatementThatFailedRunsAgain(t *testing.T) {
 		}
 
 		name := fmt.Sprint("user", i)
-		must(t, b.AddUser(ctx, account.Account{Name: name, Folded: name, UUID: name, Version: 1}, jeton.Event{}))
+		must(t, b.AddUser(ctx, account.Account{
+			Name:    name,
+			Folded:  name,
+			UUID:    name,
+			Version: 1,
+		}, jeton.Event{}))
 	}
 }
 
