@@ -29,7 +29,8 @@ missing step. It needs the same space again. The newest two are kept; delete the
 new version has proved good. 'jeton migrate undo' puts a copy back.
 
 On PostgreSQL, nodes of the previous version continue beside a step that only adds tables or
-columns. After any other step they refuse to start.`,
+columns. Any other step is refused while they are running: stop all of them first. They do
+not start again after it. 'jeton migrate preflight' says which case it is.`,
 		Example: `  jeton migrate status
   jeton migrate preflight
   jeton migrate up

@@ -55,6 +55,9 @@ beside the file, which needs the same space again; a server may be running.`,
 func printPreflight(w io.Writer, p server.Preflight, conf server.Config) {
 	printSteps(w, p.Steps, "would be applied", conf.Where())
 	if len(p.Steps) == 0 {
+		if conf.File.Database != nil {
+			fmt.Fprintln(w, "upgrade: rolling: replace one server after the other")
+		}
 		return
 	}
 
@@ -69,15 +72,26 @@ func printPreflight(w io.Writer, p server.Preflight, conf server.Config) {
 		fmt.Fprintf(w, "space: the database has %s, free are %s\n", megabytes(p.Size), megabytes(p.Free))
 	}
 
+	fmt.Fprintln(w, "upgrade: "+howToUpgrade(p, conf.File.Database != nil))
+}
+
+// howToUpgrade says whether nodes are replaced one after the other, or have to be stopped.
+func howToUpgrade(p server.Preflight, shared bool) string {
+	running := plural(p.Servers, "server") + " running"
+
 	switch {
-	case p.Servers == 0:
-		fmt.Fprintln(w, "servers: none is running")
-	case conf.File.Database == nil:
-		fmt.Fprintln(w, "servers: one is running; it upgrades the schema when this version starts in its place")
+	case !shared && p.Servers == 0:
+		return "start this version; no server is running"
+	case !shared:
+		return "a restart: a server is running; it upgrades the schema when this version starts in its place"
 	case p.Beside:
-		fmt.Fprintf(w, "servers: %d are running; they continue beside the new version\n", p.Servers)
+		return "rolling: replace one server after the other; those of the previous version continue (" +
+			running + ")"
+	case p.Servers == 0:
+		return "with a stop, for " + p.Stop + ": start no server of the previous version any more (" + running + ")"
 	default:
-		fmt.Fprintf(w, "servers: %d are running; stop all first: they cannot work with the new schema\n", p.Servers)
+		return "with a stop, for " + p.Stop + ": stop all servers of the previous version, then start this one, " +
+			"which refuses to upgrade the schema before (" + running + ")"
 	}
 }
 

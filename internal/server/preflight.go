@@ -30,6 +30,8 @@ type Preflight struct {
 	Servers int `json:"servers"`
 	// Beside says that servers of the previous version may continue while others are upgraded.
 	Beside bool `json:"previous_version_continues"`
+	// Stop is the step for which all nodes of the previous version have to be stopped first; "" without one.
+	Stop string `json:"stop_for,omitempty"`
 	// Before is the file that the upgrade would write first, with the database as it is; "" without steps.
 	Before string `json:"kept_before,omitempty"`
 }
@@ -114,12 +116,8 @@ func (c Config) preflightShared(ctx context.Context, out *Preflight) error {
 		return err
 	}
 
-	out.Beside = true
-	for _, s := range list {
-		if !s.Applied && s.Needs > out.Schema {
-			out.Beside = false
-		}
-	}
+	out.Stop = postgres.NeedsStop(list)
+	out.Beside = out.Stop == ""
 
 	if out.Schema == 0 {
 		return nil

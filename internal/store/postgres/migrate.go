@@ -61,9 +61,14 @@ func Migrate(ctx context.Context, c Config, try bool) (applied []string, err err
 	return applied, err
 }
 
-// upgrade applies the missing steps, after BeforeUpgrade if the schema is an older one.
+// upgrade applies the missing steps, after BeforeUpgrade if the schema is an older one. It refuses while
+// nodes are running that cannot work with the schema after them.
 func (c Config) upgrade(ctx context.Context, conn *pgx.Conn, list []Step) (applied []string, err error) {
 	has := appliedSteps(list)
+	if err := c.mustBeAlone(ctx, conn, list); err != nil {
+		return nil, err
+	}
+
 	if has > 0 && has < len(list) {
 		if err := c.BeforeUpgrade(ctx, has+1); err != nil {
 			return nil, err

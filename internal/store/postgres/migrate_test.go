@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
@@ -141,6 +143,32 @@ func TestAStepThatNeedsItselfRefusesOlderPrograms(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "newer version") || !strings.Contains(err.Error(), where) {
 		t.Errorf("Migrations = %v, want a newer version of %s", err, where)
 	}
+}
+
+func TestAStepThatNeedsItselfWaitsForNoRunningNode(t *testing.T) {
+	url := shared.Database(t)
+	n := knownSteps(t)
+	first := openNode(t, url, Config{heartbeatEvery: time.Millisecond})
+	removing := Config{
+		URL:     jeton.NewSecret(url),
+		Upgrade: true,
+		Schema:  withLaterSteps(t, addingStep(n), "ALTER TABLE sessions DROP COLUMN note"),
+		BeforeUpgrade: func(context.Context, int) error {
+			t.Error("BeforeUpgrade was called beside a running node, want a refusal before it")
+			return nil
+		},
+	}
+
+	step := fmt.Sprintf("%04d_later.sql", n+2)
+	wantOpenError(t, removing, "are running (1)", step, "stop all of them", "nothing was changed")
+	list, err := Migrations(t.Context(), removing)
+	if got := appliedSteps(list); err != nil || got != n {
+		t.Errorf("schema after a refusal = %d, %v, want still %d", got, err, n)
+	}
+
+	must(t, first.Close())
+	removing.BeforeUpgrade = nil
+	openNode(t, url, removing)
 }
 
 // TestConcurrentMigrationsApplyEachStepOnce starts nodes of a new version at the same time,

@@ -167,86 +167,10 @@ func (s *Side) Step(ctx context.Context, write func(ctx context.Context, tx stat
 	})
 }
 
-// maxHeartbeatAge is after how long without a heartbeat a node is dead. A live one sends more,
-// and the lease of a dead one has ended by then.
-const maxHeartbeatAge = 2*heartbeatEvery + MaxStaleness/2
-
-// Served returns how many nodes serve from the database. When nodes are in the list, it waits for
-// a heartbeat. Without one, they have crashed, and it removes them.
-func (s *Side) Served(ctx context.Context) (int, error) {
-	before, err := s.heartbeats(ctx)
-	if err != nil || len(before) == 0 {
-		return 0, err
-	}
-
-	s.log.Warn(
-		"nodes are in the list of the database; waiting for a heartbeat of theirs",
-		"nodes", len(before),
-		"for", s.maxHeartbeatAge.String(),
-	)
-
-	deadline := time.Now().Add(s.maxHeartbeatAge)
-	for {
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-time.After(min(heartbeatEvery/5, s.maxHeartbeatAge/5)):
-		}
-
-		now, err := s.heartbeats(ctx)
-		if err != nil {
-			return 0, err
-		}
-
-		// A node that has come since is alive, too.
-		for id, beat := range now {
-			if old, ok := before[id]; !ok || old != beat {
-				return len(now), nil
-			}
-		}
-
-		// A node that is closed leaves the list by itself.
-		if len(now) == 0 || time.Now().After(deadline) {
-			return 0, s.removeNodes(ctx, now)
-		}
-	}
-}
-
-// heartbeats returns the number of heartbeats of each node in the list.
-func (s *Side) heartbeats(ctx context.Context) (map[string]int64, error) {
-	rows, err := s.pool.Query(ctx, "SELECT id, beat FROM nodes")
-	if err != nil {
-		return nil, err
-	}
-
-	list := map[string]int64{}
-	var id string
-	var beat int64
-
-	_, err = pgx.ForEachRow(rows, []any{&id, &beat}, func() error {
-		list[id] = beat
-		return nil
-	})
-
-	return list, err
-}
-
 // Nodes returns the ids of the nodes in the list of the database, in order. Some may have ended.
 func (s *Side) Nodes(ctx context.Context) ([]string, error) {
-	list, err := s.heartbeats(ctx)
+	list, err := heartbeats(ctx, s.pool)
 	return slices.Sorted(maps.Keys(list)), err
-}
-
-// removeNodes removes nodes from the list. A node that is alive after all notices, and registers
-// again.
-func (s *Side) removeNodes(ctx context.Context, dead map[string]int64) error {
-	for id, beat := range dead {
-		if _, err := s.pool.Exec(ctx, "DELETE FROM nodes WHERE id = $1 AND beat = $2", id, beat); err != nil {
-			return err
-		}
-	}
-
-	return nil
 }
 
 // Insert adds rows to a table inside a step.

@@ -55,7 +55,7 @@ func TestANodeAndACopyExcludeEachOther(t *testing.T) {
 	if _, err := open(); !errors.Is(err, statements.ErrHalf) || !strings.Contains(err.Error(), "jeton db copy") {
 		t.Errorf("Open of half a copy = %v, want ErrHalf with what to do", err)
 	}
-	if n, err := s.heartbeats(t.Context()); err != nil || len(n) != 0 {
+	if n, err := heartbeats(t.Context(), s.pool); err != nil || len(n) != 0 {
 		t.Errorf("nodes in the list after a refusal = %v, %v, want none", n, err)
 	}
 
