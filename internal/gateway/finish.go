@@ -231,16 +231,24 @@ func refusedBy(code string) error {
 	return jeton.WithDetail(jeton.ErrInvalid, "the authorization server refused the request of this service")
 }
 
-// visit answers a refusal of a route that accepts sessions. A browser without one is sent to sign in, and a
-// browser that is refused otherwise gets a page.
-func (g *Gateway) visit(w *web.Reply, r *http.Request, err error) {
-	// A caller that shows another credential is a program, whatever it accepts.
-	if r.Header.Get("Authorization") != "" {
-		g.refuse(w, r, err)
-		return
-	}
+// visit returns what answers the refusals of a route that accepts sessions. required is what the route requires of a
+// user.
+func (g *Gateway) visit(required policy.Require) func(*web.Reply, *http.Request, error) {
+	return func(w *web.Reply, r *http.Request, err error) {
+		// A caller that shows another credential is a program, whatever it accepts.
+		if r.Header.Get("Authorization") != "" {
+			g.refuse(w, r, err)
+			return
+		}
 
-	rule := policy.RequiredBy(err)
+		// Also of a browser without a session, which would be led to sign in a second time otherwise.
+		g.refuseVisit(w, r, err, required.And(policy.RequiredBy(err)))
+	}
+}
+
+// refuseVisit answers a refusal of a caller that shows no credential but a session. A browser without one is sent to
+// sign in by the rule, and a browser that is refused otherwise gets a page.
+func (g *Gateway) refuseVisit(w *web.Reply, r *http.Request, err error, rule policy.Require) {
 	visit := web.Navigation(r)
 	switch {
 	case web.Problem(err).Status != http.StatusUnauthorized && visit == web.Page:

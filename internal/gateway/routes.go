@@ -89,7 +89,7 @@ func (g *Gateway) route(ctx context.Context, r config.Route, dataDir string) (ro
 		Refuse:     g.refuse,
 	}
 	if g.signIn != nil && route.Access.Accept&policy.BySession != 0 {
-		route.Refuse = g.visit
+		route.Refuse = g.visit(g.require.And(require(r.Require)))
 	}
 	if r.Open {
 		route.Access = policy.Open
