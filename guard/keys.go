@@ -243,7 +243,7 @@ func (g *Guard) fetchForUnknown(ctx context.Context, issued time.Time) error {
 		return g.wait(ctx, f)
 	}
 
-	// Anybody can send tokens with unknown key identifiers: they must not make the guard flood the issuer.
+	// Any caller can send tokens with unknown key identifiers: they must not make the guard flood the issuer.
 	elapsed := now.Sub(k.lastLookup)
 	if !k.lastLookup.IsZero() && elapsed >= 0 && elapsed < unknownKeyInterval {
 		defer k.mu.Unlock()

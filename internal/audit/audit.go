@@ -214,7 +214,7 @@ func kindOf(e jeton.Event) int {
 	return kindRefusal
 }
 
-// rates are the limits of each kind. Anybody can cause refusals, one after the other: those
+// rates are the limits of each kind. Any caller can cause refusals, one after the other: those
 // beyond two a second have a place in a sum. 4,096 events take a megabyte or two.
 var rates = [kinds]rate{
 	kindRefusal: {2048, 2},

@@ -15,7 +15,7 @@ type Issuer struct {
 	Host              string        `yaml:"host" absent:"any" doc:"Host name that selects the authorization server on a shared address."`
 	TLS               TLS           `yaml:"tls" doc:"Certificate and key. Without it they are made in the data directory."`
 	PlainHTTP         bool          `yaml:"plain_http" doc:"Serve without TLS. Logged at start-up."`
-	PublishClientKeys bool          `yaml:"publish_client_keys" doc:"Answer GET /oauth2/clients/NAME/jwks.json with the public keys of a client. Anybody can then find out which clients exist."`
+	PublishClientKeys bool          `yaml:"publish_client_keys" doc:"Answer GET /oauth2/clients/NAME/jwks.json with the public keys of a client. Any caller can then find out which clients exist."`
 	Keyserver         string        `yaml:"keyserver" absent:"none" doc:"Path that answers GET with ?identity=NAME: the public key of that client, PEM."`
 	RequirePAR        bool          `yaml:"require_par" doc:"Refuse authorization requests that were not pushed to /oauth2/par before (RFC 9126), of every client. The sign-in at services is not affected."`
 	Documents         []Document    `yaml:"client_documents" absent:"none: only registered clients" doc:"Hosts whose client ID metadata documents are accepted: https:// addresses that are client_id themselves (MCP). Each user is asked at each sign-in."`

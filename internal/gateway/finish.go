@@ -219,7 +219,7 @@ func (g *Gateway) unmet(
 }
 
 // refusedBy returns the error for one of the authorization server (RFC 6749, section 4.1.2.1). Its description is not
-// shown: anybody can write one into a link.
+// shown: an attacker can write one into a link.
 func refusedBy(code string) error {
 	switch code {
 	case "access_denied":

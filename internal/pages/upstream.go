@@ -201,7 +201,7 @@ func (p *Pages) comeBack(w *web.Reply, r *http.Request) error {
 }
 
 // refusedThere returns the error for one of a provider (RFC 6749, section 4.1.2.1). Its description is not shown:
-// anybody can write one into a link.
+// an attacker can write one into a link.
 func refusedThere(code string) error {
 	switch code {
 	case "access_denied":

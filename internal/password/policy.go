@@ -67,8 +67,8 @@ func (p Policy) Check(pw jeton.Secret, words ...string) error {
 	return nil
 }
 
-// CheckNew returns jeton.ErrInvalid, with a text for the user, when pw is too short or too long to be set by anybody:
-// also by the operator who declares a user and chooses the password.
+// CheckNew returns jeton.ErrInvalid, with a text for the user, when pw is too short or too long for any user:
+// also for the operator who declares a user and chooses the password.
 func CheckNew(pw jeton.Secret) error { return checkLength(pw, MinNew) }
 
 // checkLength counts characters at the lower end, as users do, and bytes at the upper,

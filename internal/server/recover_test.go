@@ -201,7 +201,7 @@ func TestALinkThatSetsAPasswordDies(t *testing.T) {
 	}
 }
 
-// TestStrangersEndNoLinkOfAnAdministrator asks for a link by mail, as anybody can, after one was passed on.
+// TestStrangersEndNoLinkOfAnAdministrator asks for a link by mail, as any caller can, after one was passed on.
 func TestStrangersEndNoLinkOfAnAdministrator(t *testing.T) {
 	server := smtptest.Start(t, smtptest.Options{})
 	s := startMailing(t, mailOptions(t, server)...)

@@ -91,7 +91,7 @@ func (l *Logins) issueChallenge(
 }
 
 // BeginPasskey returns the options for a sign-in with a passkey by a browser. It returns jeton.ErrTooMany for a network
-// that begins more than anybody can finish.
+// that begins more than can finish.
 func (l *Logins) BeginPasskey(ctx context.Context, p passkey.Party, browser string, from netip.Addr) ([]byte, error) {
 	// It is not given back: each challenge costs a row.
 	_, err := l.requests.passkey.Begin(l.now(), "passkey", from, false)

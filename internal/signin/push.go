@@ -64,7 +64,7 @@ func (l *Logins) push(ctx context.Context, req PushRequest, trail *auditTrail) (
 		return jeton.Secret{}, err
 	}
 
-	// Anybody can send a request of a public client. It is not given back: each request costs a row.
+	// Any caller can send a request of a public client. It is not given back: each request costs a row.
 	if c.OpenID.Public {
 		_, err = l.requests.push.Begin(l.now(), c.Name, req.Source, false)
 		if trail.check("throttle", "", err) != nil {

@@ -145,9 +145,9 @@ func Weaknesses(s config.Service) []string {
 		text string
 	}{
 		{t.Cookies != nil, "cookies: name and login time are shown in cookies of their own"},
-		{t.RevealLoginFailure, "reveal_login_failure: anybody can find out which user names exist"},
-		{t.AssertionLogin != "", "assertion_login: anybody can find out which clients exist"},
-		{t.Register != "", "register: anybody becomes a user, with a password as short as they like"},
+		{t.RevealLoginFailure, "reveal_login_failure: any caller can find out which user names exist"},
+		{t.AssertionLogin != "", "assertion_login: any caller can find out which clients exist"},
+		{t.Register != "", "register: any caller becomes a user, with a password as short as they like"},
 		{
 			t.IssOnly,
 			"iss_only: an assertion that was seen can be used again, as long as its key is registered",

@@ -34,7 +34,7 @@ func (p Proxies) Source(r *http.Request) netip.Addr {
 	}
 
 	source := peer.Addr().Unmap().WithZone("")
-	// Anybody can send X-Forwarded-For; only a trusted proxy's is believed.
+	// Any client can send X-Forwarded-For; only a trusted proxy's is believed.
 	if len(p) == 0 || !p.Trusts(source) {
 		return source
 	}

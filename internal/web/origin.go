@@ -220,7 +220,7 @@ func SameOrigin(w *Reply, r *http.Request) error {
 		return refused
 	}
 
-	// Anybody on the network can make a page at http://. The other way round, a proxy that is not trusted may
+	// An attacker on the network can make a page at http://. The other way round, a proxy that is not trusted may
 	// terminate TLS.
 	if from.Scheme == "http" && w.Origin.Scheme == "https" {
 		return refused

@@ -112,7 +112,7 @@ func Log(w *Reply, log *slog.Logger, r *http.Request, err error) {
 		return
 	}
 	if r.Context().Err() != nil {
-		return // the client has gone; anybody could fill the log by hanging up
+		return // the client has gone; any client could fill the log by hanging up
 	}
 
 	log.Error(

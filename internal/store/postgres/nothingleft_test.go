@@ -55,7 +55,7 @@ func TestARepeatedRevocationWaitsForTheFirst(t *testing.T) {
 	}
 }
 
-// TestSettleWritesNothing has many logouts with invented secrets. Anybody can send them: they
+// TestSettleWritesNothing has many logouts with invented secrets. Any caller can send them: they
 // must neither fill a table nor wake the other nodes.
 func TestSettleWritesNothing(t *testing.T) {
 	c := shared.Cluster(t)

@@ -129,7 +129,7 @@ func TestAClientsTokensEndWithItsGeneration(t *testing.T) {
 					[]any{over[:], noon.Add(25 * time.Hour).UnixMilli()},
 					void,
 				},
-				{"void generations of anybody", "SELECT count(*) FROM revoked", nil, void},
+				{"revoked generations", "SELECT count(*) FROM revoked", nil, void},
 				{"tokens", "SELECT count(*) FROM tokens", nil, tokens},
 				{"tokens of another client", "SELECT count(*) FROM tokens WHERE client = $1", []any{other.ID}, 1},
 				{"counts", "SELECT count(*) FROM uses", nil, uses},
