@@ -70,6 +70,7 @@ type Start struct {
 	Siblings bool        // judge needs the open sessions, of which there may be many
 	Ticket   secret.Hash // of the ticket that it starts for, and takes; zero: none
 	Issuer   string      // of an identity that the owner must have; "": of none
+	Second   bool        // the owner has shown more than one factor
 	Event    jeton.Event
 }
 
@@ -102,7 +103,9 @@ type Store interface {
 	// exists, is enabled, and its credential still has the version that was proved; nor unless a
 	// Parent is a session of the owner that has no parent itself and expires no earlier than this
 	// one; nor with an Issuer unless the owner has an identity of it; nor with a Ticket that was
-	// revoked. It takes the ticket, or returns jeton.ErrSpent if that was taken. It calls judge with what the
+	// revoked. It takes the ticket, or returns jeton.ErrSpent if that was taken. Without Second and a Parent it
+	// returns jeton.ErrFactor if the owner has an authenticator app: one that was confirmed before this step was not
+	// asked for, and one that is confirmed after it ends this session. It calls judge with what the
 	// owner did at the service before. If judge returns no error, it ends the sessions that judge
 	// names with their children, adds this one, and adds the event; otherwise it changes nothing.
 	// Unless it has a Parent, its device becomes known, or the network if it has none, and if that was not known for
@@ -197,6 +200,7 @@ type Owner struct {
 	Issuer  string      // of the identity that the owner signs in with; "": none
 	Parent  int64       // login of the sign-in session that the new one ends with, or 0
 	Methods string      // how the owner was proved: values of RFC 8176, separated by spaces
+	Second  bool        // more than one factor was shown
 	Proved  time.Time   // when by a password, or afresh at another provider; zero: by neither
 	Device  Device
 }
@@ -215,7 +219,8 @@ type Started struct {
 // Parent the session expires no later than that, perhaps a 32nd of the time earlier. Start then
 // returns jeton.ErrBadCredential if the parent has ended, expired, or been idle for too long. With a
 // Ticket it does so if that was revoked, and with an Issuer if the owner has no identity of it. The
-// ticket is taken by the same step; jeton.ErrSpent means that it was taken before.
+// ticket is taken by the same step; jeton.ErrSpent means that it was taken before. jeton.ErrFactor means
+// that the owner has a second factor by now, which was not shown.
 func (s *Sessions) Start(
 	ctx context.Context,
 	o Owner,
@@ -266,6 +271,7 @@ func (s *Sessions) Start(
 		Device:   o.Device.hash(),
 		Ticket:   o.Ticket,
 		Issuer:   o.Issuer,
+		Second:   o.Second,
 		Event:    ev,
 	}
 	if t.Relogin.NeedsHistory() {

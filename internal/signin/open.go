@@ -1,8 +1,12 @@
 package signin
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/policy"
@@ -39,7 +43,13 @@ func (l *Logins) open(
 
 	// One transaction judges the terms, ends the replaced session and writes the audit event: two
 	// concurrent logins cannot both take the last permitted one.
+	owner.Second = slices.Contains(strings.Fields(owner.Methods), ByMultiple)
 	started, err := l.sessions.Start(ctx, owner, service, t, trail.event(l.now(), nil, lastStep...))
+	if errors.Is(err, jeton.ErrFactor) {
+		// Added since awaitFactor looked for one.
+		waits := l.awaitFactor(ctx, owner, service, trail)
+		return session.Started{}, cmp.Or(waits, trail.check("second factor", "", err))
+	}
 	if err != nil {
 		return session.Started{}, trail.check("terms", terms, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/count"
+	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
@@ -47,6 +48,15 @@ func (a *alternating) EndSessions(ctx context.Context, w session.Which, ev jeton
 
 func (a *alternating) SweepSessions(ctx context.Context, before time.Time, limit int) (int, error) {
 	return a.node().SweepSessions(ctx, before, limit)
+}
+
+func (a *alternating) ConfirmFactor(
+	ctx context.Context,
+	u factor.Use,
+	addedAfter time.Time,
+	ev *jeton.Event,
+) error {
+	return a.node().ConfirmFactor(ctx, u, addedAfter, ev)
 }
 
 func (a *alternating) AddTicket(ctx context.Context, h secret.Hash, t ticket.Ticket) error {

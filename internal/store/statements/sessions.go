@@ -48,13 +48,7 @@ func (db *Store) StartSession(
 			return nil, err
 		}
 
-		if err := holdParent(ctx, tx, s); err != nil {
-			return nil, err
-		}
-		if err := takeTicket(ctx, tx, s); err != nil {
-			return nil, err
-		}
-		if err := hasIdentity(ctx, tx, s); err != nil {
+		if err := mayStart(ctx, tx, s); err != nil {
 			return nil, err
 		}
 
@@ -109,70 +103,6 @@ func checkUnchanged(ctx context.Context, tx Conn, user, version int64, lock stri
 	err := tx.QueryRow(
 		ctx, "SELECT 1 FROM users WHERE id = $1 AND version = $2 AND NOT disabled"+tx.Lock(lock), user,
 		version,
-	).Scan(&one)
-	if errors.Is(err, sql.ErrNoRows) {
-		return jeton.ErrBadCredential
-	}
-
-	return err
-}
-
-// holdParent returns jeton.ErrBadCredential unless the parent of a session, if it has one, may have
-// it. A step that ends the parent waits, and then finds the child.
-func holdParent(ctx context.Context, tx Conn, s session.Start) error {
-	if s.Parent == 0 {
-		return nil
-	}
-
-	var one int
-	err := tx.QueryRow(
-		ctx,
-		"SELECT 1 FROM sessions WHERE login = $1 AND account = $2 AND parent = 0 AND expires >= $3"+
-			tx.Lock("FOR KEY SHARE"),
-		s.Parent, s.User, milli(s.Expires),
-	).Scan(&one)
-	if errors.Is(err, sql.ErrNoRows) {
-		return jeton.ErrBadCredential
-	}
-
-	return err
-}
-
-// takeTicket takes the ticket that a session starts for, if there is one. It returns jeton.ErrSpent if that was taken,
-// and jeton.ErrBadCredential if it was revoked. A step that revokes it waits, and its caller then finds the session.
-func takeTicket(ctx context.Context, tx Conn, s session.Start) error {
-	if s.Ticket == (secret.Hash{}) {
-		return nil
-	}
-
-	const take = "UPDATE tickets SET used = $2 WHERE hash = $1 AND used IS NULL"
-	n, err := tx.Exec(ctx, take, s.Ticket[:], milli(s.Created))
-	if err != nil || n > 0 {
-		return err
-	}
-
-	var one int
-	err = tx.QueryRow(ctx, "SELECT 1 FROM tickets WHERE hash = $1", s.Ticket[:]).Scan(&one)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return jeton.ErrBadCredential
-	case err != nil:
-		return err
-	}
-
-	return jeton.ErrSpent
-}
-
-// hasIdentity returns jeton.ErrBadCredential if a session starts with an identity that the user has no more. A step
-// that removes one waits for the row of the user, which is held, and then finds the session.
-func hasIdentity(ctx context.Context, tx Conn, s session.Start) error {
-	if s.Issuer == "" {
-		return nil
-	}
-
-	var one int
-	err := tx.QueryRow(
-		ctx, "SELECT 1 FROM identities WHERE account = $1 AND issuer = $2", s.User, s.Issuer,
 	).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return jeton.ErrBadCredential

@@ -22,6 +22,7 @@ func Factors(t *testing.T, open Open) {
 		{"a counter is used once and never goes back", factorIsUsedOnce},
 		{"without Once a use is stored, and the counter does not go back", factorIsUsed},
 		{"of many uses at once, one is accepted", factorRace},
+		{"a user with an app has no new session of one factor", secondFactorStarts},
 		{"codes are replaced together", factorsAreReplaced},
 		{"a user has a limited number of a kind", factorLimit},
 		{"a removed factor is gone, and codes end with the last one", factorIsRemoved},

@@ -23,6 +23,8 @@ import (
 func Races(t *testing.T, open Open) {
 	each(t, open, []test{
 		{"no session outlives the change of its credential", loginAgainstChange},
+		{"no session of one factor outlives the adding of an app", loginAgainstFactor},
+		{"an app that is confirmed at any moment of a start leaves no session", startAgainstFactor},
 		{"after an end has returned, no use is granted", endAgainstUse},
 		{"of concurrent logins, no more succeed than the decision allows", loginAgainstLogin},
 		{"an end finds every login that returned before it", endAgainstLogin},

@@ -1,0 +1,150 @@
+package signin_test
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha1" //nolint:gosec // the algorithm of TOTP
+	"encoding/base32"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/factor"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/signin"
+	"github.com/jeton-auth/jeton/internal/store/sqlite"
+	"github.com/jeton-auth/jeton/internal/ticket"
+)
+
+// noon is when everything here happens.
+var noon = time.Unix(1_800_000_000, 0)
+
+// must fails the test if there is an error.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// codeOf returns the code of an authenticator app at noon (RFC 6238).
+func codeOf(t *testing.T, app jeton.Secret) string {
+	t.Helper()
+	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(app.Reveal())
+	must(t, err)
+
+	m := hmac.New(sha1.New, key)
+	_ = binary.Write(m, binary.BigEndian, factor.StepAt(noon)) // a hash takes everything
+	sum := m.Sum(nil)
+
+	return fmt.Sprintf("%06d", binary.BigEndian.Uint32(sum[sum[19]&15:])&(1<<31-1)%1_000_000)
+}
+
+// enrolling is a server with the user diane, whose authenticator app waits for its code.
+type enrolling struct {
+	logins  *signin.Logins
+	factors *factor.Factors
+	diane   account.Account
+	app     factor.Enrolment
+
+	// start, if set, is called once as a session starts: after the factors of its user were listed.
+	start func()
+}
+
+func newEnrolling(t *testing.T) *enrolling {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "jeton.db")})
+	must(t, err)
+	t.Cleanup(func() { must(t, db.Close()) })
+
+	e := &enrolling{}
+	now := func() time.Time { return noon }
+	log := slog.New(slog.DiscardHandler)
+	e.factors, err = factor.New(factor.Config{
+		Store:  db,
+		Now:    now,
+		Log:    log,
+		Key:    bytes.Repeat([]byte{1}, 32),
+		Issuer: "Jeton",
+	})
+	must(t, err)
+	e.logins = signin.New(signin.Config{
+		Accounts: account.New(account.Config{Store: db, Now: now, Log: log}),
+		Sessions: session.New(session.Config{
+			Store: db,
+			Now:   e.starts,
+			Log:   log,
+			Cache: 10,
+		}),
+		Tickets: ticket.New(ticket.Config{Store: db, Now: now, Log: log}),
+		Factors: e.factors,
+		Mails:   signin.Mails{Wake: func() {}},
+		Feed:    db,
+		Audit:   audit.New(audit.Config{Store: db, Log: log, Now: now}),
+		Now:     now,
+	})
+
+	must(t, db.AddUser(t.Context(), account.Account{
+		UUID:    "00000000-0000-4000-8000-000000000001",
+		Name:    "diane",
+		Folded:  "diane",
+		Version: 1,
+	}, jeton.Event{Action: audit.UserAdd}))
+	e.diane, err = db.FindUser(t.Context(), "diane")
+	must(t, err)
+	e.app, err = e.factors.EnrolTOTP(t.Context(), factor.Owner{ID: e.diane.ID, Name: e.diane.Name}, "")
+	must(t, err)
+
+	return e
+}
+
+// starts returns the time at which a session starts.
+func (e *enrolling) starts() time.Time {
+	start := e.start
+	e.start = nil
+	if start != nil {
+		start()
+	}
+
+	return noon
+}
+
+// TestASignInAsksForAFactorThatWasAddedMeanwhile confirms the app after a sign-in has found no second factor, and
+// before its session is stored.
+func TestASignInAsksForAFactorThatWasAddedMeanwhile(t *testing.T) {
+	for _, tc := range []struct {
+		service string
+		waits   bool
+	}{
+		{"issuer", true},
+		{"shop", false},
+	} {
+		t.Run(tc.service, func(t *testing.T) {
+			e := newEnrolling(t)
+			link, err := e.logins.GrantLink(t.Context(), e.diane, noon.Add(time.Hour))
+			must(t, err)
+			e.start = func() {
+				code := codeOf(t, e.app.Secret)
+				must(t, e.factors.ConfirmTOTP(t.Context(), e.diane.ID, e.app.ID, code, "", jeton.Event{}))
+			}
+
+			_, _, err = e.logins.Link(t.Context(), signin.LinkRequest{
+				Secret:  link.Reveal(),
+				Service: tc.service,
+				Terms:   policy.Terms{Lifetime: time.Hour, Idle: time.Hour, MaxSessions: policy.Unlimited},
+			})
+			var awaits *signin.AwaitsFactor
+			if !errors.Is(err, jeton.ErrFactor) || errors.As(err, &awaits) != tc.waits {
+				t.Errorf("got %v, want %v, with a page for the code: %t", err, jeton.ErrFactor, tc.waits)
+			}
+		})
+	}
+}

@@ -1,0 +1,121 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/factor"
+	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
+)
+
+// confirmApp confirms the authenticator app of a user, and keeps no session.
+func confirmApp(t *testing.T, s Store, u account.Account, id string) error {
+	ev := event(audit.FactorAdd, "user:"+u.Name)
+	return s.ConfirmFactor(t.Context(), factor.Use{
+		User:    u.ID,
+		ID:      id,
+		Counter: 1,
+		At:      noon,
+	}, noon.Add(-time.Hour), &ev)
+}
+
+// waitingApp adds an authenticator app that was not confirmed.
+func waitingApp(t *testing.T, s Store, u account.Account, id string) {
+	t.Helper()
+	f := newFactor(u, factor.TOTP, id)
+	f.Confirmed = time.Time{}
+	addFactor(t, s, f)
+}
+
+// startAgainstFactor starts a session of one factor while an authenticator app is confirmed: before the start, while it
+// judges, and after it. In each order no session of one factor is left.
+func startAgainstFactor(t *testing.T, s Store) {
+	for _, when := range []string{"before", "while", "after"} {
+		u := user(t, s, "diane-"+when)
+		waitingApp(t, s, u, "f_"+when)
+
+		var confirmed sync.WaitGroup
+		confirm := func() {
+			if err := confirmApp(t, s, u, "f_"+when); err != nil {
+				t.Errorf("ConfirmFactor %s: %v", when, err)
+			}
+		}
+		if when == "before" {
+			confirm()
+		}
+
+		began := false
+		in := newLogin(u, "issuer", when, noon)
+		err := s.StartSession(t.Context(), in, func(h policy.History) ([]int64, error) {
+			if when == "while" && !began {
+				confirmed.Go(confirm)
+			}
+			began = true
+			return acceptLogin(h)
+		})
+		if when == "before" {
+			wants(t, "StartSession after the app was confirmed", err, jeton.ErrFactor)
+		} else {
+			wants(t, "StartSession", err, nil)
+		}
+
+		if when == "after" {
+			confirm()
+		}
+		confirmed.Wait()
+		same(t, "sessions with an app confirmed "+when, ids(t, s, session.Which{User: u.Name}, 9), []string{})
+	}
+}
+
+// loginAgainstFactor starts sessions of one factor while an authenticator app is confirmed. In any order none is left.
+func loginAgainstFactor(t *testing.T, s Store) {
+	for round := range 10 {
+		u := user(t, s, fmt.Sprint("diane", round))
+		waitingApp(t, s, u, fmt.Sprint("f_", round))
+
+		var wg sync.WaitGroup
+		for i := range 6 {
+			wg.Go(func() {
+				err := s.StartSession(t.Context(), newLogin(u, "issuer", fmt.Sprint(u.Name, i), noon), acceptLogin)
+				if err != nil && !errors.Is(err, jeton.ErrFactor) {
+					t.Errorf("StartSession: %v", err)
+				}
+			})
+			if i == round%6 {
+				wg.Go(func() {
+					if err := confirmApp(t, s, u, fmt.Sprint("f_", round)); err != nil {
+						t.Errorf("ConfirmFactor: %v", err)
+					}
+				})
+			}
+		}
+		wg.Wait()
+
+		same(t, "sessions after the app was confirmed", ids(t, s, session.Which{User: u.Name}, 9), []string{})
+	}
+}
+
+// secondFactorStarts checks which sessions a user with an authenticator app can have, and that other factors need no
+// second one.
+func secondFactorStarts(t *testing.T, s Store) {
+	diane, ben := user(t, s, "diane"), user(t, s, "ben")
+	addFactor(t, s, newFactor(diane, factor.TOTP, "f_1"))
+	addFactor(t, s, newFactor(ben, factor.Passkey, "f_2"))
+	waitingApp(t, s, ben, "f_3")
+
+	err := s.StartSession(t.Context(), newLogin(diane, "issuer", "one", noon), acceptLogin)
+	wants(t, "one factor", err, jeton.ErrFactor)
+
+	in := newLogin(diane, "issuer", "two", noon)
+	in.Second = true
+	top := started(t, s, in)
+	started(t, s, childLogin(top, diane, "shop", "child"))
+	started(t, s, newLogin(ben, "issuer", "passkey", noon))
+}
