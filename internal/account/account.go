@@ -13,7 +13,7 @@
 //	update.go     a change of several fields in one step, as the API makes it
 //	profile.go    e-mail addresses, names and public ids
 //	identity.go   accounts of users at other providers
-//	contact.go    how users are addressed, cached for the gateway
+//	cached.go     users in memory, for the gateway and the claims of relying parties
 //	list.go       pages of users, and searching
 //	import.go     many users with their hashes, in one step
 //	declare.go    the users of the configuration file

@@ -19,13 +19,13 @@ import (
 
 // Accounts is the users of one server.
 type Accounts struct {
-	store    Store
-	hasher   *password.Pool
-	policy   atomic.Pointer[password.Policy]
-	times    *checkTimes
-	contacts *cache.Cache[cachedContact]
-	now      func() time.Time
-	log      *slog.Logger
+	store  Store
+	hasher *password.Pool
+	policy atomic.Pointer[password.Policy]
+	times  *checkTimes
+	users  *cache.Cache[cachedUser]
+	now    func() time.Time
+	log    *slog.Logger
 }
 
 // Config is what New needs.
@@ -40,12 +40,12 @@ type Config struct {
 // New returns the users of a server.
 func New(c Config) *Accounts {
 	a := &Accounts{
-		store:    c.Store,
-		hasher:   c.Hasher,
-		times:    newCheckTimes(),
-		contacts: cache.New[cachedContact](maxContacts, nil),
-		now:      c.Now,
-		log:      c.Log,
+		store:  c.Store,
+		hasher: c.Hasher,
+		times:  newCheckTimes(),
+		users:  cache.New[cachedUser](maxCached, nil),
+		now:    c.Now,
+		log:    c.Log,
 	}
 	a.SetPolicy(c.Policy)
 

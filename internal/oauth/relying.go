@@ -223,7 +223,7 @@ func (s *Server) relyingUser(r *http.Request, live *token.Live) (c client.Client
 		return c, acct, jeton.ErrBadCredential
 	}
 
-	acct, err = s.accounts.Find(r.Context(), live.Owner.Name)
+	acct, err = s.accounts.FindCached(r.Context(), live.Owner.Name)
 	if err != nil {
 		return c, acct, err
 	}
