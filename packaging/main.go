@@ -31,7 +31,8 @@ func main() {
 	r := release{log: os.Stderr}
 	flag.StringVar(&r.version, "version", "", "version of the release, such as v0.1.0")
 	flag.StringVar(&r.out, "out", "../dist", "folder for the files; it must not exist")
-	flag.StringVar(&r.key, "key", "", "file with the minisign key, without a password, that signs the checksums")
+	flag.StringVar(&r.key, "key", "", "file with the minisign key, without a password, that signs the checksums; "+
+		"without it, the key is in "+keyVariable)
 	flag.Func("platform", "only this platform, such as linux/amd64; may be repeated", func(text string) error {
 		p, err := parsePlatform(text)
 		r.platforms = append(r.platforms, p)
@@ -122,6 +123,10 @@ func (r *release) make() (err error) {
 func (r *release) prepare() error {
 	if !versions.MatchString(r.version) {
 		return fmt.Errorf("invalid --version %q: want one such as v0.1.0 or v0.1.0-rc1", r.version)
+	}
+	// An invalid key is found before everything is built.
+	if _, err := r.signingKey(); err != nil && !errors.Is(err, errNoKey) {
+		return err
 	}
 	if len(r.platforms) == 0 {
 		r.platforms = all()

@@ -69,6 +69,7 @@ func little(t *testing.T) *release {
 		t.Fatal(err)
 	}
 	r := &release{
+		log:     os.Stderr,
 		version: "v0.1.0",
 		root:    root,
 		work:    t.TempDir(),

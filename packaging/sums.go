@@ -3,11 +3,16 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"aead.dev/minisign"
 )
+
+// keyVariable is the environment variable with the text of the key, for a machine that should have no file with it.
+const keyVariable = "JETON_RELEASE_KEY"
 
 // sums writes the checksums of all files, which 'sha256sum -c' reads, and signs them: 'minisign -V -m SHA256SUMS'.
 func (r *release) sums() error {
@@ -27,22 +32,55 @@ func (r *release) sums() error {
 	if err := write(r.file("SHA256SUMS"), b.Bytes(), 0o644); err != nil {
 		return err
 	}
-	if r.key == "" {
+
+	return r.sign(b.Bytes())
+}
+
+// sign signs the checksums, if there is a key.
+func (r *release) sign(sums []byte) error {
+	key, err := r.signingKey()
+	if errors.Is(err, errNoKey) {
+		fmt.Fprintf(r.log, "checksums: not signed; name a key with --key or %s\n", keyVariable)
 		return nil
 	}
-
-	text, err := os.ReadFile(r.key)
 	if err != nil {
-		return fmt.Errorf("--key: %w", err)
+		return err
 	}
-	var key minisign.PrivateKey
-	if err := key.UnmarshalText(text); err != nil {
-		return fmt.Errorf("--key: %s: %w; want a key without a password (minisign -G -W)", r.key, err)
+
+	// Of the hash, as minisign does since version 0.10; it deprecates the other kind.
+	hashed := minisign.NewReader(bytes.NewReader(sums))
+	if _, err := io.Copy(io.Discard, hashed); err != nil {
+		return err
 	}
 
 	// The comment is signed, too. Minisign puts the time there; that of the commit gives the same bytes on another day.
 	trusted := fmt.Sprintf("timestamp:%d file:SHA256SUMS jeton:%s", r.time.Unix(), r.version)
-	signature := minisign.SignWithComments(key, b.Bytes(), trusted, "signature of a Jeton release")
+	signature := hashed.SignWithComments(key, trusted, "signature of a Jeton release")
 
 	return write(r.file("SHA256SUMS.minisig"), signature, 0o644)
+}
+
+// errNoKey is a release without a key.
+var errNoKey = errors.New("no key")
+
+// signingKey returns the key from the file of --key, or from the environment.
+func (r *release) signingKey() (key minisign.PrivateKey, err error) {
+	from, text := "--key: "+r.key, []byte(os.Getenv(keyVariable))
+	switch {
+	case r.key != "":
+		text, err = os.ReadFile(r.key)
+		if err != nil {
+			return key, fmt.Errorf("--key: %w", err)
+		}
+	case len(text) == 0:
+		return key, errNoKey
+	default:
+		from = keyVariable
+	}
+
+	if err := key.UnmarshalText(text); err != nil {
+		return key, fmt.Errorf("%s: %w; want a key without a password (minisign -G -W)", from, err)
+	}
+
+	return key, nil
 }
