@@ -28,15 +28,16 @@ soak: tools
 	PATH="$$(sh scripts/proxies.sh):$$PATH" JETON_SOAK=1 go test -count=1 -timeout=1h -run=TestNoAttack ./internal/forward
 	PATH="$$(sh scripts/proxies.sh):$$PATH" JETON_SOAK=1 go -C internal/test/parties test -count=1 ./...
 	go -C bench test -count=1 -timeout=1h ./...
+	sh scripts/lint.sh packaging
 	go -C packaging test -count=1 ./...
 	sh packaging/proof.sh
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/jeton ./cmd/jeton
 
-# The files of a release, in dist: make release VERSION=v0.1.0
+# The files of a release, in dist: make release VERSION=v0.1.0 KEY=FILE-OF-THE-MINISIGN-KEY
 release:
-	go -C packaging run . --version "$(VERSION)" --out ../dist
+	go -C packaging run . --version "$(VERSION)" --out ../dist $(if $(KEY),--key "$(abspath $(KEY))")
 
 # Figures for docs/reference/performance.md.
 bench:
