@@ -39,6 +39,7 @@
 //	internal/mail      mail to users: links and notices
 //	internal/outbox    work that a store keeps until it is done
 //	internal/outbound  requests to addresses that an operator has named
+//	internal/trace     spans of requests, exported by OTLP
 //	internal/limit     throttling of failed logins, with the time to wait
 //	internal/http1     plain requests of proxies, read without net/http
 //	internal/web       HTTP: routes, cookies, challenges, forms; an error's status and the text a caller reads

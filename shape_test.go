@@ -40,6 +40,7 @@ var layers = map[string]int{
 	"internal/password":   2,
 	"internal/limit":      2,
 	"internal/outbound":   2,
+	"internal/trace":      1,
 	"internal/audit":      2,
 	"internal/count":      2,
 	"internal/web":        2,
