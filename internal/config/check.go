@@ -23,6 +23,7 @@ func (c checker) check() {
 	c.clients(c.users())
 	c.issuer()
 	c.mail()
+	c.tracing()
 	c.audiences()
 	c.services()
 	c.forward()

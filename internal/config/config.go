@@ -38,6 +38,7 @@ type Config struct {
 	Passwords      Passwords `yaml:"passwords" doc:"Rules for new passwords of users that are not declared here."`
 	PersonalTokens Personal  `yaml:"personal_tokens" doc:"Limits on the tokens that users create."`
 	Throttle       Throttle  `yaml:"throttle" doc:"Limits on password guessing. Only failed logins count."`
+	Tracing        *Tracing  `yaml:"tracing" absent:"off" doc:"Spans of requests for OpenTelemetry, exported by OTLP."`
 	Audit          Audit     `yaml:"audit" doc:"The audit log of logins, refusals and changes."`
 	Cache          Cache     `yaml:"cache" doc:"Limits on memory."`
 	Limits         Limits    `yaml:"limits" doc:"Limits on connections and slow clients of services and of the authorization server."`

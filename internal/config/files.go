@@ -45,6 +45,10 @@ func (c checker) files() {
 		c.mailPassword(c.conf.Mail.SMTP, folder)
 	}
 
+	if c.conf.Tracing != nil {
+		c.tracingFiles(c.conf.Tracing, folder)
+	}
+
 	for i := range c.conf.Users {
 		c.passwordHashFile(&c.conf.Users[i], folder)
 	}

@@ -219,8 +219,18 @@ func (u *upstream) rewrite(pr *httputil.ProxyRequest) {
 }
 
 // keepTrace removes the trace of a client that no trusted proxy has sent, unless the configuration passes it: with it,
-// a client could choose which requests are recorded, and under which id. What is invalid is removed in any case.
+// a client could choose which requests are recorded, and under which id. What is invalid is removed in any case. The
+// span of a request that is traced here replaces its parent.
 func (u *upstream) keepTrace(h http.Header, w *web.Reply) {
+	if w.Span.Traced() {
+		if !w.Trusted {
+			web.DropTrace(h)
+		}
+		h[web.HeaderTraceParent] = []string{w.Span.Traceparent()}
+
+		return
+	}
+
 	switch {
 	case w.Trusted:
 	case u.trace:

@@ -14,6 +14,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/acme"
 	"github.com/jeton-auth/jeton/internal/forward"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/trace"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -44,6 +45,8 @@ type front struct {
 	redirect *secureAddresses
 	// ordered answers a certificate authority there; nil: none asks.
 	ordered *acme.Certificates
+	// tracer traces requests; nil: none is.
+	tracer *trace.Tracer
 	// refusals limits the lines about refusals with what to change; nil: there are none.
 	refusals *logLimit
 }
@@ -101,6 +104,7 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	if trusted {
 		w.TraceID = web.KeepTrace(r.Header)
 	}
+	f.beginSpan(w, r)
 	r = w.Arrive(r, f.pace)
 	defer w.Finish()
 	defer f.recover(w, r)
@@ -109,6 +113,7 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	if f.forward != nil {
 		judged, service := f.forward.ServeHTTP(w, r)
 		f.logRequest(w, judged, service)
+		f.endSpan(w, judged, service)
 
 		return
 	}
@@ -133,6 +138,7 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 
 	d, err := f.mux(w, r)
 	// Deferred: also after a panic, and when a client has gone.
+	defer f.endSpan(w, r, nameOf(d))
 	defer f.logRequest(w, r, nameOf(d))
 
 	if err != nil {

@@ -47,6 +47,7 @@ var panels = []panel{
 	{"Servers behind services", "short", "{{service}} {{upstream}}", `jeton_upstream_up`},
 	{"Audit log", "bytes", "{{instance}}", `jeton_audit_bytes`},
 	{"Refusals without an audit event of their own", "ops", "{{instance}}", `rate(jeton_audit_summed_total[5m])`},
+	{"Spans of requests that were dropped", "ops", "{{instance}}", `rate(jeton_spans_dropped_total[5m])`},
 	{"Mails that wait", "short", "{{instance}}", `max(jeton_mail_queue)`},
 	{"Mails by outcome", "ops", "{{outcome}}", `sum by (outcome) (rate(jeton_mails_total[5m]))`},
 	{

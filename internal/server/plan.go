@@ -155,6 +155,10 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 		}
 	}
 
+	if err := s.planTracing(wanted, conf); err != nil {
+		return nil, err
+	}
+
 	return wanted, s.planOperator(wanted, conf)
 }
 

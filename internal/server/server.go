@@ -45,6 +45,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/password"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/systemd"
+	"github.com/jeton-auth/jeton/internal/web"
 )
 
 // Config is what New needs.
@@ -125,7 +126,9 @@ type Server struct {
 	builtPages builtPages
 	work       planWork
 
-	requestFile requestFile
+	requestFile  requestFile
+	instance     string // in spans; another at each start
+	spansDropped atomic.Int64
 }
 
 // New checks the configuration and starts nothing.
@@ -148,6 +151,7 @@ func New(c Config) (*Server, error) {
 		listeners:   map[string]*listener{},
 		failed:      make(chan error, 1),
 		acme:        acme.New(c.Log),
+		instance:    web.NewID(),
 	}, nil
 }
 
@@ -173,6 +177,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	s.metrics.registry.MustRegister(&s.certificates, upstreams{s.servedUpstreams})
 	s.metrics.countFailedOrders(s.acme.Failed)
 	s.metrics.countLost(s.c.LogLost, s.requestFile.lostLines)
+	s.metrics.countSpans(s.spansDropped.Load)
 
 	// It outlives ctx: the last requests need it while the listeners close.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))

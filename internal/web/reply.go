@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"github.com/jeton-auth/jeton/internal/trace"
 )
 
 // Reply is the response to one request, with what the server knows about the request. It is used
@@ -18,16 +20,17 @@ type Reply struct {
 	Origin Origin     // where the client sent the request
 	// Client is done when the client has gone, or sends no more; see Arrive.
 	Client   context.Context
-	Decision any      // of internal/gate, which reads it with From
-	HSTS     []string // Strict-Transport-Security (RFC 6797), unless the response has one; nil: none
-	Route    string   // pattern of the route, for the log; "": none
-	Scopes   []string // that the route needs, for the challenge of a refusal
-	Refused  string   // code of the refusal, for the log; "": none
-	TraceID  string   // of the trace that is passed on, for the log; "": none
-	Upstream string   // host and port of the server that the request was sent to last, for the log; "": none
-	Trusted  bool     // a trusted proxy sent the request
-	Passes   bool     // the proxy that asked may pass the request on; see package forward
-	Repeat   []string // the same for a request and its repetitions by a proxy; see package gate
+	Decision any        // of internal/gate, which reads it with From
+	HSTS     []string   // Strict-Transport-Security (RFC 6797), unless the response has one; nil: none
+	Route    string     // pattern of the route, for the log; "": none
+	Scopes   []string   // that the route needs, for the challenge of a refusal
+	Refused  string     // code of the refusal, for the log; "": none
+	TraceID  string     // of the trace that is passed on, for the log; "": none
+	Span     trace.Span // of the request, if requests are traced
+	Upstream string     // host and port of the server that the request was sent to last, for the log; "": none
+	Trusted  bool       // a trusted proxy sent the request
+	Passes   bool       // the proxy that asked may pass the request on; see package forward
+	Repeat   []string   // the same for a request and its repetitions by a proxy; see package gate
 
 	status  int         // 0 before there is one
 	bytes   int64       // of the body, written so far; Departure reads it, too

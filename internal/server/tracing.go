@@ -1,0 +1,104 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/outbound"
+	"github.com/jeton-auth/jeton/internal/trace"
+	"github.com/jeton-auth/jeton/internal/web"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// planTracing makes the listeners of services, of decisions and of the authorization server trace their requests, if
+// the configuration asks for it. The export is part of the work of one of them.
+func (s *Server) planTracing(wanted map[string]*planned, conf *config.Config) error {
+	if conf.Tracing == nil || len(wanted) == 0 {
+		return nil
+	}
+
+	endpoint, err := url.Parse(conf.Tracing.Endpoint)
+	if err != nil {
+		return err
+	}
+	client, err := outbound.Target{CA: conf.Tracing.CAFile, Private: true}.Client(endpoint.Scheme)
+	if err != nil {
+		return err
+	}
+
+	tracer := trace.New(trace.Config{
+		Endpoint: conf.Tracing.Endpoint,
+		Header:   conf.Tracing.Headers(),
+		Client:   client,
+		Percent:  conf.Tracing.Sample,
+		Version:  s.c.Version,
+		Instance: s.instance,
+		Log:      s.c.Log,
+		Dropped:  &s.spansDropped,
+	})
+
+	var one *planned
+	for _, p := range wanted {
+		one = p
+		if p.front.redirect == nil {
+			p.front.tracer = tracer
+		}
+	}
+	one.work = append(one.work, func(ctx context.Context) { tracer.Run(ctx) })
+
+	return nil
+}
+
+// countSpans adds the number of spans that were not exported.
+func (m *metrics) countSpans(dropped func() int64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "jeton_spans_dropped_total",
+		Help: "Spans of requests that were not exported: too many waited, or the receiver did not take them.",
+	}, func() float64 { return float64(dropped()) }))
+}
+
+// beginSpan begins the span of a request, if requests are traced. The trace of a peer that is not trusted counts for
+// nothing: with it, a caller could choose which requests are recorded.
+func (f *front) beginSpan(w *web.Reply, r *http.Request) {
+	if f.tracer == nil {
+		return
+	}
+
+	parent := ""
+	if w.TraceID != "" {
+		parent = r.Header.Get(web.HeaderTraceParent)
+	}
+
+	w.Span = f.tracer.Begin(parent)
+	if w.Span.Traced() {
+		w.TraceID = w.Span.TraceID()
+	}
+}
+
+// endSpan ends the span of a request.
+func (f *front) endSpan(w *web.Reply, r *http.Request, service string) {
+	if f.tracer == nil || !w.Span.Traced() {
+		return
+	}
+
+	outcome := audit.OK
+	if w.Refused != "" {
+		outcome = w.Refused
+	}
+
+	f.tracer.End(w.Span, trace.Result{
+		Method:   r.Method,
+		Route:    w.Route,
+		Service:  service,
+		Outcome:  outcome,
+		Request:  w.ID,
+		Upstream: w.Upstream,
+		Status:   w.Status(),
+		Began:    w.Start,
+		Ended:    f.now(),
+	})
+}
