@@ -43,11 +43,13 @@ type SigningKey struct {
 	Withdrawn time.Time `json:"withdrawn_at,omitzero"` // the end of verifying: its tokens are refused
 }
 
-// Token describes a token. It holds neither the secret nor the signed text.
+// Token describes a token. It holds neither the secret nor the signed text. Its kind is how it was made: access, issued
+// to a proved owner; personal, made by its owner; approved, requested by a program and approved by its owner; or
+// leased, made for one job, with which it ends.
 type Token struct {
 	Accessor      string    `json:"accessor"` // public handle; the jti of a signed token
 	Format        string    `json:"format"`   // jwt or opaque
-	Kind          string    `json:"kind"`     // access, personal: made by its owner, or leased: made for one job
+	Kind          string    `json:"kind"`     // access, personal, approved or leased
 	Name          string    `json:"name,omitempty"`
 	Parent        string    `json:"parent,omitempty"` // accessor of the token that it derives from
 	Client        string    `json:"client,omitempty"`
@@ -62,6 +64,7 @@ type Token struct {
 	MaxUses       int64     `json:"max_uses,omitempty"`       // 0: not counted
 	UsesRemaining *int64    `json:"uses_remaining,omitempty"` // nil: not counted
 	LastUsed      time.Time `json:"last_used_at,omitzero"`    // written lazily: may be seconds old; absent: never
+	Source        string    `json:"source,omitempty"`         // address of the request that made it
 }
 
 // Revocations is a page of the list of revoked tokens, whose signatures may still be valid. Each

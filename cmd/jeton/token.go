@@ -41,22 +41,26 @@ func tokenList() *cobra.Command {
 	var p place
 	var out output
 	var client, user string
+	var kinds []string
 
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List stored tokens, newest first",
 		Args:  noArgs,
 		Long: `List stored tokens, newest first: opaque tokens, and all tokens that are counted. Signed
-tokens that are not counted are not stored.`,
-		Example: `  jeton token list --client ci`,
+tokens that are not counted are not stored. A token is of kind personal, approved (a program requested it),
+leased (of a running job of 'jeton run') or access (issued to a proved user or client).`,
+		Example: `  jeton token list --client ci
+  jeton token list --user diane --kind leased`,
 	}
 
 	path := func() string {
-		return "/api/v1/tokens?" + url.Values{"client": {client}, "user": {user}}.Encode()
+		return "/api/v1/tokens?" + url.Values{"client": {client}, "user": {user}, "kind": kinds}.Encode()
 	}
 	headings := []string{
 		"ACCESSOR",
 		"NAME",
+		"KIND",
 		"FORMAT",
 		"OWNER",
 		"SERVICES",
@@ -71,6 +75,7 @@ tokens that are not counted are not stored.`,
 		return []string{
 			t.Accessor,
 			cmp.Or(t.Name, "-"),
+			t.Kind,
 			t.Format,
 			t.Client + t.User,
 			strings.Join(t.Audience, " "),
@@ -87,6 +92,7 @@ tokens that are not counted are not stored.`,
 	out.flags(c)
 	c.Flags().StringVar(&client, "client", "", "of this client")
 	c.Flags().StringVar(&user, "user", "", "of this user")
+	c.Flags().StringSliceVar(&kinds, "kind", nil, "of this kind, such as leased (may be repeated)")
 
 	return c
 }
@@ -134,6 +140,7 @@ func tokenShow() *cobra.Command {
 			{"allows", strings.Join(t.Allows, ", ")},
 			{"networks", strings.Join(t.Networks, " ")},
 			{"created", when(t.Created)},
+			{"created from", t.Source},
 			{"valid from", when(t.NotBefore)},
 			{"expires", when(t.Expires)},
 			{"last used", when(t.LastUsed)},

@@ -266,19 +266,31 @@ func userLogout() *cobra.Command {
 
 // userEndTokens implements 'jeton user end-tokens'. The sessions stay: 'jeton user logout' ends them.
 func userEndTokens() *cobra.Command {
-	return changeCommand(&cobra.Command{
-		Use:     "end-tokens NAME",
-		Short:   "Revoke all tokens of a user; the sessions stay",
-		Args:    exactArgs("NAME"),
-		Example: `  jeton user end-tokens diane`,
+	var kind string
+
+	c := changeCommand(&cobra.Command{
+		Use:   "end-tokens NAME",
+		Short: "Revoke all tokens of a user, or those of one kind; the sessions stay",
+		Args:  exactArgs("NAME"),
+		Example: `  jeton user end-tokens diane
+  jeton user end-tokens diane --kind leased`,
 	}, func(args []string) (change, error) {
+		path, done := userPath(args[0], "end-tokens"), "revoked all tokens of user "+args[0]
+		if kind != "" {
+			path += "?" + url.Values{"kind": {kind}}.Encode()
+			done = "revoked all " + kind + " tokens of user " + args[0]
+		}
+
 		return change{
 			method:  http.MethodPost,
-			path:    userPath(args[0], "end-tokens"),
+			path:    path,
 			subject: "user " + args[0],
-			done:    "revoked all tokens of user " + args[0],
+			done:    done,
 		}, nil
 	})
+	c.Flags().StringVar(&kind, "kind", "", "only those of a kind: personal, approved or leased (of running jobs)")
+
+	return c
 }
 
 // userAllowLogin implements 'jeton user allow-login', the way back in for a user who has used

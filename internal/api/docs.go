@@ -8,6 +8,12 @@ const byName = "Operators give the name in place of the id."
 // besideCode says what a user with a second factor gives.
 const besideCode = "A user with an authenticator app gives a code of it with current_password, in code."
 
+// The parameter kind of tokens.
+const (
+	kindText  = "personal, approved or leased (of running jobs): only tokens of this kind."
+	kindsText = "access, personal, approved or leased (of running jobs): only tokens of this kind. May be repeated."
+)
+
 // docs documents the routes by their patterns.
 var docs = map[string]Doc{
 	"GET /status": {
@@ -117,7 +123,8 @@ var docs = map[string]Doc{
 		Fails:   []int{404},
 	},
 	"POST /users/{id}/end-tokens": {
-		Summary: "Revoke all tokens of a user. Sessions stay. " + byName,
+		Summary: "Revoke all tokens of a user, or those of one kind. Sessions stay. " + byName,
+		Query:   []Param{{"kind", kindText}},
 		Status:  204,
 		Fails:   []int{404},
 	},
@@ -261,6 +268,7 @@ var docs = map[string]Doc{
 		Summary: "List the calling user's tokens, newest first, without their secrets.",
 		Query: []Param{
 			{"parent", "Only tokens that derive directly from the token with this accessor."},
+			{"kind", kindsText},
 			{"limit", "Tokens per page, 1 to 1000. Default: 1000."},
 			{"cursor", "From the header Link of the previous page."},
 		},
@@ -277,7 +285,8 @@ var docs = map[string]Doc{
 		Status: 201,
 	},
 	"DELETE /users/me/tokens": {
-		Summary: "Revoke all tokens of the calling user.",
+		Summary: "Revoke all tokens of the calling user, or those of one kind.",
+		Query:   []Param{{"kind", kindText}},
 		Status:  204,
 	},
 	"GET /users/me/tokens/{accessor}": {
@@ -315,6 +324,7 @@ var docs = map[string]Doc{
 			{"user", "Only tokens of this user."},
 			{"client", "Only tokens of this client."},
 			{"parent", "Only tokens that derive directly from the token with this accessor."},
+			{"kind", kindsText},
 			{"limit", "Tokens per page, 1 to 1000. Default: 1000."},
 			{"cursor", "From the header Link of the previous page."},
 		},

@@ -259,13 +259,13 @@ func (a *API) createOwnToken(w *web.Reply, r *http.Request, c caller) error {
 	return a.answerCreated(w, r, c, owner, draft)
 }
 
-// listTokens answers GET /tokens?user=&client=&parent=&limit=&cursor=: the stored tokens.
+// listTokens answers GET /tokens?user=&client=&parent=&kind=&limit=&cursor=: the stored tokens.
 func (a *API) listTokens(w *web.Reply, r *http.Request, _ caller) error {
 	q := r.URL.Query()
 	return a.pageOfTokens(w, r, "/tokens", token.Which{Client: q.Get("client"), User: q.Get("user")})
 }
 
-// listOwnTokens answers GET /users/me/tokens?parent=&limit=&cursor=.
+// listOwnTokens answers GET /users/me/tokens?parent=&kind=&limit=&cursor=.
 func (a *API) listOwnTokens(w *web.Reply, r *http.Request, c caller) error {
 	return a.pageOfTokens(w, r, "/users/me/tokens", token.Which{User: c.Name})
 }
@@ -273,7 +273,15 @@ func (a *API) listOwnTokens(w *web.Reply, r *http.Request, c caller) error {
 // pageOfTokens answers with a page of tokens, and the header Link leads to the next.
 func (a *API) pageOfTokens(w *web.Reply, r *http.Request, path string, which token.Which) error {
 	which.Parent = r.URL.Query().Get("parent")
-	list := "tokens\x00" + which.User + "\x00" + which.Client + "\x00" + which.Parent
+	kinds := r.URL.Query()["kind"]
+	for _, kind := range kinds {
+		if err := token.CheckKind(kind); err != nil {
+			return err
+		}
+		which.Kinds = append(which.Kinds, token.Kind(kind))
+	}
+
+	list := strings.Join(slices.Concat([]string{"tokens", which.User, which.Client, which.Parent}, kinds), "\x00")
 	limit, before, err := a.readPageOf(r, list)
 	if err != nil {
 		return err
@@ -350,12 +358,13 @@ func (a *API) revokeOwnToken(w *web.Reply, r *http.Request, c caller) error {
 	return web.NoContent(w)
 }
 
-// endOwnTokens answers DELETE /users/me/tokens: all tokens of the user, also one that the request shows.
+// endOwnTokens answers DELETE /users/me/tokens?kind=: all tokens of the user, also one that the request shows, or those
+// of a kind.
 func (a *API) endOwnTokens(w *web.Reply, r *http.Request, c caller) error {
 	return a.endTokensOf(w, r, c, c.Name)
 }
 
-// endTokens answers POST /users/{id}/end-tokens, also for declared users.
+// endTokens answers POST /users/{id}/end-tokens?kind=, also for declared users.
 func (a *API) endTokens(w *web.Reply, r *http.Request, c caller) error {
 	acct, err := a.target(r, c)
 	if err != nil {
@@ -367,6 +376,15 @@ func (a *API) endTokens(w *web.Reply, r *http.Request, c caller) error {
 func (a *API) endTokensOf(w *web.Reply, r *http.Request, c caller, user string) error {
 	ev := a.event(w, c, audit.UserEndTokens, "user:"+user)
 	ev.Reason = "all tokens ended"
+
+	kind := r.URL.Query().Get("kind")
+	if kind != "" {
+		ev.Reason = "all " + kind + " tokens ended"
+		if err := a.Tokens.RevokeKind(r.Context(), user, token.Kind(kind), ev); err != nil {
+			return err
+		}
+		return web.NoContent(w)
+	}
 
 	if err := a.Accounts.EndTokens(r.Context(), user, ev); err != nil {
 		return err

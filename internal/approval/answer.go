@@ -234,6 +234,8 @@ func (a *Approvals) create(
 		Expires:  ans.Expires,
 		Login:    login,
 		Source:   ev.Source,
+
+		Requested: true,
 	}, ev)
 }
 

@@ -26,6 +26,8 @@ type Draft struct {
 	Login     int64  // number of the session that creates it, or 0
 	Source    string // address that creates it
 
+	Requested bool // by a program, which the owner has approved
+
 	leased bool // see Tokens.Lease
 }
 
@@ -107,8 +109,11 @@ func (d Draft) record(owner Owner, now time.Time) Record {
 		Created: now,
 		Source:  d.Source,
 	}
-	if d.leased {
+	switch {
+	case d.leased:
 		r.Kind = Leased
+	case d.Requested:
+		r.Kind = Approved
 	}
 	if d.MaxUses > 0 {
 		r.MaxUses = d.MaxUses
@@ -254,6 +259,7 @@ func public(r Record) jeton.Token {
 		NotBefore: r.Window.Opens,
 		Expires:   r.Window.Closes,
 		LastUsed:  r.LastUsed,
+		Source:    r.Source,
 	}
 
 	for _, rule := range r.Limits.Allows {

@@ -7,6 +7,26 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
+// RevokeKind revokes all tokens of a user that are of a kind, and the tokens that derive from them.
+func (t *Tokens) RevokeKind(ctx context.Context, user string, kind Kind, ev jeton.Event) error {
+	// An empty field of Which selects any user.
+	if user == "" {
+		return jeton.ErrNotFound
+	}
+	// An access token may be signed, and would be accepted without its row.
+	if !kind.IsPersonal() && kind != Leased {
+		return jeton.WithDetail(
+			jeton.ErrInvalid, fmt.Sprintf("invalid kind %.60q to end: want personal, approved or leased", kind),
+		)
+	}
+
+	if err := t.store.EndTokens(ctx, Which{User: user, Kinds: []Kind{kind}}, nil, ev); err != nil {
+		return fmt.Errorf("revoke tokens: %w", err)
+	}
+
+	return nil
+}
+
 // RevokeOwn revokes a token of a user, and the tokens that derive from it. It returns
 // jeton.ErrNotFound for a token of another owner, or one that is not stored.
 func (t *Tokens) RevokeOwn(ctx context.Context, user, accessor string, ev jeton.Event) error {

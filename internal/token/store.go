@@ -3,6 +3,7 @@ package token
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -34,8 +35,23 @@ type Kind string
 const (
 	Access   Kind = "access"   // issued to a proved owner (RFC 6749)
 	Personal Kind = "personal" // created by its owner, to use in place of a password
+	Approved Kind = "approved" // a personal token that a program requested and the user approved
 	Leased   Kind = "leased"   // made of another credential for one job; ends unless it is renewed
 )
+
+// IsPersonal reports whether the owner made or approved a token. It outlives a changed password, and can be rotated.
+func (k Kind) IsPersonal() bool { return k == Personal || k == Approved }
+
+// CheckKind returns jeton.ErrInvalid for a text that names no kind of token.
+func CheckKind(text string) error {
+	if slices.Contains([]Kind{Access, Personal, Approved, Leased}, Kind(text)) {
+		return nil
+	}
+
+	return jeton.WithDetail(
+		jeton.ErrInvalid, fmt.Sprintf("invalid kind %.60q: want access, personal, approved or leased", text),
+	)
+}
 
 // UserOwner returns a user as the owner of tokens.
 func UserOwner(a account.Account) Owner {
@@ -130,6 +146,7 @@ type Which struct {
 	Client   string
 	User     string
 	Parent   string // accessor of the token that they derive from directly
+	Kinds    []Kind // any of these; none: every kind
 	Before   int64  // number, for the next page of ListTokens alone; 0: the first
 }
 

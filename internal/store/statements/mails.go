@@ -113,7 +113,7 @@ func (db *Store) noticeOfFactor(ctx context.Context, tx Conn, user int64, ev jet
 
 // noticeOfToken adds the notice of a personal token of a user. One that another token made can do no more than that.
 func (db *Store) noticeOfToken(ctx context.Context, tx Conn, m token.Mint) error {
-	if m.Kind != token.Personal || m.Owner.Kind != jeton.KindUser || m.Parent != 0 || !db.notices.Load() {
+	if !m.Kind.IsPersonal() || m.Owner.Kind != jeton.KindUser || m.Parent != 0 || !db.notices.Load() {
 		return nil
 	}
 

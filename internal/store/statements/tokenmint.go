@@ -51,9 +51,15 @@ func (db *Store) MintToken(ctx context.Context, m token.Mint) error {
 // owner as many leased ones.
 func hasRoom(ctx context.Context, tx Conn, m token.Mint) error {
 	ofUser := m.Owner.Kind == jeton.KindUser
-	counted := m.Kind == token.Personal && ofUser || m.Kind == token.Leased
+	counted := m.Kind.IsPersonal() && ofUser || m.Kind == token.Leased
 	if m.Most == 0 || !counted {
 		return nil
+	}
+
+	// Of both kinds a user has as many as permitted.
+	kind, kinds := string(token.Leased), "kind = 'leased'"
+	if m.Kind.IsPersonal() {
+		kind, kinds = string(token.Personal), "kind IN ('personal', 'approved')"
 	}
 
 	owner := "client"
@@ -63,20 +69,20 @@ func hasRoom(ctx context.Context, tx Conn, m token.Mint) error {
 
 	// Two steps that counted at the same time would both find the last place. The owner is held
 	// already, in every step that waits here.
-	if err := tx.Order(ctx, fmt.Sprintf("%s tokens of %s %d", m.Kind, owner, m.Owner.ID)); err != nil {
+	if err := tx.Order(ctx, fmt.Sprintf("%s tokens of %s %d", kind, owner, m.Owner.ID)); err != nil {
 		return err
 	}
 
 	var n int64
 	err := tx.QueryRow(
 		ctx,
-		"SELECT count(*) FROM tokens WHERE "+owner+" = $1 AND "+owner+" <> 0 AND kind = $2 AND expires > $3",
-		m.Owner.ID, string(m.Kind), milli(m.Created),
+		"SELECT count(*) FROM tokens WHERE "+owner+" = $1 AND "+owner+" <> 0 AND "+kinds+" AND expires > $2",
+		m.Owner.ID, milli(m.Created),
 	).Scan(&n)
 	if err == nil && n >= m.Most {
 		return jeton.WithDetail(
 			jeton.ErrTokensFull,
-			fmt.Sprintf("%s has %d %s tokens, as many as permitted; revoke one", m.Owner.Name, n, m.Kind),
+			fmt.Sprintf("%s has %d %s tokens, as many as permitted; revoke one", m.Owner.Name, n, kind),
 		)
 	}
 

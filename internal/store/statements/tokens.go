@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -27,7 +28,7 @@ const tokenOwners = `LEFT JOIN clients c ON c.id = t.client LEFT JOIN users u ON
 // A personal token outlives a changed password; it ends when its owner is disabled.
 var FindToken = `SELECT ` + tokenFields + ` FROM tokens t ` + tokenOwners + `
 WHERE t.hash = $1 AND (NOT c.disabled AND c.version = t.version
-OR NOT u.disabled AND (t.kind = 'personal' OR u.version = t.version))`
+OR NOT u.disabled AND (t.kind IN ('personal', 'approved') OR u.version = t.version))`
 
 // FindSigned is asked for each signed token that is not in memory.
 const FindSigned = `SELECT COALESCE((SELECT number FROM tokens WHERE hash = $1), 0),
@@ -199,7 +200,8 @@ func (db *Store) RotateToken(ctx context.Context, r token.Rotation, ev jeton.Eve
 	err := db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) (_ []change.Change, err error) {
 		tok, err = scanToken(tx.QueryRow(
 			ctx,
-			"SELECT "+tokenFields+" FROM tokens t "+tokenOwners+" WHERE t.accessor = $1 AND t.kind = 'personal'"+
+			"SELECT "+tokenFields+" FROM tokens t "+tokenOwners+
+				" WHERE t.accessor = $1 AND t.kind IN ('personal', 'approved')"+
 				tx.Lock("FOR UPDATE OF t"),
 			r.Accessor,
 		))
@@ -341,6 +343,15 @@ func chosenTokens(w token.Which) (where string, args []any) {
 
 	if w.Parent != "" {
 		add("parent = (SELECT number FROM tokens WHERE accessor = $%d) AND parent <> 0", w.Parent)
+	}
+
+	if len(w.Kinds) > 0 {
+		marks := make([]string, len(w.Kinds))
+		for i, kind := range w.Kinds {
+			args = append(args, string(kind))
+			marks[i] = fmt.Sprintf("$%d", len(args))
+		}
+		where += " AND kind IN (" + strings.Join(marks, ", ") + ")"
 	}
 
 	if w.Before != 0 {

@@ -322,6 +322,9 @@ func passwordAndTokens(t *testing.T, s Store) {
 		text := func(what string) string { return what + " of " + u.Name }
 		root := minted(t, s, personal(u, text("made"), 0))
 		minted(t, s, childOf(root, personal(u, text("child"), root.Number)))
+		approved := personal(u, text("approved"), 0)
+		approved.Kind = token.Approved
+		minted(t, s, approved)
 		issued := personal(u, text("issued"), 0)
 		issued.Kind = token.Access
 		minted(t, s, issued)
@@ -331,9 +334,9 @@ func passwordAndTokens(t *testing.T, s Store) {
 		checkRevoked(t, s, "jti:x", u.Generation(), true)
 
 		if tc.keeps {
-			isToken(t, s, text("made"), text("child"))
+			isToken(t, s, text("made"), text("child"), text("approved"))
 		} else {
-			noToken(t, s, text("made"), text("child"))
+			noToken(t, s, text("made"), text("child"), text("approved"))
 		}
 
 		err := s.MintToken(t.Context(), personal(u, text("late"), 0))
@@ -366,20 +369,23 @@ func disabledAndTokens(t *testing.T, s Store) {
 // not count.
 func tokensFull(t *testing.T, s Store) {
 	u, other := token.UserOwner(user(t, s, "diane")), token.UserOwner(user(t, s, "eshana"))
-	onlySoMany(t, s, token.Personal, u, other)
-	onlySoMany(t, s, token.Leased, u, other)
+	// A token that the user has approved counts as one that it has made.
+	onlySoMany(t, s, u, other, token.Personal, token.Approved)
+	onlySoMany(t, s, u, other, token.Leased)
 
 	first, second := clientAdded(t, s, "job", "k"), clientAdded(t, s, "other job", "l")
-	onlySoMany(t, s, token.Leased, token.ClientOwner(first), token.ClientOwner(second))
+	onlySoMany(t, s, token.ClientOwner(first), token.ClientOwner(second), token.Leased)
 }
 
-// onlySoMany is tokensFull for tokens of a kind.
-func onlySoMany(t *testing.T, s Store, kind token.Kind, owner, other token.Owner) {
+// onlySoMany is tokensFull for tokens of kinds that are counted together.
+func onlySoMany(t *testing.T, s Store, owner, other token.Owner, kinds ...token.Kind) {
 	const most = 3
+	next := 0
 	limited := func(of token.Owner, text string) token.Mint {
-		m := personal(account.Account{}, fmt.Sprintf("%s %s of %s", kind, text, of.Name), 0)
+		m := personal(account.Account{}, fmt.Sprintf("%s %s of %s", kinds[0], text, of.Name), 0)
 		m.Owner = of
-		m.Kind = kind
+		m.Kind = kinds[next%len(kinds)]
+		next++
 		m.Most = most
 		return m
 	}
@@ -394,8 +400,9 @@ func onlySoMany(t *testing.T, s Store, kind token.Kind, owner, other token.Owner
 	var made atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 3 * most {
+		m := limited(owner, fmt.Sprint("token ", i))
 		wg.Go(func() {
-			err := s.MintToken(t.Context(), limited(owner, fmt.Sprint("token ", i)))
+			err := s.MintToken(t.Context(), m)
 			if err == nil {
 				made.Add(1)
 			} else if !errors.Is(err, jeton.ErrTokensFull) {
@@ -406,7 +413,7 @@ func onlySoMany(t *testing.T, s Store, kind token.Kind, owner, other token.Owner
 
 	wg.Wait()
 	if made.Load() != most {
-		t.Errorf("%d %s tokens were made, want %d", made.Load(), kind, most)
+		t.Errorf("%d %v tokens were made, want %d", made.Load(), kinds, most)
 	}
 
 	minted(t, s, limited(other, "token"))

@@ -298,7 +298,9 @@ func tokensListed(t *testing.T, s Store) {
 	minted(t, s, late)
 	minted(t, s, mint(other, "2"))
 
-	minted(t, s, mint(job, "3"))
+	approved := mint(job, "3")
+	approved.Kind = token.Approved
+	minted(t, s, approved)
 	last := minted(t, s, mint(job, "4"))
 
 	for _, tc := range []struct {
@@ -313,6 +315,15 @@ func tokensListed(t *testing.T, s Store) {
 		{"a client's", token.Which{Client: "job"}, 2, []string{"t_4", "t_3"}},
 		{"the other client's", token.Which{Client: "other"}, 9, []string{"t_2"}},
 		{"an unknown client's", token.Which{Client: "absent"}, 9, []string{}},
+		{"of a kind", token.Which{Kinds: []token.Kind{token.Approved}}, 9, []string{"t_3"}},
+		{"of two kinds", token.Which{
+			Client: "job",
+			Kinds:  []token.Kind{token.Access, token.Approved},
+		}, 9, []string{"t_4", "t_3", "t_1"}},
+		{"a client's of a kind that it has none of", token.Which{
+			Client: "other",
+			Kinds:  []token.Kind{token.Approved, token.Leased},
+		}, 9, []string{}},
 		{"one by its accessor", token.Which{Accessor: "t_2"}, 9, []string{"t_2"}},
 		{"one by its hash", token.Which{Hash: secret.HashOf("3")}, 9, []string{"t_3"}},
 		{"one that is not there", token.Which{Accessor: "2"}, 9, []string{}},
