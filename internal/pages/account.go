@@ -29,6 +29,7 @@ func (p *Pages) accountRoutes() []web.Route {
 		},
 		p.sessionRoutes(),
 		p.tokenRoutes(),
+		p.jobRoutes(),
 		p.requestRoutes(),
 	)
 	for i := range routes {

@@ -46,8 +46,39 @@ func accountSamples() map[string][]any {
 	}
 	maps.Copy(all, tokenSamples())
 	maps.Copy(all, requestSamples())
+	all["account/jobs"] = jobSamples()
 
 	return all
+}
+
+// jobSamples are no jobs; and jobs of a session, of a token, of a job and of an application, and two agents.
+func jobSamples() []any {
+	counted := sampleToken("t_1", hostile, time.Minute)
+	counted.Kind, counted.Source = "leased", "192.0.2.7"
+	counted.MaxUses, counted.UsesRemaining = 20, new(int64(7))
+	counted.Allows = []string{"GET /reports/*", hostile}
+	child := sampleToken("t_2", "nightly.sh", time.Minute)
+	child.Kind, child.Parent = "leased", "t_1"
+	issued := child
+	issued.Accessor, issued.Parent = "t_3", "t_9"
+	agent := sampleToken("t_4", hostile, 8*time.Hour)
+	agent.Kind, agent.Source = "approved", "192.0.2.7"
+	spent := agent
+	spent.Accessor, spent.MaxUses, spent.UsesRemaining = "t_5", 20, new(int64)
+
+	full := newJobs(
+		[]jeton.Token{counted, child, issued, agent, spent},
+		map[string]string{"t_1": hostile},
+		[]ownService{{Name: "reports", URL: "https://reports.example"}},
+		noon,
+	)
+	full.Waiting = &Note{
+		Text: text("jobs.waiting", int64(2)),
+		Link: &Link{Text: text("jobs.waiting.show"), URL: requestsPath},
+	}
+	full.Pager = Pager{First: jobsPath, Next: jobsPath + "?cursor=c1"}
+
+	return []any{newJobs(nil, nil, nil, noon), full}
 }
 
 func requestSamples() map[string][]any {

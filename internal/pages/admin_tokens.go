@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -27,6 +28,7 @@ func (p *Pages) adminTokenRoutes() []web.Route {
 type adminTokensView struct {
 	User     Field
 	Client   Field
+	Kind     Select
 	Filtered bool
 	Tokens   []adminTokenRow
 	Pager    Pager
@@ -44,10 +46,10 @@ type adminTokenRow struct {
 	Left  Meter
 }
 
-// adminTokens answers GET /admin/tokens?user=&client=&parent=&cursor=.
+// adminTokens answers GET /admin/tokens?user=&client=&parent=&kind=&cursor=.
 func (p *Pages) adminTokens(w *web.Reply, r *http.Request) error {
 	query := r.URL.Query()
-	kept := filters(query, "user", "client", "parent")
+	kept := filters(query, "user", "client", "parent", "kind")
 	shown := query.Get("cursor")
 
 	var tokens []jeton.Token
@@ -74,6 +76,7 @@ func (p *Pages) adminTokensPage(kept url.Values, shown, next string, tokens []je
 	v := adminTokensView{
 		User:     field("user", text("admin.audit.user")),
 		Client:   field("client", text("admin.tokens-of.client")),
+		Kind:     kindSelect(kept.Get("kind")),
 		Filtered: len(kept) > 0,
 		Pager:    pagerOf(adminTokensPath, kept, shown, next, "cursor"),
 		Empty:    Empty{Text: text("admin.tokens-of.empty")},
@@ -87,6 +90,29 @@ func (p *Pages) adminTokensPage(kept url.Values, shown, next string, tokens []je
 	}
 
 	return v
+}
+
+// kindSelect returns the choice of the kind of token.
+func kindSelect(chosen string) Select {
+	s := Select{Name: "kind", Label: text("admin.tokens-of.kind")}
+	for _, c := range []struct {
+		kind  token.Kind
+		words Text
+	}{
+		{"", text("admin.tokens-of.every-kind")},
+		{token.Personal, text("admin.tag.personal")},
+		{token.Approved, text("token.requested")},
+		{token.Leased, text("token.job")},
+		{token.Access, text("admin.tag.access")},
+	} {
+		s.Choices = append(s.Choices, Choice{
+			Value:    string(c.kind),
+			Text:     c.words,
+			Selected: string(c.kind) == chosen,
+		})
+	}
+
+	return s
 }
 
 // adminTokenRow returns a token in the list.
@@ -139,9 +165,14 @@ func tokenOwner(t jeton.Token) Text {
 // adminTokenTags returns what stands out about a token.
 func (p *Pages) adminTokenTags(t jeton.Token) []Tag {
 	var tags []Tag
-	if t.Kind == "personal" {
+	switch token.Kind(t.Kind) {
+	case token.Personal:
 		tags = append(tags, Tag{Text: text("admin.tag.personal")})
-	} else {
+	case token.Approved:
+		tags = append(tags, Tag{Text: text("token.requested")})
+	case token.Leased:
+		tags = append(tags, Tag{Text: text("token.job")})
+	default:
 		tags = append(tags, Tag{Kind: "plain", Text: text("admin.tag.access")})
 	}
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -126,7 +127,7 @@ func newTokenRow(t jeton.Token, now time.Time) tokenRow {
 		Accessor: t.Accessor,
 		Name:     t.Name,
 		URL:      tokenPath(t.Accessor, ""),
-		Personal: t.Kind == "personal",
+		Personal: token.Kind(t.Kind).IsPersonal(),
 		Services: t.Audience,
 		Allows:   t.Allows,
 		Networks: t.Networks,
@@ -163,8 +164,10 @@ const endsSoon = 7 * 24 * time.Hour
 func tokenTags(row tokenRow, t jeton.Token, now time.Time) []Tag {
 	var tags []Tag
 	switch {
-	case t.Kind == "leased":
+	case t.Kind == string(token.Leased):
 		tags = append(tags, Tag{Kind: "plain", Text: text("token.job")})
+	case t.Kind == string(token.Approved):
+		tags = append(tags, Tag{Kind: "plain", Text: text("token.requested")})
 	case !row.Personal:
 		tags = append(tags, Tag{Kind: "plain", Text: text("token.access")})
 	}
@@ -264,7 +267,7 @@ func newTokenView(t oneToken, services []ownService, now time.Time, typed url.Va
 	v := tokenView{
 		Token:   newTokenRow(t.Token, now),
 		Expires: t.Expires,
-		Rotates: t.Kind == "personal",
+		Rotates: token.Kind(t.Kind).IsPersonal(),
 		Methods: Select{Name: "method", Label: text("try.method")},
 		Address: Field{
 			Name:         "url",

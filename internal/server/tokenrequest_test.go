@@ -180,7 +180,7 @@ func TestAProgramGetsATokenThatItsUserApproves(t *testing.T) {
 
 			out := p.polls(poll, http.StatusOK)
 			p.polls(poll, http.StatusConflict)
-			if out.User != "diane" || out.Kind != "personal" || out.MaxUses != 1 ||
+			if out.User != "diane" || out.Kind != "approved" || out.MaxUses != 1 ||
 				!out.Expires.Equal(c.now().Add(10*time.Minute)) {
 				t.Errorf("got %+v, want a token of diane with one use for ten minutes", out.Token)
 			}

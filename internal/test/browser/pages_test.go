@@ -173,6 +173,7 @@ var (
 	accountPages = []string{
 		"/account",
 		"/account/activity",
+		"/account/jobs",
 		"/account/requests",
 		"/account/security",
 		"/account/sessions",
@@ -219,6 +220,20 @@ func (w *world) ask(t *testing.T, token string) string {
 	return asked.ID
 }
 
+// lease makes a token for a job, with a personal token of diane.
+func (w *world) lease(t *testing.T) {
+	t.Helper()
+	maker := w.AddToken(jetontest.NewToken{User: "diane", Name: "scheduler", Services: []string{"shop"}})
+	a := w.Send(
+		w.Client(), http.MethodPost, w.shop+"/.jeton/leases",
+		`{"name":"nightly.sh","lease_seconds":600,"allows":["GET /orders/*"],"max_uses":20}`,
+		"Authorization", "Bearer "+maker.Secret, "Content-Type", "application/json",
+	)
+	if a.Status != http.StatusCreated {
+		t.Fatalf("token for a job = %d %s, want 201", a.Status, a.Body)
+	}
+}
+
 func TestPagesOfAnAccountWithATokenAndWithAnError(t *testing.T) {
 	w := newWorld(t)
 	made := w.AddToken(jetontest.NewToken{
@@ -234,8 +249,9 @@ func TestPagesOfAnAccountWithATokenAndWithAnError(t *testing.T) {
 	p.Arrive(w.shop + "/orders/7")
 
 	request := w.ask(t, made.Secret)
+	w.lease(t)
 	for _, page := range []string{
-		"", "/sessions", "/tokens", "/tokens/" + made.Accessor, "/requests", "/requests/" + request,
+		"", "/sessions", "/tokens", "/tokens/" + made.Accessor, "/jobs", "/requests", "/requests/" + request,
 	} {
 		p.Open(w.issuer + "/account" + page)
 		w.inspect(p, "full"+strings.ReplaceAll(kindOf("/account"+page), "/", "-"))

@@ -1,0 +1,233 @@
+package pages
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/token"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// jobsPath is the page of the jobs and agents that act for the user.
+const jobsPath = "/account/jobs"
+
+// jobRoutes returns the routes of the page of jobs and agents.
+func (p *Pages) jobRoutes() []web.Route {
+	return []web.Route{
+		{Pattern: "GET " + jobsPath, Handle: p.jobs},
+		{Pattern: "POST " + jobsPath, Handle: p.endJobs},
+		{Pattern: "POST " + jobsPath + "/{accessor}", Handle: p.endJob},
+	}
+}
+
+// jobsView is the view of account/jobs.
+type jobsView struct {
+	Waiting *Note // requests that wait for the user
+	Jobs    jobList
+	Agents  jobList
+	Pager   Pager
+}
+
+// jobList is the jobs or the agents.
+type jobList struct {
+	ID    string // of its heading
+	Title Text
+	Lead  Text
+	Rows  []jobRow
+	Kind  token.Kind // of their tokens
+	All   Text       // the button that ends them all
+	Empty Empty
+}
+
+// jobRow is a job or an agent: what it may do, and what it has its token from.
+type jobRow struct {
+	tokenRow
+	End    string // the form that ends it is sent there
+	By     Text
+	Source string
+	Lease  time.Time // when it ends unless it is renewed; zero: it is not renewed
+}
+
+// jobs answers GET /account/jobs.
+func (p *Pages) jobs(w *web.Reply, r *http.Request) error {
+	var list []jeton.Token
+	query := url.Values{
+		"kind":  {string(token.Leased), string(token.Approved)},
+		"limit": {strconv.Itoa(ownPageSize)},
+	}
+	shown := r.URL.Query().Get("cursor")
+	next, err := p.listOf(w, r, pathWith(ownAPI+"/tokens", query), shown, &list)
+	if err != nil {
+		return err
+	}
+
+	names, err := p.makers(w, r, list)
+	if err != nil {
+		return err
+	}
+	waiting, err := p.ownRequests(w, r)
+	if err != nil {
+		return err
+	}
+	services, err := p.ownServices(w, r)
+	if err != nil {
+		return err
+	}
+
+	v := newJobs(list, names, services, w.Start)
+	v.Pager = pagerOf(jobsPath, nil, shown, next, "cursor")
+	if len(waiting) > 0 {
+		v.Waiting = &Note{
+			Text: text("jobs.waiting", int64(len(waiting))),
+			Link: &Link{Text: text("jobs.waiting.show"), URL: requestsPath},
+		}
+	}
+
+	return p.show(w, r, http.StatusOK, "account/jobs", v)
+}
+
+// makers returns the names of the tokens that others derive from, by their accessors. Of many, it looks for some.
+func (p *Pages) makers(w *web.Reply, r *http.Request, list []jeton.Token) (map[string]string, error) {
+	names := map[string]string{}
+	for _, t := range list {
+		names[t.Accessor] = t.Name
+	}
+
+	looks := 0
+	for _, t := range list {
+		_, known := names[t.Parent]
+		if t.Parent == "" || known || looks == maxNamed {
+			continue
+		}
+		looks++
+
+		var maker jeton.Token
+		err := p.API.Call(w, r, http.MethodGet, ownAPI+"/tokens/"+url.PathEscape(t.Parent), nil, &maker)
+		// It has ended meanwhile, and the job with it.
+		if err != nil && jeton.Outcome(err) != jeton.ErrNotFound {
+			return nil, err
+		}
+		names[t.Parent] = maker.Name
+	}
+
+	return names, nil
+}
+
+// newJobs returns jobs and agents, newest first, as they are shown.
+func newJobs(list []jeton.Token, names map[string]string, services []ownService, now time.Time) jobsView {
+	v := jobsView{
+		Jobs: jobList{
+			ID:    "jobs",
+			Title: text("jobs.running"),
+			Lead:  text("jobs.running.lead"),
+			Kind:  token.Leased,
+			All:   text("jobs.end-all"),
+			Empty: Empty{Text: text("jobs.none", Code(exampleJob(services)))},
+		},
+		Agents: jobList{
+			ID:    "agents",
+			Title: text("jobs.agents"),
+			Lead:  text("jobs.agents.lead"),
+			Kind:  token.Approved,
+			All:   text("jobs.end-agents"),
+			Empty: Empty{Text: text("jobs.agents.none", Code("jeton token request"))},
+		},
+	}
+
+	for _, t := range list {
+		row := newJobRow(t, names[t.Parent], now)
+		if t.Kind == string(token.Leased) {
+			v.Jobs.Rows = append(v.Jobs.Rows, row)
+		} else {
+			v.Agents.Rows = append(v.Agents.Rows, row)
+		}
+	}
+
+	return v
+}
+
+// exampleJob returns a command that would be listed.
+func exampleJob(services []ownService) string {
+	origin := "https://service.example"
+	for _, s := range services {
+		if s.URL != "" {
+			origin = s.URL
+			break
+		}
+	}
+
+	return "jeton run --for " + origin + " --max-uses 20 -- ./nightly.sh"
+}
+
+// newJobRow returns a job or an agent as it is shown. maker is the name of the token that it derives from.
+func newJobRow(t jeton.Token, maker string, now time.Time) jobRow {
+	row := jobRow{
+		tokenRow: newTokenRow(t, now),
+		End:      jobsPath + "/" + url.PathEscape(t.Accessor),
+		Source:   t.Source,
+	}
+	row.Tags = nil
+	if row.Uses != nil && row.Uses.Value <= 0 {
+		row.Tags = []Tag{{Kind: Bad, Text: text("token.spent")}}
+	}
+
+	leased := t.Kind == string(token.Leased)
+	switch {
+	case !leased:
+		row.By = text("jobs.by.request")
+	case maker != "":
+		row.By = text("jobs.by.token", Strong(maker))
+	case t.Parent != "":
+		row.By = text("jobs.by.application")
+	default:
+		row.By = text("jobs.by.session")
+	}
+	if leased {
+		row.Lease = t.Expires
+	}
+
+	return row
+}
+
+// endJob answers POST /account/jobs/{accessor}: one ends, with the jobs that it has made.
+func (p *Pages) endJob(w *web.Reply, r *http.Request) error {
+	if err := web.SameOrigin(w, r); err != nil {
+		return err
+	}
+
+	err := p.API.Call(w, r, http.MethodDelete, tokenAPI(r, ""), nil, nil)
+	// It has ended meanwhile, which is what was wanted.
+	if err != nil && jeton.Outcome(err) != jeton.ErrNotFound {
+		return err
+	}
+
+	return see(w, jobsPath+"?done=job-ended")
+}
+
+// endJobs answers POST /account/jobs: all of a kind end.
+func (p *Pages) endJobs(w *web.Reply, r *http.Request) error {
+	form, err := accountForm(w, r)
+	if err != nil {
+		return err
+	}
+
+	done := "jobs-ended"
+	kind := token.Kind(form.Get("kind"))
+	switch kind {
+	case token.Leased:
+	case token.Approved:
+		done = "agents-ended"
+	default:
+		return jeton.WithDetail(jeton.ErrInvalid, "invalid kind: want leased or approved")
+	}
+
+	query := url.Values{"kind": {string(kind)}}
+	if err := p.API.Call(w, r, http.MethodDelete, pathWith(ownAPI+"/tokens", query), nil, nil); err != nil {
+		return err
+	}
+
+	return see(w, jobsPath+"?done="+done)
+}
