@@ -20,12 +20,12 @@ type verdict struct {
 }
 
 // newVerdict returns a verdict without a status, for a proxy that asks by a contract.
-func newVerdict(c contract, w *web.Reply) *verdict {
+func newVerdict(c contract, w *web.Reply) verdict {
 	// gRPC has the answer in its message, and headers of its own.
 	if c.path == checkPath {
-		return &verdict{header: http.Header{}}
+		return verdict{header: http.Header{}}
 	}
-	return &verdict{header: w.Header()}
+	return verdict{header: w.Header()}
 }
 
 // Header implements http.ResponseWriter.
@@ -217,12 +217,12 @@ func (v *verdict) send(w *web.Reply) {
 func answerRefusal(c contract, w *web.Reply, r *http.Request, err error) {
 	v := newVerdict(c, w)
 	inner := &web.Reply{}
-	inner.Reset(v, w.ID, w.Start, w.Source)
+	inner.Reset(&v, w.ID, w.Start, w.Source)
 	if web.Problem(err).Status == http.StatusUnauthorized {
 		err = jeton.ErrForbidden // there is no credential that would help
 	}
 
 	web.Fail(inner, r, err)
 	w.Refused = inner.Refused
-	c.answer(w, inner, v)
+	c.answer(w, inner, &v)
 }

@@ -103,9 +103,12 @@ func (f *Forward) ask(c contract, r *http.Request) (asked, error) {
 	return a, pinned(c.query, r.URL.RawQuery, a.service.Name)
 }
 
+// repeatParts is how many texts repeat returns.
+const repeatParts = 6
+
 // repeat returns what is the same for a request and its repetitions by one proxy, or nil for a proxy that gives
-// requests no id.
-func (a *asked) repeat(r *http.Request) []string {
+// requests no id. It is written to parts.
+func (a *asked) repeat(r *http.Request, parts *[repeatParts]string) []string {
 	if a.id == "" {
 		return nil
 	}
@@ -116,7 +119,9 @@ func (a *asked) repeat(r *http.Request) []string {
 		proxy = proxy[:port] // each connection has another one
 	}
 
-	return []string{proxy, a.id, a.method, a.origin.Scheme, a.origin.Host, a.target}
+	*parts = [repeatParts]string{proxy, a.id, a.method, a.origin.Scheme, a.origin.Host, a.target}
+
+	return parts[:]
 }
 
 // isPlainName reports whether a name has letters of ASCII, digits and dashes alone.

@@ -99,6 +99,13 @@ func (f *Forward) ServeHTTP(w *web.Reply, r *http.Request) (judged *http.Request
 	return f.decide(contractAt(r.URL.Path), w, r)
 }
 
+// decision is a request that is being judged.
+type decision struct {
+	inner   web.Reply // to it
+	verdict verdict   // which inner is written to
+	repeat  [repeatParts]string
+}
+
 // decide answers a proxy that asks by a contract.
 func (f *Forward) decide(c contract, w *web.Reply, r *http.Request) (judged *http.Request, service string) {
 	a, err := f.ask(c, r)
@@ -110,12 +117,13 @@ func (f *Forward) decide(c contract, w *web.Reply, r *http.Request) (judged *htt
 		return r, Name
 	}
 
-	v := newVerdict(c, w)
-	inner := &web.Reply{}
+	// One allocation for all that belongs to a decision.
+	d := &decision{verdict: newVerdict(c, w)}
+	inner, v := &d.inner, &d.verdict
 	inner.Reset(v, w.ID, w.Start, a.source)
 	inner.Origin = a.origin
 	inner.Client = w.Client
-	inner.Repeat = a.repeat(r)
+	inner.Repeat = a.repeat(r, &d.repeat)
 
 	a.service.Judge(inner, a.request)
 

@@ -73,18 +73,27 @@ func NewRequest(w *web.Reply, r *http.Request, service *Service, access policy.A
 // requests are reused: Admit keeps none after it has returned.
 var requests = sync.Pool{New: func() any { return new(Request) }}
 
+// admission is what is known of a request that was admitted, in one allocation.
+type admission struct {
+	Decision
+	remaining [1]string // value of the header
+}
+
 // AdmitHTTP judges an HTTP request as it arrived. The decision is then in From(w), and the
 // reply says how many uses are left.
 func (g *Gate) AdmitHTTP(w *web.Reply, r *http.Request, service *Service, access policy.Access) error {
 	req := requests.Get().(*Request)
 	*req = NewRequest(w, r, service, access)
-	d, err := g.Admit(r.Context(), req)
+	var err error
+	a := &admission{}
+	a.Decision, err = g.Admit(r.Context(), req)
 	// The pool must not keep headers and bodies alive, in which there are secrets.
 	*req = Request{}
 	requests.Put(req)
 
-	if d.counted {
-		w.Header()[jeton.HeaderUsesRemaining] = []string{strconv.FormatInt(d.left, 10)}
+	if a.counted {
+		a.remaining[0] = strconv.FormatInt(a.left, 10)
+		w.Header()[jeton.HeaderUsesRemaining] = a.remaining[:]
 	} else if errors.Is(err, jeton.ErrSpent) {
 		// A refusal comes without a decision, but here none left is certain.
 		w.Header()[jeton.HeaderUsesRemaining] = []string{"0"}
@@ -94,12 +103,12 @@ func (g *Gate) AdmitHTTP(w *web.Reply, r *http.Request, service *Service, access
 		return err
 	}
 
-	if d.counted || access.Counts() {
+	if a.counted || access.Counts() {
 		// One use would pay for any number of messages over an upgraded connection.
 		r.Header.Del("Upgrade")
 	}
 
-	w.Decision = &d
+	w.Decision = &a.Decision
 
 	return nil
 }

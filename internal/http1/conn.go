@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"time"
 )
@@ -33,6 +34,7 @@ type conn struct {
 	header  http.Header
 	values  []string
 	request http.Request
+	url     url.URL // of request
 	reply   response
 }
 

@@ -31,9 +31,10 @@ func (k *conn) parse(head string) bool {
 		return false
 	}
 
+	k.url = url.URL{Path: path, RawQuery: query}
 	k.request = http.Request{
 		Method:     http.MethodGet,
-		URL:        &url.URL{Path: path, RawQuery: query},
+		URL:        &k.url,
 		Proto:      "HTTP/1.1",
 		ProtoMajor: 1,
 		ProtoMinor: 1,

@@ -105,7 +105,8 @@ func appendLine(b []byte, name, value string) []byte {
 	}
 
 	b = append(append(b, name...), ": "...)
-	if strings.ContainsAny(value, "\r\n") {
+	// Not ContainsAny, which is much slower: an assertion has hundreds of bytes.
+	if strings.IndexByte(value, '\n') >= 0 || strings.IndexByte(value, '\r') >= 0 {
 		value = strings.NewReplacer("\n", " ", "\r", " ").Replace(value)
 	}
 	b = append(b, textproto.TrimString(value)...)

@@ -99,7 +99,7 @@ func (f *front) ServeHTTP(hw http.ResponseWriter, r *http.Request) {
 	w := &web.Reply{}
 	trusted := len(f.proxies) > 0 && f.proxies.Trusts(peer(r))
 	w.Reset(hw, requestID(r, trusted), f.now(), netip.Addr{})
-	w.Header()[jeton.HeaderRequestID] = []string{w.ID}
+	w.ShowID()
 	w.Trusted = trusted
 	if trusted {
 		w.TraceID = web.KeepTrace(r.Header)

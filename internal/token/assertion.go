@@ -85,13 +85,13 @@ func (s *Assertions) Sign(ctx context.Context, a Asserted) (string, error) {
 
 	now := s.now()
 	key := s.key(a)
-	generation := s.given.Generation(key)
 
 	old := s.given.Get(key)
 	if old != nil && old.signing == signing && !now.Before(old.from) && now.Before(old.from.Add(assertionReuse)) {
 		return old.text, nil
 	}
 
+	generation := s.given.Generation(key)
 	text, err := signing.Sign(s.claims(a, now))
 	if err != nil {
 		return "", fmt.Errorf("sign assertion: %w", err)

@@ -77,10 +77,19 @@ func OriginAt(scheme, host, port string) Origin {
 		o.Port = port
 	}
 	if o.Port != defaultPort(o.Scheme) {
-		o.Host += ":" + o.Port
+		o.Host = withPort(host, o.Host, o.Port)
 	}
 
 	return o
+}
+
+// withPort returns a name with a port: host itself, as nearly every request sends it, or a new text.
+func withPort(host, name, port string) string {
+	n := len(name)
+	if len(host) == n+1+len(port) && host[:n] == name && host[n] == ':' && host[n+1:] == port {
+		return host
+	}
+	return name + ":" + port
 }
 
 // String returns the origin as the header Origin has it (RFC 6454, section 6.2).

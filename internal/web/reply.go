@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/trace"
 )
 
@@ -32,6 +33,7 @@ type Reply struct {
 	Passes   bool       // the proxy that asked may pass the request on; see package forward
 	Repeat   []string   // the same for a request and its repetitions by a proxy; see package gate
 
+	id      [1]string   // value of the header with ID
 	status  int         // 0 before there is one
 	bytes   int64       // of the body, written so far; Departure reads it, too
 	body    *clientBody // nil without a body
@@ -51,6 +53,12 @@ func (w *Reply) Reset(to http.ResponseWriter, id string, start time.Time, source
 		Start:          start,
 		Source:         source,
 	}
+}
+
+// ShowID sets the header with the request's id. Its value is a part of w: every request has one.
+func (w *Reply) ShowID() {
+	w.id[0] = w.ID
+	w.Header()[jeton.HeaderRequestID] = w.id[:]
 }
 
 // WriteHeader implements http.ResponseWriter and keeps the status.

@@ -33,6 +33,7 @@ type writer struct {
 	prepared *preparedCache          // the statements of steps
 	args     [3]sqldriver.NamedValue // of the statement that runs, for no allocation in each use
 	row      [1]sqldriver.Value      // that it has returned
+	limit    sqldriver.Value         // of the last use: that of the next one as a rule
 	started  bool
 	unsynced bool          // commits of the connection are not synced
 	patience time.Duration // how long a caller waits
@@ -76,8 +77,9 @@ var jobs = sync.Pool{New: func() any {
 	return j
 }}
 
-// lookUses reads a count. No row is a count of 0.
-const lookUses = `SELECT used FROM uses WHERE login = $1 AND budget = $2`
+// lookUses reads a count. No row is a count of 0. Its column has neither a name nor a type, of which the driver would
+// make texts for every use.
+const lookUses = `SELECT +used AS "" FROM uses WHERE login = $1 AND budget = $2`
 
 // spendFirst takes the first use, if the holder is there and has no count yet. A login
 // stands under its number, a token under its own with a minus before it, and a user under its
@@ -254,18 +256,24 @@ func (w *writer) spendSingle(j *job) error {
 
 // take takes one use of a budget and returns how many are left, or -1 when it took none.
 func (w *writer) take(login int64, b policy.Budget) (left int64, err error) {
-	n, err := w.exec(w.spend, login, b.ID, b.Max)
+	// Each of these is an allocation, so it is made once.
+	holder, id := sqldriver.Value(login), sqldriver.Value(b.ID)
+	if w.limit != b.Max {
+		w.limit = b.Max
+	}
+
+	n, err := w.exec(w.spend, holder, id, w.limit)
 	if err != nil {
 		return 0, err
 	}
 
 	if n == 1 {
-		used, err := w.one(w.look, login, b.ID)
+		used, err := w.one(w.look, holder, id)
 		return max(b.Max-used, 0), err
 	}
 
 	// There is no count yet, or it has reached the limit.
-	if n, err = w.exec(w.first, login, b.ID); err != nil || n == 0 {
+	if n, err = w.exec(w.first, holder, id); err != nil || n == 0 {
 		return -1, err
 	}
 
@@ -351,7 +359,7 @@ func (w *writer) left(u count.Use, left []int64) ([]int64, error) {
 }
 
 // named returns arguments as the driver takes them, until it is called again.
-func (w *writer) named(args []int64) []sqldriver.NamedValue {
+func (w *writer) named(args []sqldriver.Value) []sqldriver.NamedValue {
 	for i, a := range args {
 		w.args[i] = sqldriver.NamedValue{Ordinal: i + 1, Value: a}
 	}
@@ -360,7 +368,7 @@ func (w *writer) named(args []int64) []sqldriver.NamedValue {
 }
 
 // exec runs a prepared statement and returns how many rows it changed.
-func (w *writer) exec(s sqldriver.Stmt, args ...int64) (int64, error) {
+func (w *writer) exec(s sqldriver.Stmt, args ...sqldriver.Value) (int64, error) {
 	result, err := s.(sqldriver.StmtExecContext).ExecContext(context.Background(), w.named(args))
 	if err != nil {
 		return 0, err
@@ -371,7 +379,7 @@ func (w *writer) exec(s sqldriver.Stmt, args ...int64) (int64, error) {
 
 // one runs a prepared statement and returns the number in its only row, or io.EOF when
 // there is no row.
-func (w *writer) one(s sqldriver.Stmt, args ...int64) (int64, error) {
+func (w *writer) one(s sqldriver.Stmt, args ...sqldriver.Value) (int64, error) {
 	rows, err := s.(sqldriver.StmtQueryContext).QueryContext(context.Background(), w.named(args))
 	if err != nil {
 		return 0, err
