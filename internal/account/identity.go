@@ -19,6 +19,10 @@ type Identity struct {
 	Created time.Time
 }
 
+// ErrLastWay refuses to remove the only password, identity or passkey with which a user can sign in. It is an
+// ErrConflict.
+var ErrLastWay = jeton.WithDetail(jeton.ErrConflict, "this is the only way in which you can sign in")
+
 // IdentityStore keeps identities. Methods are safe for concurrent use, on many nodes. An identity ends with its user.
 type IdentityStore interface {
 	// FindIdentity returns the user of an identity, or jeton.ErrNotFound.
@@ -37,11 +41,9 @@ type IdentityStore interface {
 	ListIdentities(ctx context.Context, user int64) ([]Identity, error)
 	// RemoveIdentity removes the identity that a user has of an issuer, ends the sessions of the user that began with
 	// a method of sign-in ("": that of any provider), with what relying parties got by them, and adds the event, in
-	// one step. may sees the account, and how many identities are left to it, in that step; its error prevents the
-	// change. It returns jeton.ErrNotFound if there is none.
-	RemoveIdentity(
-		ctx context.Context, user int64, issuer, method string, may func(Account, int) error, ev jeton.Event,
-	) error
+	// one step. It returns jeton.ErrNotFound if there is none, and ErrLastWay if the user could not sign in without it:
+	// of several ways that are removed at once, on any node, one stays.
+	RemoveIdentity(ctx context.Context, user int64, issuer, method string, ev jeton.Event) error
 }
 
 // FindIdentity returns the account of an identity, or jeton.ErrNotFound.
@@ -81,15 +83,14 @@ func (a *Accounts) Connect(
 	return nil
 }
 
-// Disconnect removes the identity of an issuer from an account, and ends the sessions that began with a method. may is
-// as in IdentityStore.
+// Disconnect removes the identity of an issuer from an account, and ends the sessions that began with a method. The
+// errors are those of IdentityStore.
 func (a *Accounts) Disconnect(
 	ctx context.Context,
 	actor string,
 	acct Account,
 	issuer string,
 	method string,
-	may func(Account, int) error,
 ) error {
 	reason := issuer + ", the sessions that began with it ended"
 	if method == "" {
@@ -97,7 +98,7 @@ func (a *Accounts) Disconnect(
 	}
 
 	ev := a.event(actor, audit.IdentityRemove, acct.Name, reason)
-	if err := a.store.RemoveIdentity(ctx, acct.ID, issuer, method, may, ev); err != nil {
+	if err := a.store.RemoveIdentity(ctx, acct.ID, issuer, method, ev); err != nil {
 		return fmt.Errorf("disconnect identity: %w", err)
 	}
 

@@ -203,7 +203,7 @@ var docs = map[string]Doc{
 		Summary: "Disconnect the user's account at another provider. The sessions that began with it end. " + byName,
 		Query:   []Param{{"issuer", "Issuer of the provider. Required."}},
 		Status:  204,
-		Fails:   []int{400, 404},
+		Fails:   []int{400, 404, 409},
 	},
 	"GET /users/me/services": {
 		Summary: "List the services at which the calling user may log in, with the scopes of the user there.",

@@ -50,7 +50,7 @@ var factorDocs = map[string]Doc{
 		Summary: "Remove all second factors of a user who has lost them, and end the user's sessions. " + byName,
 		Query:   []Param{{"reason", "Why, for the audit log. Required."}},
 		Status:  204,
-		Fails:   []int{400, 404},
+		Fails:   []int{400, 404, 409},
 	},
 }
 

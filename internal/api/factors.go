@@ -247,7 +247,7 @@ func (a *API) resetFactors(w *web.Reply, r *http.Request, c caller) error {
 	ev := a.event(w, c, audit.FactorReset, "user:"+acct.Name)
 	ev.Reason = reason
 	if _, err := a.Factors.Remove(r.Context(), acct.ID, factor.Which{All: true}, ev); err != nil {
-		return err
+		return lastWayOf(err)
 	}
 
 	ended := a.event(w, c, audit.SessionEnd, "user:"+acct.Name)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -79,13 +80,7 @@ func (a *API) removeOwnIdentity(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	// In the step that removes it: of two that are removed at once, the second is the only way.
-	return a.disconnect(w, r, c, acct, func(now account.Account, left int) error {
-		if now.Password == "" && left == 0 {
-			return jeton.WithDetail(jeton.ErrConflict, "this is the only way in which you can sign in")
-		}
-		return nil
-	})
+	return a.disconnect(w, r, c, acct)
 }
 
 // removeIdentity answers DELETE /users/{id}/identities?issuer=.
@@ -95,17 +90,24 @@ func (a *API) removeIdentity(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	return a.disconnect(w, r, c, acct, func(account.Account, int) error { return nil })
+	return lastWayOf(a.disconnect(w, r, c, acct))
 }
 
-// disconnect removes the identity of the issuer in the query from a user, if may permits it.
-func (a *API) disconnect(
-	w *web.Reply,
-	r *http.Request,
-	c caller,
-	acct account.Account,
-	may func(account.Account, int) error,
-) error {
+// lastWayOf returns an error with what an administrator can do, if it says that a user would be left without a way to
+// sign in.
+func lastWayOf(err error) error {
+	if !errors.Is(err, account.ErrLastWay) {
+		return err
+	}
+
+	return jeton.WithDetail(
+		err, "this is the only way in which the user can sign in: have the user set a password by a link first, or "+
+			"disable the user",
+	)
+}
+
+// disconnect removes the identity of the issuer in the query from a user.
+func (a *API) disconnect(w *web.Reply, r *http.Request, c caller, acct account.Account) error {
 	issuer := r.URL.Query().Get("issuer")
 	if err := require("issuer", issuer); err != nil {
 		return err
@@ -118,7 +120,7 @@ func (a *API) disconnect(
 		method = signin.UpstreamMethod(name)
 	}
 
-	err := a.Accounts.Disconnect(r.Context(), c.actor(), acct, issuer, method, may)
+	err := a.Accounts.Disconnect(r.Context(), c.actor(), acct, issuer, method)
 	if err != nil {
 		return err
 	}

@@ -114,8 +114,8 @@ type Store interface {
 	// RenameFactor returns jeton.ErrNotFound if the user has no such factor.
 	RenameFactor(ctx context.Context, user int64, id, name string, ev *jeton.Event) error
 	// RemoveFactors removes the selected factors of a user and returns how many. Recovery codes end with the last
-	// factor that they replace. The event is added if one was removed. It returns jeton.ErrConflict for the ID of a
-	// passkey that is the only way in which the user can sign in.
+	// factor that they replace. The event is added if one was removed. It returns account.ErrLastWay for a passkey
+	// without which the user could not sign in: of several ways that are removed at once, on any node, one stays.
 	RemoveFactors(ctx context.Context, user int64, w Which, ev *jeton.Event) (int, error)
 	// TakeAttempt changes the failed attempts of a user in one step. The error of take prevents the change.
 	TakeAttempt(ctx context.Context, user int64, take func(Attempts) (Attempts, error)) error

@@ -25,6 +25,8 @@ var phrases = []phrase{
 	{`uses (?P<n>\d+) of (?P<c>"[^"]*") by credential`, text("phrase.budget-each")},
 	{`no service has this address or name`, text("phrase.no-service")},
 	{`this is the only way in which you can sign in`, text("phrase.only-way")},
+	{`this is the only way in which the user can sign in`, text("phrase.only-way-of-user")},
+	{`have the user set a password by a link first, or disable the user`, text("phrase.set-password-first")},
 	{`service (?P<s>\S+) has no route for it`, text("phrase.no-route")},
 
 	// The credential.

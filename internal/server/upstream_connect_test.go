@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/test/authenticator"
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
@@ -325,6 +326,7 @@ func TestAnAddressOpensNoAccountWithAFactor(t *testing.T) {
 	v.with("/sign-in/with/company")
 	v.viaForm("/prove/with/company?to="+url.QueryEscape("/account/security"), "diane")
 	v.enrol(time.Now())
+	v.addKey(authenticator.New(t)) // or the provider would be the only way to sign in
 	issuer := url.QueryEscape(f.above.Issuer())
 	var list []struct{ Issuer, Provider string }
 	f.below.MustControl("GET", "/api/v1/users/diane/identities", nil, &list)

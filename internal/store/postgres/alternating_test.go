@@ -59,6 +59,24 @@ func (a *alternating) ConfirmFactor(
 	return a.node().ConfirmFactor(ctx, u, addedAfter, ev)
 }
 
+func (a *alternating) RemoveFactors(
+	ctx context.Context,
+	user int64,
+	w factor.Which,
+	ev *jeton.Event,
+) (int, error) {
+	return a.node().RemoveFactors(ctx, user, w, ev)
+}
+
+func (a *alternating) RemoveIdentity(
+	ctx context.Context,
+	user int64,
+	issuer, method string,
+	ev jeton.Event,
+) error {
+	return a.node().RemoveIdentity(ctx, user, issuer, method, ev)
+}
+
 func (a *alternating) AddTicket(ctx context.Context, h secret.Hash, t ticket.Ticket) error {
 	return a.node().AddTicket(ctx, h, t)
 }

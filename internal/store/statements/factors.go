@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/store/change"
@@ -298,8 +299,8 @@ func (db *Store) RemoveFactors(ctx context.Context, user int64, w factor.Which, 
 			return err
 		}
 		// In the step that removes it: of two that are removed at once, the second is the only way.
-		if w.ID != "" && before > 0 && left == 0 {
-			return jeton.WithDetail(jeton.ErrConflict, "this is the only way in which you can sign in")
+		if before > 0 && left == 0 {
+			return account.ErrLastWay
 		}
 
 		// They replace a factor that is not there any more.

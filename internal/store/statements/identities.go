@@ -151,7 +151,6 @@ func (db *Store) RemoveIdentity(
 	user int64,
 	issuer string,
 	method string,
-	may func(account.Account, int) error,
 	ev jeton.Event,
 ) error {
 	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
@@ -169,12 +168,12 @@ func (db *Store) RemoveIdentity(
 			return nil, jeton.ErrNotFound
 		}
 
-		left, err := countIdentities(ctx, tx, user)
+		left, err := waysIn(ctx, tx, user)
 		if err != nil {
 			return nil, err
 		}
-		if err := may(a, left); err != nil {
-			return nil, err
+		if left == 0 {
+			return nil, account.ErrLastWay
 		}
 
 		// A second factor may have followed it.

@@ -26,6 +26,7 @@ func Factors(t *testing.T, open Open) {
 		{"codes are replaced together", factorsAreReplaced},
 		{"a user has a limited number of a kind", factorLimit},
 		{"a removed factor is gone, and codes end with the last one", factorIsRemoved},
+		{"the last way to sign in stays", lastWayStays},
 		{"factors end with their user", factorsEndWithUser},
 		{"attempts are counted one after another, until a use", attemptsAreCounted},
 		{"a sweep deletes what was not confirmed", factorsAreSwept},
@@ -330,30 +331,11 @@ func factorIsRemoved(t *testing.T, s Store) {
 	same(t, "the last one", remove(diane, factor.Which{Kind: factor.Passkey}), 1)
 	same(t, "factors", factorIDs(t, s, diane), []string{})
 
-	guest := account.Account{
-		Name:    "guest",
-		Folded:  "guest",
-		Version: 1,
-		Created: noon,
-		Updated: noon,
-	}
-	must(t, s.AddUser(t.Context(), guest, event(audit.UserAdd, "user:guest")))
-	guest = found(t, s, "guest")
-	addFactor(t, s, newFactor(guest, factor.Passkey, "f_4"))
-	addFactor(t, s, newFactor(guest, factor.TOTP, "f_5"))
-	addFactor(t, s, newFactor(guest, factor.Passkey, "f_6"))
-	same(t, "one of two ways in", remove(guest, factor.Which{ID: "f_4"}), 1)
-	_, err := s.RemoveFactors(t.Context(), guest.ID, factor.Which{ID: "f_6"}, nil)
-	wants(t, "the only way in", err, jeton.ErrConflict)
-	same(t, "factors", factorIDs(t, s, guest), []string{"f_5", "f_6"})
-	same(t, "all, by an administrator", remove(guest, factor.Which{All: true}), 2)
-
 	fill()
 	same(t, "all", remove(diane, factor.Which{All: true}), 3)
 	same(t, "none", remove(diane, factor.Which{All: true}), 0)
 	same(t, "the end of the audit log", auditLog(t, s)[2:], []string{
-		"factor.remove user:diane", "factor.remove user:diane", "user.add user:guest", "factor.remove user:guest",
-		"factor.remove user:guest", "factor.remove user:diane",
+		"factor.remove user:diane", "factor.remove user:diane", "factor.remove user:diane",
 	})
 }
 

@@ -24,7 +24,6 @@ func Identities(t *testing.T, open Open) {
 		{"removing an identity ends the sessions that began with it", identityRemoved},
 		{"all that began at a provider end where it is not known which", identityOfUnknownProvider},
 		{"and the grants that came of them, also those that outlive a session", identityRemovedEndsGrants},
-		{"of two identities that are removed at once, a condition keeps the last one", identityKept},
 		{"a session that has ended connects no identity", identityOfSession},
 	})
 }
@@ -187,8 +186,8 @@ func identityRemoved(t *testing.T, s Store) {
 
 	const method = "upstream:company"
 	ev := event(audit.IdentityRemove, "user:diane")
-	must(t, s.RemoveIdentity(t.Context(), diane.ID, provider, method, anyone, ev))
-	wants(t, "a second time", s.RemoveIdentity(t.Context(), diane.ID, provider, method, anyone, ev), jeton.ErrNotFound)
+	must(t, s.RemoveIdentity(t.Context(), diane.ID, provider, method, ev))
+	wants(t, "a second time", s.RemoveIdentity(t.Context(), diane.ID, provider, method, ev), jeton.ErrNotFound)
 
 	for _, r := range []struct {
 		name string
@@ -213,50 +212,6 @@ func identityRemoved(t *testing.T, s Store) {
 	wants(t, "a login with an identity that was removed", err, jeton.ErrBadCredential)
 }
 
-// identityKept removes both identities of users at once, under the condition that one is left.
-func identityKept(t *testing.T, s Store) {
-	const other = "https://other.example"
-	diane := user(t, s, "diane")
-	must(t, connect(t, s, diane, identity("1")))
-	must(t, connect(t, s, diane, account.Identity{Issuer: other, Subject: "1", Created: noon}))
-	began := signedIn(t, s, diane, "stays")
-
-	keepOne := func(a account.Account, left int) error {
-		if a.Name != "diane" || left == 0 {
-			return jeton.ErrConflict
-		}
-		return nil
-	}
-
-	var wg sync.WaitGroup
-	var removed atomic.Int64
-	for _, issuer := range []string{provider, other} {
-		wg.Go(func() {
-			ev := event(audit.IdentityRemove, "user:diane")
-			err := s.RemoveIdentity(t.Context(), diane.ID, issuer, "", keepOne, ev)
-			if err == nil {
-				removed.Add(1)
-			} else if !errors.Is(err, jeton.ErrConflict) {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-
-	list, err := s.ListIdentities(t.Context(), diane.ID)
-	must(t, err)
-	if n := removed.Load(); n != 1 || len(list) != 1 {
-		t.Errorf("%d identities were removed and %d are left, want 1 and 1", n, len(list))
-	}
-
-	// A condition that refuses ends no session either.
-	ev := event(audit.IdentityRemove, "user:diane")
-	err = s.RemoveIdentity(t.Context(), diane.ID, list[0].Issuer, "pwd", keepOne, ev)
-	wants(t, "the last identity", err, jeton.ErrConflict)
-	_, err = s.FindSession(t.Context(), secret.HashOf("stays"))
-	wants(t, "session "+began.ID, err, nil)
-}
-
 func identityRemovedEndsGrants(t *testing.T, s Store) {
 	g := newGranting(t, s)
 	g.grant.Offline, g.grant.Methods = true, "upstream:company"
@@ -265,9 +220,9 @@ func identityRemovedEndsGrants(t *testing.T, s Store) {
 	must(t, connect(t, s, g.user, account.Identity{Issuer: "https://other.example", Subject: "1", Created: noon}))
 
 	ev := event(audit.IdentityRemove, "user:diane")
-	must(t, s.RemoveIdentity(t.Context(), g.user.ID, "https://other.example", "upstream:other", anyone, ev))
+	must(t, s.RemoveIdentity(t.Context(), g.user.ID, "https://other.example", "upstream:other", ev))
 	same(t, "after the end of another identity", g.found(t, s), []string{"grant", "access"})
-	must(t, s.RemoveIdentity(t.Context(), g.user.ID, provider, "upstream:company", anyone, ev))
+	must(t, s.RemoveIdentity(t.Context(), g.user.ID, provider, "upstream:company", ev))
 	same(t, "after the end of its identity", len(g.found(t, s)), 0)
 }
 
@@ -281,7 +236,7 @@ func identityOfUnknownProvider(t *testing.T, s Store) {
 	}
 
 	ev := event(audit.IdentityRemove, "user:diane")
-	must(t, s.RemoveIdentity(t.Context(), diane.ID, provider, "", anyone, ev))
+	must(t, s.RemoveIdentity(t.Context(), diane.ID, provider, "", ev))
 	for methods, want := range map[string]error{
 		"upstream:old":             jeton.ErrNotFound,
 		"upstream:company otp mfa": jeton.ErrNotFound,
@@ -306,6 +261,6 @@ func identityOfSession(t *testing.T, s Store) {
 	_, err := s.EndSessions(t.Context(), session.Which{Login: r.Login}, event(audit.Logout, "user:diane"))
 	must(t, err)
 	ev := event(audit.IdentityRemove, "user:diane")
-	must(t, s.RemoveIdentity(t.Context(), diane.ID, provider, "", anyone, ev))
+	must(t, s.RemoveIdentity(t.Context(), diane.ID, provider, "", ev))
 	wants(t, "with a session that has ended", add(diane), jeton.ErrBadCredential)
 }

@@ -25,6 +25,7 @@ func Races(t *testing.T, open Open) {
 		{"no session outlives the change of its credential", loginAgainstChange},
 		{"no session of one factor outlives the adding of an app", loginAgainstFactor},
 		{"an app that is confirmed at any moment of a start leaves no session", startAgainstFactor},
+		{"of the ways in which a user can sign in, one stays", lastWayAtOnce},
 		{"after an end has returned, no use is granted", endAgainstUse},
 		{"of concurrent logins, no more succeed than the decision allows", loginAgainstLogin},
 		{"an end finds every login that returned before it", endAgainstLogin},
