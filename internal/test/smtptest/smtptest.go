@@ -29,7 +29,18 @@ type Options struct {
 	Login   string // "user password" that is required; "": none
 	Refuse  string // response to RCPT, such as "550 no such user"; "": accepted
 	DieOnce bool   // the first mail is kept, and the connection closed before the response
+	// At is called at the stages of a mail, by the connection that it comes on; nil: it is not.
+	At func(Stage)
 }
+
+// Stage is how far a mail has come.
+type Stage int
+
+// The stages at which a client may stop.
+const (
+	Kept     Stage = iota // the server has the whole mail, and has not answered
+	Accepted              // the client has read that the mail is accepted, and says QUIT
+)
 
 // Server is a mail server.
 type Server struct {
@@ -99,6 +110,19 @@ func (s *Server) Next(t *testing.T) Mail {
 	case <-time.After(2 * time.Minute):
 		t.Fatal("no mail came")
 		return Mail{}
+	}
+}
+
+// All returns the mails that have come since the last call.
+func (s *Server) All() []Mail {
+	var list []Mail
+	for {
+		select {
+		case m := <-s.mails:
+			list = append(list, m)
+		default:
+			return list
+		}
 	}
 }
 
@@ -199,6 +223,7 @@ func (c *session) command(line string) bool {
 	case "DATA":
 		return c.data()
 	case "QUIT":
+		c.reach(Accepted)
 		c.say("221 bye")
 		return false
 	default:
@@ -206,6 +231,13 @@ func (c *session) command(line string) bool {
 	}
 
 	return true
+}
+
+// reach reports a stage to the test.
+func (c *session) reach(s Stage) {
+	if c.options.At != nil {
+		c.options.At(s)
+	}
 }
 
 func (c *session) hello() {
@@ -250,6 +282,7 @@ func (c *session) data() bool {
 	}
 
 	c.mails <- read(c.to, raw.String())
+	c.reach(Kept)
 
 	c.mu.Lock()
 	dies := c.options.DieOnce && !c.died
