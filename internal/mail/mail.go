@@ -36,7 +36,7 @@ const (
 	Password   Kind = "password"   // the password was changed
 	Address    Kind = "address"    // the e-mail address was changed
 	Device     Kind = "device"     // a sign-in with a device that was not known
-	Token      Kind = "token"      // a personal token was made
+	Token      Kind = "token"      // a personal token was made, or got another secret
 	Identity   Kind = "identity"   // an account at another provider was connected or disconnected
 	Factor     Kind = "factor"     // a second factor was added or removed, or a recovery code used
 	Invitation Kind = "invitation" // a link to make an account

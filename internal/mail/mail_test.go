@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/test/smtptest"
 )
@@ -184,6 +185,29 @@ func TestEveryMailHasATemplateInEveryLanguage(t *testing.T) {
 			l.Link = ""
 			if without, err := compose(kind, language, l); err != nil || strings.Contains(without.Text, "http") {
 				t.Errorf("%s in %s without a link: got %q, %v, want none", kind, language, without.Text, err)
+			}
+		}
+	}
+}
+
+func TestANoticeSaysWhatWasDone(t *testing.T) {
+	for _, language := range []string{"en", "de"} {
+		for kind, actions := range map[Kind][]string{
+			Token:  {audit.TokenCreate, audit.TokenRotate},
+			Factor: {audit.FactorAdd, audit.FactorCodes, audit.FactorUse, audit.FactorRemove},
+		} {
+			texts := map[string]string{}
+			for _, action := range actions {
+				_, l := newLetter(t, kind)
+				l.Action = action
+				c, err := compose(kind, language, l)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if other := texts[c.Text]; other != "" {
+					t.Errorf("%s in %s has one text for %s and %s, want two", kind, language, other, action)
+				}
+				texts[c.Text] = action
 			}
 		}
 	}

@@ -111,18 +111,28 @@ func (db *Store) noticeOfFactor(ctx context.Context, tx Conn, user int64, ev jet
 	return db.addNotice(ctx, tx, mail.Factor, a, ev)
 }
 
-// noticeOfToken adds the notice of a personal token of a user. One that another token made can do no more than that.
-func (db *Store) noticeOfToken(ctx context.Context, tx Conn, m token.Mint) error {
-	if !m.Kind.IsPersonal() || m.Owner.Kind != jeton.KindUser || m.Parent != 0 || !db.notices.Load() {
+// noticeOfMint adds the notice of a personal token that was made.
+func (db *Store) noticeOfMint(ctx context.Context, tx Conn, m token.Mint) error {
+	if !m.Kind.IsPersonal() {
 		return nil
 	}
 
-	a, err := scanAccount(tx.QueryRow(ctx, selectUsers+"WHERE id = $1", m.Owner.ID))
+	return db.noticeOfToken(ctx, tx, m.Owner, m.Parent, m.Event)
+}
+
+// noticeOfToken adds the notice of a personal token of a user, which was made or got another secret. One that another
+// token made can do no more than that, and gives none.
+func (db *Store) noticeOfToken(ctx context.Context, tx Conn, o token.Owner, parent int64, ev jeton.Event) error {
+	if o.Kind != jeton.KindUser || parent != 0 || !db.notices.Load() {
+		return nil
+	}
+
+	a, err := scanAccount(tx.QueryRow(ctx, selectUsers+"WHERE id = $1", o.ID))
 	if err != nil {
 		return missing(err)
 	}
 
-	return db.addNotice(ctx, tx, mail.Token, a, m.Event)
+	return db.addNotice(ctx, tx, mail.Token, a, ev)
 }
 
 // insertMail adds a mail that is due at once.

@@ -39,7 +39,7 @@ func (db *Store) MintToken(ctx context.Context, m token.Mint) error {
 				return err
 			}
 		}
-		if err := db.noticeOfToken(ctx, tx, m); err != nil {
+		if err := db.noticeOfMint(ctx, tx, m); err != nil {
 			return err
 		}
 

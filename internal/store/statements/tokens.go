@@ -238,6 +238,11 @@ func (db *Store) RotateToken(ctx context.Context, r token.Rotation, ev jeton.Eve
 
 		tok.Hash = r.Fresh
 
+		// A thief who has the old secret keeps the token with a new one.
+		if err := db.noticeOfToken(ctx, tx, tok.Owner, tok.Parent, ev); err != nil {
+			return nil, err
+		}
+
 		return tokensEnded(gone), appendEvents(ctx, tx, ev)
 	}})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/ticket"
+	"github.com/jeton-auth/jeton/internal/token"
 )
 
 // Notices checks which sign-ins and new credentials users learn of, and what the link of a notice ends.
@@ -24,7 +25,7 @@ func Notices(t *testing.T, open Open) {
 		{"a login without a session does so in a network that is not known", noticesOfNetworks},
 		{"a session of a sign-in session, and one without a mailer, sends none", noNoticesOfDevices},
 		{"a user has a limited number of devices", devicesLimited},
-		{"a new token or identity sends a notice", noticesOfCredentials},
+		{"a new token, another secret of one or an identity sends a notice", noticesOfCredentials},
 		{"no device is known after a new password", devicesEnd},
 		{"the link of a notice ends everything of its user, once", noticeEnds},
 		{"of many uses of the link of a notice, one succeeds", noticeRace},
@@ -184,6 +185,11 @@ func noticesOfCredentials(t *testing.T, s Store) {
 	child.Shown = r.Hash
 	minted(t, s, child)
 	wantMails(t, s, "a token of a token")
+
+	rotated := token.Rotation{Accessor: r.Accessor, Fresh: secret.HashOf("three")}
+	_, err := s.RotateToken(t.Context(), rotated, event(audit.TokenRotate, "token:"+r.Accessor))
+	must(t, err)
+	wantMails(t, s, "another secret of a token", mail.Token)
 
 	must(t, connect(t, s, diane, identity("1")))
 	wantMails(t, s, "an identity", mail.Identity)
