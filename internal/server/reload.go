@@ -8,6 +8,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/mail"
 	"github.com/jeton-auth/jeton/internal/oauth"
 )
 
@@ -51,12 +52,7 @@ func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 		return errDraining
 	}
 
-	users, err := declared(conf)
-	if err != nil {
-		return err
-	}
-
-	clients, err := s.core.declaredClients(conf)
+	stored, err := s.core.declarations(conf)
 	if err != nil {
 		return err
 	}
@@ -65,16 +61,13 @@ func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := s.core.keys.Configure(ctx, needs(conf)); err != nil {
-		return err
-	}
 
 	// Before anything is stored, so that an address in use changes nothing.
 	opened, requests, err := s.openFor(conf, wanted)
 	if err != nil {
 		return err
 	}
-	if err := s.store(ctx, conf, users, clients); err != nil {
+	if err := s.store(ctx, conf, stored); err != nil {
 		closeAll(opened)
 		_ = requests.Close() // no harm if there is none
 		return err
@@ -136,32 +129,51 @@ func (s *Server) noteAddresses(conf *config.Config, bound map[string]string) {
 	s.addresses.set(conf, bound)
 }
 
-// store writes what a configuration declares.
-func (s *Server) store(
-	ctx context.Context,
-	conf *config.Config,
-	users []account.Account,
-	clients []client.Client,
-) error {
-	mailer, err := s.core.mailer(conf)
+// declarations are what a configuration declares, and how it sends mail.
+type declarations struct {
+	users   []account.Account
+	clients []client.Client
+	mailer  *mail.Mailer
+}
+
+// declarations reads the files that a configuration names. It changes nothing.
+func (k *core) declarations(conf *config.Config) (d declarations, err error) {
+	d.users, err = declared(conf)
 	if err != nil {
-		return err
+		return d, err
 	}
+
+	d.clients, err = k.declaredClients(conf)
+	if err != nil {
+		return d, err
+	}
+
+	d.mailer, err = k.mailer(conf)
+
+	return d, err
+}
+
+// store writes what a configuration declares and needs. Keys come last: a user may have the address of another one, and
+// a key that was made for a configuration that is refused would stay.
+func (s *Server) store(ctx context.Context, conf *config.Config, d declarations) error {
 	if err := s.claimParty(ctx, conf); err != nil {
 		return err
 	}
-	if err := s.core.accounts.Declare(ctx, users); err != nil {
+	if err := s.core.accounts.Declare(ctx, d.users); err != nil {
 		return err
 	}
-	if err := s.core.clients.Declare(ctx, clients); err != nil {
+	if err := s.core.clients.Declare(ctx, d.clients); err != nil {
 		return err
 	}
 	if err := s.core.clients.SetDocuments(ctx, s.core.documentHosts(conf)); err != nil {
 		return err
 	}
+	if err := s.core.keys.Configure(ctx, needs(conf)); err != nil {
+		return err
+	}
 
 	// Only now: a configuration that is refused must change nothing.
-	s.core.mails.SetMailer(mailer)
+	s.core.mails.SetMailer(d.mailer)
 	s.core.accounts.SetPolicy(passwordPolicy(conf))
 	s.core.tokens.SetMaxPerUser(conf.PersonalTokens.MaxPerUser)
 	if conf.Issuer != nil {
