@@ -37,6 +37,8 @@ type nodeLoad struct {
 	// Hashing is how many passwords wait for the hasher, of HashingMax at most.
 	Hashing    float64 `json:"hasher_waiting"`
 	HashingMax float64 `json:"hasher_queue_max"`
+	// Password is the mean time in seconds that a password took between the scrapes, of waiting and of work.
+	Password float64 `json:"password_seconds"`
 	// Revocation is the mean time in seconds until the revocations between the scrapes held on all nodes, and
 	// Staleness how old what the node decides by is. Both are 0 on SQLite.
 	Revocation float64 `json:"revocation_seconds"`
@@ -54,10 +56,11 @@ func topCommand() *cobra.Command {
 		Use:   "top",
 		Short: "Show what running servers do, again and again",
 		Args:  noArgs,
-		Long: `Show requests, uses and refusals per second, passwords that wait for the hasher, how long revocations
-take and the state of the database, until Ctrl-C. It reads the metrics of the admin listener of the configuration;
-with --url those of other nodes, to which admin.allow must admit this machine. admin.token_file is sent to them. With
---once the exit code is 1 if a server does not answer.`,
+		Long: `Show requests, uses and refusals per second, passwords that wait for the hasher, how long a
+password and a revocation take, and the state of the database, until Ctrl-C. It reads the metrics of
+the admin listener of the configuration; with --url those of other nodes, to which admin.allow must
+admit this machine. admin.token_file is sent to them. With --once the exit code is 1 if a server does
+not answer.`,
 		Example: `  jeton top
   jeton top --once -o json
   jeton top --url http://10.0.0.1:9180 --url http://10.0.0.2:9180`,
@@ -145,7 +148,8 @@ func (t *top) show(out io.Writer, list []nodeLoad) error {
 	}
 
 	return t.print(out, list, []string{
-		"NODE", "REQ/S", "USES/S", "REFUSED/S", "HASHER", "REVOKED IN", "BEHIND", "DATABASE", "CONNS", "MEMORY",
+		"NODE", "REQ/S", "USES/S", "REFUSED/S", "HASHER", "PASSWORD", "REVOKED IN", "BEHIND", "DATABASE", "CONNS",
+		"MEMORY",
 	}, rows)
 }
 
@@ -167,7 +171,7 @@ func silent(list []nodeLoad) error {
 // row returns the columns of a node.
 func (n nodeLoad) row() []string {
 	if n.Error != "" {
-		return []string{n.URL, "-", "-", "-", "-", "-", "-", n.Error, "-", "-"}
+		return []string{n.URL, "-", "-", "-", "-", "-", "-", "-", n.Error, "-", "-"}
 	}
 
 	var refused []string
@@ -181,6 +185,7 @@ func (n nodeLoad) row() []string {
 		fmt.Sprintf("%.1f", n.Uses),
 		strings.Join(refused, ", "),
 		fmt.Sprintf("%.0f/%.0f", n.Hashing, n.HashingMax),
+		milliseconds(n.Password),
 		milliseconds(n.Revocation),
 		milliseconds(n.Staleness),
 		n.Database,
@@ -223,7 +228,7 @@ func counters(list []sample) map[string]float64 {
 // loadOf returns what a node did since its metrics were before. A node that was started again counts from 0.
 func loadOf(url string, before map[string]float64, now []sample, seconds float64) nodeLoad {
 	n := nodeLoad{URL: url, Refusals: map[string]float64{}, Database: "up"}
-	var ended, endings float64
+	var ended, endings, hashed, passwords float64
 
 	for _, s := range now {
 		grown := s.value - before[s.name+s.labels]
@@ -246,6 +251,10 @@ func loadOf(url string, before map[string]float64, now []sample, seconds float64
 			n.Hashing = s.value
 		case "jeton_hasher_queue_max":
 			n.HashingMax = s.value
+		case "jeton_hasher_wait_seconds_total", "jeton_hasher_work_seconds_total":
+			hashed += grown
+		case "jeton_hasher_passwords_total":
+			passwords = grown
 		case "jeton_database_end_seconds_sum":
 			ended = grown
 		case "jeton_database_end_seconds_count":
@@ -265,6 +274,9 @@ func loadOf(url string, before map[string]float64, now []sample, seconds float64
 
 	if endings > 0 {
 		n.Revocation = ended / endings
+	}
+	if passwords > 0 {
+		n.Password = hashed / passwords
 	}
 
 	return n

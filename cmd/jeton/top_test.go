@@ -14,6 +14,9 @@ const (
 jeton_requests_total{outcome="ok",service="shop"} 100
 jeton_requests_total{outcome="spent",service="shop"} 10
 jeton_uses_total 40
+jeton_hasher_passwords_total 1
+jeton_hasher_wait_seconds_total 1
+jeton_hasher_work_seconds_total 1
 jeton_database_end_seconds_sum 1
 jeton_database_end_seconds_count 4
 `
@@ -23,6 +26,9 @@ jeton_requests_total{outcome="spent",service="shop"} 14
 jeton_requests_total{outcome="forbidden",service="other"} 2
 jeton_uses_total 60
 jeton_hasher_waiting 3
+jeton_hasher_passwords_total 3
+jeton_hasher_wait_seconds_total 2
+jeton_hasher_work_seconds_total 4
 jeton_hasher_queue_max 128
 jeton_database_up 0
 jeton_database_end_seconds_sum 1.5
@@ -52,6 +58,7 @@ func TestTheLoadOfANode(t *testing.T) {
 				Refusals:    map[string]float64{"spent": 2, "forbidden": 1},
 				Hashing:     3,
 				HashingMax:  128,
+				Password:    2,
 				Revocation:  0.25,
 				Staleness:   0.25,
 				Database:    "down",

@@ -42,6 +42,8 @@ type Config struct {
 	Log     *slog.Logger // nil means no log
 	Rand    io.Reader    // where salts come from; nil means crypto/rand
 	Params  Params       // cost of a new hash; the zero value means Default, and only tests set another
+	// Now is the time by which waiting and work are measured; nil means time.Now.
+	Now func() time.Time
 }
 
 // Pool hashes passwords, a bounded number at a time. Its methods are safe for
@@ -53,6 +55,8 @@ type Pool struct {
 	params   Params   // of new hashes, and of the work for an unknown user
 	children []*child // one a worker; nil: hash in this process
 	jobs     chan *job
+	now      func() time.Time
+	times    times
 
 	mu      sync.Mutex
 	held    int // places taken: jobs that wait and jobs that have begun
@@ -68,6 +72,7 @@ type job struct {
 	// imported is a hash that another program made, or "". The answer then also has the
 	// verdict on it, and hash is work that is done in addition.
 	imported string
+	since    time.Time // it waits
 	done     chan answer
 }
 
@@ -92,6 +97,10 @@ func New(cfg Config) (*Pool, error) {
 		log:     cfg.Log,
 		rand:    cfg.Rand,
 		params:  cfg.Params,
+		now:     cfg.Now,
+	}
+	if p.now == nil {
+		p.now = time.Now
 	}
 	if p.params == (Params{}) {
 		p.params = Default
@@ -180,7 +189,11 @@ func (p *Pool) work(ctx context.Context, worker int) {
 				p.end(j, answer{err: err}) // the caller has given up
 				continue
 			}
-			p.end(j, p.do(ctx, worker, j))
+
+			began := p.now()
+			a := p.do(ctx, worker, j)
+			p.note(began.Sub(j.since), p.now().Sub(began))
+			p.end(j, a)
 		}
 	}
 }
@@ -224,6 +237,7 @@ func (p *Pool) derive(ctx context.Context, h Hash, imported string, pw jeton.Sec
 		pw:       pw,
 		hash:     h,
 		imported: imported,
+		since:    p.now(),
 		done:     make(chan answer, 1),
 	}
 	p.mu.Lock()

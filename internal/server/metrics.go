@@ -7,6 +7,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/openid"
+	"github.com/jeton-auth/jeton/internal/password"
 	"github.com/jeton-auth/jeton/internal/store/postgres"
 	"github.com/jeton-auth/jeton/internal/web"
 
@@ -51,6 +52,7 @@ func newMetrics(version string, k *core) *metrics {
 	}
 
 	m.registry.MustRegister(newWork(k.counts.Taken, k.hasher.Waiting)...)
+	m.registry.MustRegister(newHasherTimes(k.hasher.Times)...)
 	m.registry.MustRegister(
 		k.logoutCount,
 		k.mailCount,
@@ -95,6 +97,24 @@ func newWork(taken func() int64, waiting func() (now, limit, workers int)) []pro
 			Name: "jeton_hasher_queue_max",
 			Help: "Passwords that may wait; further logins are answered 503 busy: hashing.queue.",
 		}, func() float64 { _, limit, _ := waiting(); return float64(limit) }),
+	}
+}
+
+// newHasherTimes measures how long passwords take. Two scrapes give the mean between them.
+func newHasherTimes(times func() password.Times) []prometheus.Collector {
+	return []prometheus.Collector{
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "jeton_hasher_passwords_total",
+			Help: "Passwords that were hashed or checked.",
+		}, func() float64 { return float64(times().Passwords) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "jeton_hasher_wait_seconds_total",
+			Help: "Time that passwords waited for the hasher, all together; it grows when more come than it can check.",
+		}, func() float64 { return times().Waited.Seconds() }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "jeton_hasher_work_seconds_total",
+			Help: "Time in which passwords were checked, all together; it grows when other programs are busy.",
+		}, func() float64 { return times().Worked.Seconds() }),
 	}
 }
 

@@ -39,6 +39,14 @@ var panels = []panel{
 		`histogram_quantile(0.99, sum by (instance, le) (rate(jeton_database_end_seconds_bucket[5m])))`,
 	},
 	{"Passwords waiting for the hasher", "short", "{{instance}}", `jeton_hasher_waiting`},
+	{
+		"Time that a password waits for the hasher, mean", "s", "{{instance}}",
+		`rate(jeton_hasher_wait_seconds_total[5m]) / rate(jeton_hasher_passwords_total[5m])`,
+	},
+	{
+		"Time in which a password is checked, mean", "s", "{{instance}}",
+		`rate(jeton_hasher_work_seconds_total[5m]) / rate(jeton_hasher_passwords_total[5m])`,
+	},
 	{"Age of what a node decides by", "s", "{{instance}}", `jeton_database_heard_age_seconds`},
 	{"Database connections", "short", "{{instance}} {{state}}", `jeton_database_connections`},
 	{"Waits for a database connection", "ops", "{{instance}}", `rate(jeton_database_connection_waits_total[5m])`},
