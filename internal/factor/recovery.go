@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/jeton-auth/jeton"
@@ -17,8 +18,15 @@ const (
 	// RecoveryCodes is how many recovery codes a user gets.
 	RecoveryCodes = 10
 
-	// codeChars is the length of a recovery code. Its 70 bits need no slow hash (NIST SP 800-63B-4, section 3.1.2.2).
-	codeChars = 14
+	// codeChars is the length of a recovery code, in groups of codeGroup. From 112 bits on, a code needs neither salt
+	// nor a slow hash (OWASP ASVS 5.0, 6.5.2).
+	codeChars = 24
+	codeBytes = codeChars * 5 / 8
+	codeGroup = 6
+
+	// earlierChars is the length of codes that earlier versions made: 70 bits. They stay good until the user makes new
+	// ones, as the paper on which they are may be all that the user has.
+	earlierChars = 14
 )
 
 // codeEncoding has no characters that are easily confused. Lower case is how codes are shown.
@@ -35,14 +43,13 @@ func (f *Factors) NewRecoveryCodes(ctx context.Context, user int64, ev jeton.Eve
 			return nil, err
 		}
 
-		var b [10]byte
-		if _, err := io.ReadFull(f.rand, b[:]); err != nil {
-			return nil, fmt.Errorf("read randomness: %w", err)
+		text, err := newRecoveryCode(f.rand)
+		if err != nil {
+			return nil, err
 		}
 
-		text := codeEncoding.EncodeToString(b[:])[:codeChars]
 		sum := sha256.Sum256([]byte(text))
-		codes = append(codes, jeton.NewSecret(text[:7]+"-"+text[7:]))
+		codes = append(codes, jeton.NewSecret(inGroups(text)))
 		list = append(list, Factor{
 			ID:        id,
 			User:      user,
@@ -60,6 +67,26 @@ func (f *Factors) NewRecoveryCodes(ctx context.Context, user int64, ev jeton.Eve
 	return codes, nil
 }
 
+// newRecoveryCode returns a recovery code without hyphens.
+func newRecoveryCode(rand io.Reader) (string, error) {
+	var b [codeBytes]byte
+	if _, err := io.ReadFull(rand, b[:]); err != nil {
+		return "", fmt.Errorf("read randomness: %w", err)
+	}
+
+	return codeEncoding.EncodeToString(b[:]), nil
+}
+
+// inGroups returns a recovery code as it is shown.
+func inGroups(code string) string {
+	var groups []string
+	for group := range slices.Chunk([]byte(code), codeGroup) {
+		groups = append(groups, string(group))
+	}
+
+	return strings.Join(groups, "-")
+}
+
 // UseRecoveryCode uses a recovery code of a user up. It takes an attempt before it looks at the code. It returns
 // jeton.ErrBadCredential for a code that is wrong or was used, and jeton.ErrTooMany. What the user may do then is for
 // the caller: replace the other factors, and nothing else.
@@ -69,7 +96,7 @@ func (f *Factors) UseRecoveryCode(ctx context.Context, user int64, text string, 
 	}
 
 	text = strings.ToLower(cleaned(text))
-	if len(text) != codeChars {
+	if len(text) != codeChars && len(text) != earlierChars {
 		return fmt.Errorf("recovery code: %w", jeton.ErrBadCredential)
 	}
 

@@ -65,7 +65,7 @@ func (b *browser) post(path string, fields ...string) jetontest.Answer {
 var (
 	appKey  = regexp.MustCompile(`<code>((?:[A-Z2-7]{4} ){7}[A-Z2-7]{4})</code>`)
 	appForm = regexp.MustCompile(`action="(/account/security/app/f_[^"]+)"`)
-	oneCode = regexp.MustCompile(`<code>([a-z0-9]{7}-[a-z0-9]{7})</code>`)
+	oneCode = regexp.MustCompile(`<code>([a-z0-9]{6}(?:-[a-z0-9]{6}){3})</code>`)
 )
 
 // enrol adds an authenticator app to the user of the browser, and returns its secret and the recovery codes.
