@@ -2,8 +2,10 @@ package config
 
 import (
 	"cmp"
+	"unicode/utf8"
 
 	"github.com/jeton-auth/jeton/internal/config/yamlread"
+	"github.com/jeton-auth/jeton/internal/password"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -17,6 +19,7 @@ type checker struct {
 func (c checker) check() {
 	c.database()
 	c.keysSecret()
+	c.passwordWords()
 	c.admin()
 	c.proxies(c.conf.TrustedProxies)
 	// Users first: a client must not have the name of a user, or the audit log would mix up the two.
@@ -30,6 +33,16 @@ func (c checker) check() {
 	c.redirect()
 	c.acme()
 	c.requestsFile()
+}
+
+// passwordWords checks the words that passwords must not consist of. Shorter ones are in many passwords by chance.
+func (c checker) passwordWords() {
+	for i := range c.conf.Passwords.Words {
+		word := &c.conf.Passwords.Words[i]
+		if utf8.RuneCountInString(*word) < password.MinWord {
+			c.Fault(word, "%q is too short: want %d characters or more", *word, password.MinWord)
+		}
+	}
 }
 
 // defaults sets the defaults that depend on other keys.

@@ -102,7 +102,8 @@ type Personal struct {
 
 // Passwords are the rules for new passwords.
 type Passwords struct {
-	MinLength int `yaml:"min_length" env:"JETON_PASSWORDS_MIN_LENGTH" default:"15" min:"8" max:"64" doc:"Minimum number of characters of a new password. Less than 15 is for users who also prove a second factor elsewhere. Common passwords, and those made of names, are refused whatever their length."`
+	MinLength int      `yaml:"min_length" env:"JETON_PASSWORDS_MIN_LENGTH" default:"15" min:"8" max:"64" doc:"Minimum number of characters of a new password. Less than 15 is for users who also prove a second factor elsewhere. Common passwords, and those made of names, are refused whatever their length."`
+	Words     []string `yaml:"words" absent:"none" doc:"Words that attackers of this server try first, such as the names of the organisation and its products, of 3 characters or more. A new password has at least 8 characters besides these, the names of the user and those of the services."`
 }
 
 // Throttle limits guessing. Only failed logins count.

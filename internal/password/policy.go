@@ -22,13 +22,13 @@ const (
 // minBesides is how many characters a password has besides the words that an attacker knows.
 const minBesides = 8
 
-// minWord is the length of the shortest word that counts as known, in characters: shorter ones are in many passwords.
-const minWord = 3
+// MinWord is the length of the shortest word that counts as known, in characters: shorter ones are in many passwords.
+const MinWord = 3
 
 // Policy is what is demanded of a new password. The zero value demands DefaultMin characters.
 type Policy struct {
 	MinLength int      // in characters (Unicode code points); 0 means DefaultMin
-	Words     []string // that attackers of this server try first: the names of its services
+	Words     []string // that attackers of this server try first: names of its services, words of the operator
 }
 
 // Check returns jeton.ErrInvalid, with a text for the user, when pw must not be set. It is too short or too long,
@@ -57,8 +57,8 @@ func (p Policy) Check(pw jeton.Secret, words ...string) error {
 		return jeton.WithDetail(
 			jeton.ErrInvalid,
 			fmt.Sprintf(
-				"the password is hardly more than the name of the user or of a service; "+
-					"use at least %d other characters",
+				"the password is hardly more than the name of the user or of a service, or a word that attackers try "+
+					"first; use at least %d other characters",
 				minBesides,
 			),
 		)
@@ -113,5 +113,5 @@ func partsOf(name string) []string {
 	parts := strings.FieldsFunc(name, func(r rune) bool { return strings.ContainsRune("@.-_+ ", r) })
 	parts = append(parts, name)
 
-	return slices.DeleteFunc(parts, func(s string) bool { return utf8.RuneCountInString(s) < minWord })
+	return slices.DeleteFunc(parts, func(s string) bool { return utf8.RuneCountInString(s) < MinWord })
 }

@@ -43,6 +43,7 @@ func TestPolicy(t *testing.T) {
 	)
 
 	normal, short := Policy{Words: []string{"webshop"}}, Policy{MinLength: 8, Words: []string{"webshop"}}
+	worded := Policy{Words: []string{"Acme Rockets"}}
 
 	for _, tc := range []struct {
 		name   string
@@ -65,6 +66,9 @@ func TestPolicy(t *testing.T) {
 		{"the name of a service", normal, "webshop-webshop-1", tooKnown},
 		{"the name of this software", normal, "jetonJETONjeton123", tooKnown},
 		{"all of them", normal, "jeton-webshop-eshana!", tooKnown},
+		{"a word of the operator, and a year", worded, "Acme-Rockets-2026", tooKnown},
+		{"the same where the operator gives none", normal, "Acme-Rockets-2026", ""},
+		{"a word of the operator within a phrase", worded, "acme in a purple bathtub", ""},
 		{"a name within a phrase", normal, "jeton in a purple bathtub", ""},
 
 		{"eight characters, where that is enough", short, "vulpine7", ""},

@@ -436,7 +436,7 @@ func userScopes(conf *config.Config, names []string, user jeton.Principal) []str
 
 // passwordPolicy returns what a configuration demands of new passwords.
 func passwordPolicy(conf *config.Config) password.Policy {
-	p := password.Policy{MinLength: conf.Passwords.MinLength}
+	p := password.Policy{MinLength: conf.Passwords.MinLength, Words: slices.Clone(conf.Passwords.Words)}
 	for _, s := range conf.Services {
 		p.Words = append(p.Words, s.Name)
 	}
