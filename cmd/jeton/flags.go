@@ -35,15 +35,42 @@ func noArgs(c *cobra.Command, args []string) error {
 	return usage{fmt.Errorf("%s takes no argument, got %q; %s", c.CommandPath(), args[0], hint)}
 }
 
-// exactArgs requires the named arguments.
+// exactArgs requires the named arguments, none of them empty.
 func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != len(names) {
 			return usage{fmt.Errorf("%[1]s takes %[2]s; see '%[1]s --help'", c.CommandPath(), strings.Join(names, " "))}
 		}
 
+		// As of a variable of a script that is not set.
+		for i, arg := range args {
+			if arg == "" {
+				return usage{fmt.Errorf("%s of %s is empty; see '%[2]s --help'", names[i], c.CommandPath())}
+			}
+		}
+
 		return nil
 	}
+}
+
+// filledFlag is a flag with a text that is not empty. Without the flag, the text is: a script whose variable is not set
+// must not get the default.
+type filledFlag string
+
+// Type is that of a string flag, as help shows it.
+func (t *filledFlag) Type() string { return "string" }
+
+func (t *filledFlag) String() string { return string(*t) }
+
+// Set reads the flag.
+func (t *filledFlag) Set(text string) error {
+	if text == "" {
+		return errors.New("it is empty; leave the flag out for the default")
+	}
+
+	*t = filledFlag(text)
+
+	return nil
 }
 
 // timeFlag is a flag with a time. An empty one leaves the time unset.

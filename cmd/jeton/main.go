@@ -77,19 +77,54 @@ func run(args []string) int {
 
 	err := checkCommand(root, args)
 	if err == nil {
-		err = root.ExecuteContext(ctx)
+		err = execute(ctx, root)
 	}
 
 	if err == nil {
 		return exitOK
 	}
 
-	text := printable(err.Error())
+	text := clipWords(printable(err.Error()))
 	if text != "" {
 		fmt.Fprintln(os.Stderr, "jeton: "+text)
 	}
 
 	return exitCode(err)
+}
+
+// execute runs the command of the root's arguments. What is refused before its own function begins is usage: arguments,
+// flags that are missing or exclude one another, an unknown command. Cobra has no types for these errors.
+func execute(ctx context.Context, root *cobra.Command) error {
+	begun := false
+	onEach(root, func(c *cobra.Command) {
+		do := c.RunE
+		if do == nil {
+			return
+		}
+		c.RunE = func(c *cobra.Command, args []string) error {
+			begun = true
+			return do(c, args)
+		}
+	})
+
+	c, err := root.ExecuteContextC(ctx)
+	var u usage
+	switch {
+	case err == nil || begun || errors.As(err, &u):
+		return err
+	case c == root: // cobra suggests commands below its text
+		return usage{err}
+	default:
+		return usage{fmt.Errorf("%w; see '%s --help'", err, c.CommandPath())}
+	}
+}
+
+// onEach calls a function for a command and all below it.
+func onEach(c *cobra.Command, do func(*cobra.Command)) {
+	do(c)
+	for _, sub := range c.Commands() {
+		onEach(sub, do)
+	}
 }
 
 // checkCommand refuses an unknown command of a group, for which cobra would print help and
@@ -150,8 +185,6 @@ func exitCode(err error) int {
 		return exitConflict
 	case isAny(err, jeton.ErrUnavailable, jeton.ErrBusy, jeton.ErrUpstream):
 		return exitUnreachable
-	case strings.HasPrefix(err.Error(), "unknown command"): // of cobra, which has no type for it
-		return exitUsage
 	}
 
 	return exitFailure

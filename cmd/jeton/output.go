@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -81,6 +82,22 @@ func printable(s string) string {
 		}
 		return visible(r)
 	}, s)
+}
+
+// maxWord is the longest word of an error that is printed whole, in characters: an e-mail address has 254 at most.
+const maxWord = 256
+
+// longWord is a word over maxWord, without the punctuation after it.
+var longWord = regexp.MustCompile(fmt.Sprintf(`[^\s:;,"]{%d,}`, maxWord+1))
+
+// clipWords cuts the words of an error that are too long to be read, such as a name that was refused for its length.
+func clipWords(s string) string {
+	return longWord.ReplaceAllStringFunc(s, func(word string) string {
+		const shown = 64
+		runes := []rune(word)
+
+		return fmt.Sprintf("%s… (%d characters)", string(runes[:shown]), len(runes))
+	})
 }
 
 // visible returns a character, or ? for one that controls the terminal, or the lines and the direction of a text.

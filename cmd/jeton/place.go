@@ -28,13 +28,13 @@ type place struct {
 }
 
 func (p *place) flags(c *cobra.Command) {
-	c.Flags().StringVar(
-		&p.config, "config", "",
+	c.Flags().Var(
+		(*filledFlag)(&p.config), "config",
 		"configuration file (JETON_CONFIG; else /etc/jeton/jeton.yaml if it exists; else the built-in default)",
 	)
 
-	c.Flags().StringVar(
-		&p.dataDir, "data-dir", "",
+	c.Flags().Var(
+		(*filledFlag)(&p.dataDir), "data-dir",
 		"data directory (JETON_DATA_DIR; else data_dir of the file; else a directory of the user)",
 	)
 }

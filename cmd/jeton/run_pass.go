@@ -46,7 +46,7 @@ type passing struct {
 }
 
 func (p *passing) flags(f *pflag.FlagSet) {
-	f.StringVar(&p.env, "env", "", "pass the token in this environment variable (default: JETON_TOKEN)")
+	f.Var((*filledFlag)(&p.env), "env", "pass the token in this environment variable (default: JETON_TOKEN)")
 	f.BoolVar(&p.fd, "fd", false, "pass the token in a file descriptor, whose number is in JETON_TOKEN_FD")
 	f.BoolVar(&p.file, "file", false, "pass the token in a file, whose name is in JETON_TOKEN_FILE")
 	f.BoolVar(&p.netrc, "netrc", false, "pass the token in a .netrc file, whose name is in NETRC")

@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -51,8 +53,22 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"earlier": makeEarlier,
 			"waitup":  waitUp,
+			"usage":   refusedAsUsage,
 		},
 	})
+}
+
+// refusedAsUsage runs a program that must exit with exitUsage.
+func refusedAsUsage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: usage PROGRAM [ARGUMENT…]")
+	}
+
+	var refused *exec.ExitError
+	err := ts.Exec(args[0], args[1:]...)
+	if !errors.As(err, &refused) || refused.ExitCode() != exitUsage {
+		ts.Fatalf("%v: %v, want exit code %d", args, err, exitUsage)
+	}
 }
 
 // waitUp waits until a server in the background has started, and sets the variable URL to

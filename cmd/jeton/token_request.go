@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -169,8 +170,8 @@ func tokenRequests() *cobra.Command {
 			r.By,
 			r.Name,
 			r.Service,
-			strings.Join(r.Scopes, " "),
-			strings.Join(r.Allows, ", "),
+			cmp.Or(strings.Join(r.Scopes, " "), "-"),
+			cmp.Or(strings.Join(r.Allows, ", "), "every request"),
 			uses,
 			(time.Duration(r.Seconds) * time.Second).String(),
 			r.Reason,

@@ -88,21 +88,27 @@ func userPath(name, what string) string {
 func userAdd() *cobra.Command {
 	p := place{create: true}
 	var pw passwordSource
+	var email string
 	var groups []string
 
 	c := &cobra.Command{
 		Use:   "add NAME",
 		Short: "Add a user",
 		Args:  exactArgs("NAME"),
-		Example: `  jeton user add diane
+		Example: `  jeton user add diane --email diane@example.org
   jeton user add ops --group admin --password-file ops.txt`,
 	}
 
 	c.RunE = changingWithPassword(&p, &pw, "Password for ", func(name, password string) change {
 		return change{
-			method:  http.MethodPost,
-			path:    "/api/v1/users",
-			body:    api.NewUser{Name: name, Password: password, Groups: groups},
+			method: http.MethodPost,
+			path:   "/api/v1/users",
+			body: api.NewUser{
+				Name:     name,
+				Password: password,
+				Email:    email,
+				Groups:   groups,
+			},
 			subject: "user " + name,
 			done:    "added user " + name,
 		}
@@ -110,6 +116,9 @@ func userAdd() *cobra.Command {
 
 	p.flags(c)
 	pw.flags(c)
+	c.Flags().Var(
+		(*filledFlag)(&email), "email", "e-mail address, to which notices and links to set a password go",
+	)
 	c.Flags().StringSliceVar(&groups, "group", nil, "group of the user (may be repeated)")
 
 	return c
