@@ -84,10 +84,7 @@ func (p *Pages) profile(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	v, err := p.profileForm(r, user, typed)
-	if err == nil {
-		v.Note, err = p.factorDue(w, r)
-	}
+	v, err := p.profileForm(w, r, user, typed)
 	if err != nil {
 		return err
 	}
@@ -96,10 +93,13 @@ func (p *Pages) profile(w *web.Reply, r *http.Request) error {
 }
 
 // profileForm returns the profile of a user with its form, which asks a user who has a password for it.
-func (p *Pages) profileForm(r *http.Request, user jeton.User, typed url.Values) (profileView, error) {
+func (p *Pages) profileForm(w *web.Reply, r *http.Request, user jeton.User, typed url.Values) (profileView, error) {
 	v := newProfile(user, typed)
-	if user.Declared {
-		return v, nil
+
+	var err error
+	v.Note, err = p.factorDue(w, r)
+	if err != nil || user.Declared {
+		return v, err
 	}
 
 	acct, err := p.Accounts.FindID(r.Context(), user.ID)
@@ -224,7 +224,7 @@ func (p *Pages) profileRefused(
 		return err
 	}
 
-	v, err := p.profileForm(r, user, typed)
+	v, err := p.profileForm(w, r, user, typed)
 	if err != nil {
 		return err
 	}

@@ -353,7 +353,7 @@ func TestThePasswordChanges(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := v.post("/account/security", tc.status, "current", tc.current, "new", tc.next, "repeat", tc.repeat)
-			v.has(a.Body, tc.want)
+			v.has(a.Body, tc.want, `href="/account/security/passkeys"`)
 			v.lacks(a.Body, `value="`+tc.current+`"`)
 		})
 	}

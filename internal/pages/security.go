@@ -115,6 +115,11 @@ func (p *Pages) setPassword(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
+	v, err := p.securityView(w, r)
+	if err != nil {
+		return err
+	}
+
 	who := gate.From(w).Principal()
 	change := passwordChange{
 		Password:   form.Get("new"),
@@ -122,7 +127,6 @@ func (p *Pages) setPassword(w *web.Reply, r *http.Request) error {
 		KeepTokens: slices.Contains(form["keep"], "tokens"),
 	}
 
-	v := newSecurity(who.Name, false, p.MinPassword)
 	v.Keep.Choices[0].Selected = change.KeepTokens
 	if !v.filled(form) {
 		return p.again(w, r, "account/security", v, jeton.ErrInvalid)

@@ -51,11 +51,17 @@ func TestAnAdminNeedsTwoFactorsAfterTheGracePeriod(t *testing.T) {
 		}
 	}
 
+	// A form that is refused comes back with the whole page.
+	a := b.post("/account", "email", "erin@example.org")
+	if a.Status != http.StatusForbidden || !strings.Contains(a.Body, note) {
+		t.Errorf("a new address without the password: got %d %s, want 403 and %q", a.Status, a.Body, note)
+	}
+
 	c.move(7*24*time.Hour + time.Second)
 	s.AddUser("gina", right, "admin")
 	b = newBrowser(t, s)
 	b.signIn("erin")
-	a := b.open(s.Issuer() + "/admin/users?q=d")
+	a = b.open(s.Issuer() + "/admin/users?q=d")
 	if !strings.HasPrefix(b.at(), s.Issuer()+"/prove?") || !strings.Contains(a.Body, `href="/account/security"`) ||
 		strings.Contains(a.Body, `name="password"`) {
 		t.Fatalf("after it: got %d %s at %s, want the page that says how to add a factor", a.Status, a.Body, b.at())
