@@ -45,6 +45,44 @@ func TestEveryTestOfTheTableOfASVSExists(t *testing.T) {
 	}
 }
 
+// predictable are the files of the product that may import math/rand, and what they choose by it: nothing secret.
+var predictable = map[string]string{
+	"internal/gateway/jsontemplate.go": "random numbers of built-in answers",
+	"internal/gateway/respond.go":      "random numbers of built-in answers",
+	"internal/mail/sender.go":          "when a mail is tried again",
+	"internal/signin/verify.go":        "how long a refusal waits beside its work",
+	"internal/trace/trace.go":          "which requests are traced",
+	"internal/web/requestid.go":        "ids of requests",
+	"jetontest/port.go":                "ports of tests",
+}
+
+func TestNoSecretComesFromAPredictableGenerator(t *testing.T) {
+	found := map[string]bool{}
+	for _, file := range goFiles(t) {
+		if strings.HasSuffix(file.Path, "_test.go") || strings.HasPrefix(file.Path, "internal/test/") ||
+			strings.HasPrefix(file.Path, "bench/") {
+			continue
+		}
+
+		for _, imported := range file.AST.Imports {
+			if strings.HasPrefix(imported.Path.Value, `"math/rand`) {
+				found[file.Path] = true
+			}
+		}
+	}
+
+	for path := range found {
+		if predictable[path] == "" {
+			t.Errorf("%s imports math/rand; use crypto/rand, or add to this test what it chooses", path)
+		}
+	}
+	for path := range predictable {
+		if !found[path] {
+			t.Errorf("%s does not import math/rand; remove it from this test", path)
+		}
+	}
+}
+
 // testsOfTheProject returns the names of all tests.
 func testsOfTheProject(t *testing.T) map[string]bool {
 	t.Helper()

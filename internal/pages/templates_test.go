@@ -150,6 +150,26 @@ func TestEveryPageIsSound(t *testing.T) {
 	})
 }
 
+// passwordField is a field into which a password is typed, current or new.
+var passwordField = regexp.MustCompile(
+	`<input[^>]*(?:name="[a-z-]*password[a-z-]*"|autocomplete="[a-z ]*-password")[^>]*>`,
+)
+
+func TestFieldsOfPasswordsHideThem(t *testing.T) {
+	found := 0
+	eachPage(t, func(t *testing.T, _ *Pages, lang, name, body string) {
+		for _, field := range passwordField.FindAllString(body, -1) {
+			found++
+			if !strings.Contains(field, ` type="password"`) {
+				t.Errorf("%s, %s: %s, want the type password", name, lang, field)
+			}
+		}
+	})
+	if found < 10 {
+		t.Errorf("found %d fields of passwords on all pages, want those of sign-in, setup, recovery and more", found)
+	}
+}
+
 func TestNoPageHasMarkupOfUsersOrWhatThePolicyForbids(t *testing.T) {
 	eachPage(t, func(t *testing.T, _ *Pages, lang, name, body string) {
 		text := unquoted(body)
