@@ -272,7 +272,7 @@ func (l *Logins) signedIn(
 	parent := list[0]
 	trail.actor = "user:" + parent.User
 
-	acct, err := l.accounts.Find(ctx, parent.User)
+	acct, err := l.accounts.FindCached(ctx, parent.User)
 	if err != nil && !errors.Is(err, jeton.ErrNotFound) {
 		return none, account.Account{}, trail.check("store", "", err)
 	}

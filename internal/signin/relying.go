@@ -17,8 +17,6 @@ import (
 	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/policy"
-	"github.com/jeton-auth/jeton/internal/secret"
-	"github.com/jeton-auth/jeton/internal/ticket"
 	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -155,128 +153,6 @@ func (l *Logins) relyingClient(ctx context.Context, cred ClientCredential, trail
 	return c, nil
 }
 
-// redeem takes an authorization code. Its second use ends what came of the first (RFC 6749, section 4.1.2).
-func (l *Logins) redeem(
-	ctx context.Context,
-	c client.Client,
-	req RelyingRequest,
-	trail *auditTrail,
-) (Relied, error) {
-	code, data, err := l.takeCode(ctx, c, req, trail)
-	if err != nil {
-		return Relied{}, err
-	}
-
-	parent, acct, err := l.signedIn(ctx, code, "issuer", trail)
-	if err != nil {
-		return Relied{}, err
-	}
-	if err := l.mayUse(c, acct, trail); err != nil {
-		return Relied{}, err
-	}
-
-	terms, err := l.resource(ctx, c, acct, req, granted{data.Resource, parent.AMR}, trail)
-	if err != nil {
-		return Relied{}, err
-	}
-
-	out, err := l.relied(ctx, c, acct, parent)
-	if err != nil {
-		return Relied{}, trail.check("store", "", err)
-	}
-	out.Nonce = data.Nonce
-	out.Level = factor.Level(parent.AMR, data.Levels)
-
-	// Last, as a refusal costs no use.
-	if err := l.spendSignIn(ctx, code.Login, c, trail); err != nil {
-		return Relied{}, err
-	}
-
-	trail.pass("client", c.Name)
-	out.Issued, err = l.tokens.Grant(ctx, token.GrantRequest{
-		Grant: token.Grant{
-			Record: token.Record{
-				Name:   c.Name,
-				Owner:  token.UserOwner(acct),
-				Scopes: data.Scopes,
-				Source: web.AddressText(req.Source),
-			},
-			Client:    c.ID,
-			Login:     code.Login,
-			SessionID: out.Session,
-			Subject:   out.Subject,
-			Code:      secret.HashOf(req.Code),
-			Offline:   slices.Contains(data.Scopes, openid.ScopeOffline),
-			SignedIn:  out.SignedIn,
-			Methods:   strings.Join(parent.AMR, " "),
-			Level:     out.Level,
-		},
-		Lifetime: client.RefreshLifetime(c.OpenID),
-		Ends:     parent.Expires,
-		Service:  data.Resource,
-		Terms:    terms,
-	}, trail.event(l.now(), nil))
-
-	return out, trail.check("grant", "", err)
-}
-
-// relied returns what an ID token says of a user and a sign-in session to a client.
-func (l *Logins) relied(
-	ctx context.Context,
-	c client.Client,
-	acct account.Account,
-	parent jeton.Session,
-) (Relied, error) {
-	subject, err := l.subjects.Of(ctx, c, acct.UUID)
-	if err != nil {
-		return Relied{}, err
-	}
-	session, err := l.subjects.SessionOf(ctx, c, parent.ID)
-
-	return Relied{
-		User:     acct,
-		Subject:  subject,
-		Session:  session,
-		SignedIn: signedInAt(parent),
-		Methods:  parent.AMR,
-	}, err
-}
-
-// takeCode takes an authorization code that was made for this request.
-func (l *Logins) takeCode(
-	ctx context.Context,
-	c client.Client,
-	req RelyingRequest,
-	trail *auditTrail,
-) (ticket.Ticket, codeData, error) {
-	code, err := l.tickets.Take(ctx, ticket.Code, req.Code)
-	used := errors.Is(err, jeton.ErrSpent)
-	if errors.Is(err, jeton.ErrBadCredential) {
-		// A code that has expired is unknown, and what came of it may be valid for weeks.
-		used, err = l.usedBefore(ctx, req.Code, err)
-	}
-	if used {
-		return code, codeData{}, l.burn(ctx, secret.HashOf(req.Code), trail)
-	}
-	if err := trail.check("code", "", err); err != nil {
-		return code, codeData{}, err
-	}
-
-	data, err := boundCode(code, token.ServiceOfClient(c.Name), req.Redirect, req.Verifier, trail)
-
-	return code, data, err
-}
-
-// usedBefore reports whether a code that is unknown was used and has expired, or returns why it is refused.
-func (l *Logins) usedBefore(ctx context.Context, code string, refusal error) (bool, error) {
-	used, err := l.tokens.CodeUsed(ctx, secret.HashOf(code))
-	if err != nil {
-		return false, err
-	}
-
-	return used, refusal
-}
-
 // signedInAt returns when the user of a session was last proved (auth_time).
 func signedInAt(s jeton.Session) time.Time {
 	if s.Proved.After(s.Created) {
@@ -294,19 +170,6 @@ func ProvedAt(s jeton.Session) time.Time {
 	}
 
 	return signedInAt(s)
-}
-
-// burn ends what came of the first use of a code, and of one that is still running.
-func (l *Logins) burn(ctx context.Context, code secret.Hash, trail *auditTrail) error {
-	refusal := trail.fail("code", "", CodeUsed)
-
-	event := trail.event(l.now(), refusal)
-	event.Action, event.Outcome = audit.TokenRevoke, audit.OK
-	if err := l.tokens.BurnCode(ctx, code, event); err != nil {
-		return err
-	}
-
-	return refusal
 }
 
 // mayUse checks that the user may sign in at the client.
@@ -335,7 +198,7 @@ func (l *Logins) refresh(
 			return none, trail.fail("client", clip(g.Name), OtherService)
 		}
 
-		acct, err := l.accounts.Find(ctx, g.Owner.Name)
+		acct, err := l.accounts.FindCached(ctx, g.Owner.Name)
 		if err != nil && !errors.Is(err, jeton.ErrNotFound) {
 			return none, trail.check("user", "", err)
 		}

@@ -28,6 +28,7 @@ type Grant struct {
 	SessionID string      // the session, as the client knows it
 	Subject   string      // the user, as the client knows it: for logout tokens, FindGrant leaves it out
 	Code      secret.Hash // of the code that it came from
+	Takes     bool        // AddGrant takes the code, which was taken before else: FindGrant leaves it out
 	Offline   bool        // it has refresh tokens, and outlives the sign-in session
 	SignedIn  time.Time   // when the user was proved
 	Methods   string      // how: values of RFC 8176, separated by spaces
@@ -39,7 +40,8 @@ type Grant struct {
 // GrantStore keeps grants. Methods are safe for concurrent use, on many nodes.
 type GrantStore interface {
 	// AddGrant is one atomic step. It returns jeton.ErrBadCredential unless the owner stands as in MintToken, the
-	// client exists and is enabled, the session exists and is the owner's, and the code was taken and not burnt.
+	// client exists and is enabled, the session exists and is the owner's, and the code was taken and not burnt. With
+	// Takes, it takes the code, as ticket.Store does: it returns jeton.ErrSpent if that was taken before.
 	// Otherwise it stores the grant with an access token, and adds the event. It ends the oldest grants of the user and
 	// the client beyond MaxGrants, with an event of audit.TokenRevoke for each.
 	AddGrant(ctx context.Context, g Grant, access Record, ev jeton.Event) error
@@ -92,7 +94,8 @@ type GrantTerms struct {
 }
 
 // Grant adds a grant and returns its first tokens. It sets the target of the event. It returns jeton.ErrBadCredential
-// if the code was burnt, or if the user, the client or the session has ended meanwhile.
+// if the code was burnt, or if the user, the client or the session has ended meanwhile, and jeton.ErrSpent if the grant
+// takes its code and another has taken it.
 func (t *Tokens) Grant(ctx context.Context, in GrantRequest, ev jeton.Event) (Issued, error) {
 	now := t.now()
 

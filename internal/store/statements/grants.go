@@ -9,6 +9,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store/change"
+	"github.com/jeton-auth/jeton/internal/ticket"
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
@@ -99,7 +100,7 @@ func oldestGrants(ctx context.Context, tx Conn, g token.Grant) ([]string, error)
 	// SQLite takes the tables of a CROSS JOIN in this order: a user has fewer tokens than a client may have grants.
 	rows, err := tx.Query(
 		ctx, "SELECT t.accessor FROM tokens t CROSS JOIN grants g"+
-			" WHERE t.account = $1 AND t.account <> 0 AND g.number = t.number AND g.client = $2"+
+			" WHERE t.account = $1 AND t.account <> 0 AND t.kind = 'grant' AND g.number = t.number AND g.client = $2"+
 			" ORDER BY t.number DESC LIMIT $3 OFFSET $4",
 		g.Owner.ID, g.Client, few, token.MaxGrants,
 	)
@@ -135,20 +136,40 @@ func permittedGrant(ctx context.Context, tx Conn, g token.Grant) error {
 	}{
 		{"SELECT 1 FROM clients WHERE id = $1 AND NOT disabled", "FOR SHARE", []any{g.Client}},
 		{"SELECT 1 FROM sessions WHERE login = $1 AND account = $2", "FOR KEY SHARE", []any{g.Login, g.Owner.ID}},
-		// A code that was used twice is burnt: deleted.
-		{"SELECT 1 FROM tickets WHERE hash = $1 AND used IS NOT NULL", "FOR UPDATE", []any{g.Code[:]}},
 	} {
-		var one int
-		err := tx.QueryRow(ctx, held.text+tx.Lock(held.lock), held.args...).Scan(&one)
-		if errors.Is(err, sql.ErrNoRows) {
-			return jeton.ErrBadCredential
-		}
-		if err != nil {
+		if err := hold(ctx, tx, held.text+tx.Lock(held.lock), held.args...); err != nil {
 			return err
 		}
 	}
 
-	return nil
+	return holdCode(ctx, tx, g)
+}
+
+// hold runs a statement that locks a row, and returns jeton.ErrBadCredential if there is none.
+func hold(ctx context.Context, tx Conn, text string, args ...any) error {
+	var one int
+	err := tx.QueryRow(ctx, text, args...).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return jeton.ErrBadCredential
+	}
+
+	return err
+}
+
+// holdCode holds the code of a grant, which was taken before or is taken now. A code that was used twice is burnt:
+// deleted. A step that burns it waits for this one, and then finds the grant.
+func holdCode(ctx context.Context, tx Conn, g token.Grant) error {
+	if !g.Takes {
+		const taken = "SELECT 1 FROM tickets WHERE hash = $1 AND used IS NOT NULL"
+		return hold(ctx, tx, taken+tx.Lock("FOR UPDATE"), g.Code[:])
+	}
+
+	_, err := useTicket(ctx, tx, ticket.Code, g.Code, g.Created)
+	if errors.Is(err, jeton.ErrNotFound) {
+		return jeton.ErrBadCredential
+	}
+
+	return err
 }
 
 // numberOf returns the number of a token that was stored in this step.

@@ -26,6 +26,8 @@ func Grants(t *testing.T, open Open) {
 	each(t, open, []test{
 		{"a grant is found as it was added", grantIsKept},
 		{"a grant needs its code, its session, its client and its user", grantNeeds},
+		{"a grant takes its code in its own step", grantTakes},
+		{"of many grants that take a code at once, one is added", grantsRace},
 		{"a grant knows its code once that is deleted", usedCodes},
 		{"the oldest grants of a user and a client end when they are too many", oldestGrantEnds},
 		{"of many refreshes at once, one moves the turn", grantTurns},
@@ -211,6 +213,84 @@ func grantNeeds(t *testing.T, s Store) {
 		t.Errorf("after refusals, found %v, want nothing", got)
 	}
 	must(t, g.add(t, s))
+}
+
+// taking returns a granting whose code was not taken.
+func taking(t *testing.T, s Store) granting {
+	t.Helper()
+	g := newGranting(t, s)
+	in := newTicket(ticket.Code)
+	in.Subject, in.Login = g.user.ID, g.session.Login
+	g.code = added(t, s, "fresh", in)
+	g.grant.Code, g.grant.Takes = g.code, true
+
+	return g
+}
+
+func grantTakes(t *testing.T, s Store) {
+	g := taking(t, s)
+
+	for _, tc := range []struct {
+		name   string
+		change func(g *granting)
+	}{
+		{"another version of the user", func(g *granting) { g.grant.Owner.Version++ }},
+		{"another client", func(g *granting) { g.grant.Client += 100 }},
+		{"another session", func(g *granting) { g.grant.Login += 100 }},
+		{"another code", func(g *granting) { g.grant.Code = secret.HashOf("other") }},
+		{"an expired code", func(g *granting) { g.grant.Created = noon.Add(time.Hour) }},
+	} {
+		changed := g
+		tc.change(&changed)
+		if err := changed.add(t, s); !errors.Is(err, jeton.ErrBadCredential) {
+			t.Errorf("%s: AddGrant = %v, want jeton.ErrBadCredential", tc.name, err)
+		}
+	}
+
+	if _, err := s.FindTicket(t.Context(), ticket.Code, g.code, noon); err != nil {
+		t.Errorf("after refusals, FindTicket = %v, want the code, which no grant has taken", err)
+	}
+	must(t, g.add(t, s))
+	_, err := s.FindTicket(t.Context(), ticket.Code, g.code, noon)
+	wants(t, "FindTicket after the grant", err, jeton.ErrSpent)
+	wants(t, "AddGrant with the same code", g.add(t, s), jeton.ErrSpent)
+}
+
+// grantsRace adds grants of one code at once, while one of the requests that are refused burns it.
+func grantsRace(t *testing.T, s Store) {
+	g := taking(t, s)
+
+	var won atomic.Int64
+	var wg sync.WaitGroup
+	const many = 16
+	for i := range many {
+		wg.Go(func() {
+			own := g.grant
+			own.Accessor, own.Hash = fmt.Sprint("t_", i), secret.HashOf(fmt.Sprint("family ", i))
+			access := grantRecord(g.user, token.Access, fmt.Sprint("access of ", i))
+
+			err := s.AddGrant(t.Context(), own, access, event(audit.TokenIssue, "token:"+own.Accessor))
+			switch {
+			case err == nil:
+				won.Add(1)
+			case errors.Is(err, jeton.ErrSpent):
+				if err := s.BurnCode(t.Context(), g.code, event(audit.TokenRevoke, "")); err != nil {
+					t.Errorf("BurnCode = %v", err)
+				}
+			case !errors.Is(err, jeton.ErrBadCredential):
+				t.Errorf("AddGrant = %v, want success, jeton.ErrSpent or jeton.ErrBadCredential", err)
+			}
+		})
+	}
+	wg.Wait()
+
+	if won.Load() != 1 {
+		t.Errorf("%d of %d grants of one code were added, want 1", won.Load(), many)
+	}
+	for i := range many {
+		_, err := s.FindGrant(t.Context(), secret.HashOf(fmt.Sprint("family ", i)))
+		wants(t, "FindGrant of a code that was burnt", err, jeton.ErrNotFound)
+	}
 }
 
 func usedCodes(t *testing.T, s Store) {
