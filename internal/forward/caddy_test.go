@@ -2,13 +2,19 @@ package forward_test
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
 func TestCaddyKeepsStrangersOut(t *testing.T) {
-	p := startBehind(t, "caddy")
+	caddies := slices.DeleteFunc(programs(t), func(p proxyProgram) bool { return p.kind != "caddy" })
+	behindEach(t, caddies, caddyKeepsOut)
+}
+
+func caddyKeepsOut(t *testing.T, p *proxied) {
+	t.Helper()
 	p.AddClient("robot", "app")
 	token := p.AddToken(jetontest.NewToken{Name: "job", Client: "robot", Services: []string{"app"}})
 	bearer := row{"Authorization", "Bearer " + token.Secret}

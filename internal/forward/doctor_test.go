@@ -165,7 +165,7 @@ func TestTheDoctorFindsFaults(t *testing.T) {
 
 	all := map[string][]fault{"nginx": nginxFaults, "caddy": caddyFaults, "haproxy": {{name: "none"}}}
 	for kind, faults := range all {
-		program := need.Program(t, programs[kind]...)
+		program := need.Program(t, installed[kind].names...)
 		for _, f := range faults {
 			t.Run(kind+": "+f.name, func(t *testing.T) {
 				echo, err := net.Listen("tcp", "127.0.0.1:0")

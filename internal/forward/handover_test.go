@@ -11,9 +11,7 @@ import (
 
 // TestAStolenCodeIsUselessBehindAProxy shows the address that ends a sign-in to browsers that did not begin it.
 func TestAStolenCodeIsUselessBehindAProxy(t *testing.T) {
-	for _, kind := range slices.Sorted(maps.Keys(programs)) {
-		t.Run(kind, func(t *testing.T) { keepsCodes(t, startBehind(t, kind)) })
-	}
+	behindEach(t, programs(t), keepsCodes)
 }
 
 func keepsCodes(t *testing.T, p *proxied) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -12,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -100,9 +98,10 @@ type proxied struct {
 }
 
 // startBehind starts a server, and a proxy with the configuration that Jeton prints.
-func startBehind(t *testing.T, kind string) *proxied {
+func startBehind(t *testing.T, proxy proxyProgram) *proxied {
 	t.Helper()
-	program := need.Program(t, programs[kind]...)
+	kind := proxy.kind
+	found := need.Program(t, proxy.names...)
 	port, err := jetontest.FreePort()
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +122,7 @@ func startBehind(t *testing.T, kind string) *proxied {
 		Backend: address,
 		Own:     []string{"/logout"},
 	}
-	startProxy(t, program, kind, described)
+	startProxy(t, found, kind, described)
 
 	e2e.Wait(t, kind+" to answer", func() bool {
 		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
@@ -141,13 +140,6 @@ func startBehind(t *testing.T, kind string) *proxied {
 		backend: b,
 		guard:   guardOf(t, s, time.Now),
 	}
-}
-
-// programs are the proxies that the tests start, by the names of their programs.
-var programs = map[string][]string{
-	"nginx":   {"nginx", "/usr/sbin/nginx"},
-	"caddy":   {"caddy"},
-	"haproxy": {"haproxy", "/usr/sbin/haproxy"},
 }
 
 // startProxy starts a proxy with the configuration that Jeton prints, after each edit of it.
@@ -300,9 +292,7 @@ func (p *proxied) signIn(c *http.Client, path, name string) jetontest.Answer {
 }
 
 func TestABrowserSignsInBehindAProxy(t *testing.T) {
-	for _, kind := range slices.Sorted(maps.Keys(programs)) {
-		t.Run(kind, func(t *testing.T) { signsIn(t, startBehind(t, kind)) })
-	}
+	behindEach(t, programs(t), signsIn)
 }
 
 func signsIn(t *testing.T, p *proxied) {
@@ -336,7 +326,7 @@ func signsIn(t *testing.T, p *proxied) {
 }
 
 func TestNginxKeepsStrangersOut(t *testing.T) {
-	p := startBehind(t, "nginx")
+	p := startBehind(t, installed["nginx"])
 	p.AddClient("robot", "app")
 	token := p.AddToken(jetontest.NewToken{Name: "job", Client: "robot", Services: []string{"app"}})
 	bearer := []string{"Authorization", "Bearer " + token.Secret}
@@ -419,9 +409,7 @@ func checkIdentity(t *testing.T, h http.Header) {
 }
 
 func TestUsesBehindAProxyAreCounted(t *testing.T) {
-	for _, kind := range slices.Sorted(maps.Keys(programs)) {
-		t.Run(kind, func(t *testing.T) { counts(t, startBehind(t, kind)) })
-	}
+	behindEach(t, programs(t), counts)
 }
 
 func counts(t *testing.T, p *proxied) {

@@ -95,7 +95,7 @@ func TestRepetitionsAtOnceTakeOneUse(t *testing.T) {
 // TestNginxAsksTwiceAboutARequestThatTakesOneUse has nginx go on to a second server where the first one does not
 // answer, and ask again before it does (error_page).
 func TestNginxAsksTwiceAboutARequestThatTakesOneUse(t *testing.T) {
-	program := need.Program(t, programs["nginx"]...)
+	program := need.Program(t, installed["nginx"].names...)
 	port, err := jetontest.FreePort()
 	if err != nil {
 		t.Fatal(err)

@@ -6,10 +6,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"net"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -42,9 +40,8 @@ const attackedRoutes = `
 
 // front is a proxy, or the gateway, before a backend.
 type front struct {
-	name    string
-	kind    string // of the proxy; "": the gateway
-	program []string
+	proxyProgram // its kind is "" for the gateway
+
 	host    string // Host of the service, with a port
 	address string
 	frames  string // address for HTTP/2; "": the front has none
@@ -86,12 +83,12 @@ func one(values []string) string {
 // startFronts starts a server with a service at the gateway and one behind each proxy, and returns the token of a user.
 func startFronts(t *testing.T) (fronts []front, token string) {
 	t.Helper()
-	fronts = []front{{name: "gateway"}, {name: "secured"}}
-	for _, kind := range slices.Sorted(maps.Keys(programs)) {
-		fronts = append(fronts, front{name: kind, kind: kind, program: programs[kind]})
+	fronts = []front{
+		{proxyProgram: proxyProgram{name: "gateway"}},
+		{proxyProgram: proxyProgram{name: "secured"}},
 	}
-	if need.Soaking() {
-		fronts = append(fronts, built(t)...)
+	for _, p := range programs(t) {
+		fronts = append(fronts, front{proxyProgram: p})
 	}
 
 	text := attacked
@@ -141,23 +138,6 @@ func startFronts(t *testing.T) (fronts []front, token string) {
 	return fronts, token
 }
 
-// built returns the proxies that scripts/proxies.sh has built. It takes long, and they are beside the others.
-func built(t *testing.T) (fronts []front) {
-	t.Helper()
-	for _, f := range []front{
-		{name: "newest", kind: "caddy", program: []string{"caddy-2.11.9"}},
-		{name: "traefik", kind: "traefik", program: []string{"traefik-3.7.13"}},
-	} {
-		if _, err := exec.LookPath(f.program[0]); err != nil {
-			t.Logf("without %s: scripts/proxies.sh builds it", f.program[0])
-			continue
-		}
-		fronts = append(fronts, f)
-	}
-
-	return fronts
-}
-
 // start starts the proxy of a front.
 func (f *front) start(t *testing.T, s *jetontest.Server) {
 	t.Helper()
@@ -180,7 +160,7 @@ func (f *front) start(t *testing.T, s *jetontest.Server) {
 		"\tadmin off\n", "\tadmin off\n\tservers {\n\t\tprotocols h1 h2c\n\t}\n",
 	)
 
-	startProxy(t, need.Program(t, f.program...), f.kind, forward.Proxied{
+	startProxy(t, need.Program(t, f.names...), f.kind, forward.Proxied{
 		Service: f.name,
 		Scheme:  "http",
 		Host:    host,
