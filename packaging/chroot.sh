@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs, upgrades and removes the packages of a release, each in a new root, with the server running in between.
-# Usage, as root: [KINDS='deb rpm'] chroot.sh DIST [DIST OF A LATER VERSION]; with debootstrap, rpm, pacman and busybox.
+# Usage, as root: [KINDS='deb rpm'] chroot.sh DIST [DIST OF A LATER VERSION]; with debootstrap, rpm, pacman and
+# busybox-static.
 set -eu
 
 first=$1

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -169,7 +170,7 @@ func render(text []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	files, err := engine.Engine{Strict: true}.Render(loaded, values)
+	files, err := engine.Engine{Strict: true}.RenderWithContext(context.Background(), loaded, values)
 	if err != nil {
 		return "", err
 	}

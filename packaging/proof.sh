@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a signed release of the commit twice, in different folders, and compares all bytes; then installs the packages.
-# Part of 'make soak'; as root, with minisign, debootstrap, skopeo, rpm, pacman and busybox.
+# Part of 'make soak'; as root, with minisign, debootstrap, skopeo, rpm, pacman and busybox-static.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -30,6 +30,10 @@ go vet $packages
 go run $staticcheck $packages
 go run $errcheck -exclude scripts/errcheck.txt $packages
 
+# The wallet runs on desktops, too; 'make release' builds all programs for all systems.
+GOOS=darwin GOARCH=arm64 go build -tags walletonly -o "$temp/foreign" ./cmd/jeton
+GOOS=windows GOARCH=amd64 go build -tags walletonly -o "$temp/foreign" ./cmd/jeton
+
 # The program without the server: commands of operators have '//go:build !walletonly'.
 go build -tags walletonly -o "$temp/wallet" ./cmd/jeton
 "$temp/wallet" token print --help >/dev/null # the libraries in clients run it
