@@ -34,9 +34,10 @@ func doctorCommand() *cobra.Command {
 		Short: "Find mistakes in an installation, and name the fix of each",
 		Args:  noArgs,
 		Long: `Look at the installation of a server, which may be running, and name what to change: the configuration,
-owners and modes of files, free space, certificates (end, names, key), the database (answers, schema, rights
-of its user), the clock, whether the issuer's name resolves and answers, and the mail server. Nothing is
-changed. The exit code is 1 if there are findings. Run it as the user of the server.`,
+owners and modes of files, free space, certificates (end, names, key), the database (answers, schema, damage,
+rights of its user), the secret of the signing keys (missing, or of another database), the clock, whether the
+issuer's name resolves and answers, and the mail server. Nothing is changed. The exit code is 1 if there are
+findings. Run it as the user of the server.`,
 		Example: `  jeton doctor --config /etc/jeton/jeton.yaml
   jeton doctor -o json
   jeton doctor proxy https://app.example/orders --as diane`,

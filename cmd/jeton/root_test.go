@@ -1,12 +1,16 @@
 package main
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/secretfile"
+	"github.com/jeton-auth/jeton/internal/server"
 	"github.com/jeton-auth/jeton/internal/test/need"
 )
 
@@ -82,4 +86,35 @@ func TestAsRootFilesBelongToTheService(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAsRootDoctorNamesFilesOfOtherUsers has a database that a command of root has left to another user than the
+// directory.
+func TestAsRootDoctorNamesFilesOfOtherUsers(t *testing.T) {
+	need.Root(t)
+
+	const service, other = 54321, 54322
+	dir := filepath.Join(t.TempDir(), "data")
+	file := filepath.Join(dir, "jeton.db")
+	err := os.Mkdir(dir, 0o700)
+	if err == nil {
+		err = os.WriteFile(file, nil, 0o600)
+	}
+	if err == nil {
+		err = errors.Join(os.Chown(dir, service, service), os.Chown(file, other, other))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	conf, err := config.Parse("", []byte("admin: {listen: 'off'}\nservices: []\n"), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range server.Examine(t.Context(), server.Config{File: conf, DataDir: dir}) {
+		if f.Name == "owner" && strings.Contains(f.Seen, file) && f.Fix == "chown --reference="+dir+" "+file {
+			return
+		}
+	}
+	t.Errorf("no finding names the owner of %s and its fix, want one", file)
 }

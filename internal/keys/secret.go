@@ -168,6 +168,12 @@ func (s Secret) seal(k *Record, der []byte) ([]byte, error) {
 	return a.Seal([]byte{sealForm}, nil, der, bound(k)), nil
 }
 
+// Opens returns why a sealed key does not open with the secret, or nil.
+func (s Secret) Opens(k *Record) error {
+	_, err := s.signer(k)
+	return err
+}
+
 // signer opens a sealed key and checks that it is the key of its record.
 func (s Secret) signer(k *Record) (*jose.Signer, error) {
 	if len(k.Sealed) == 0 || k.Sealed[0] != sealForm {

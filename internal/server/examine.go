@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/doctor"
@@ -43,6 +44,11 @@ func Examine(ctx context.Context, c Config) []doctor.Finding {
 // found adds a finding.
 func (i *installation) found(name, seen, fix string) {
 	i.findings = append(i.findings, doctor.Finding{Name: name, Seen: seen, Fix: fix})
+}
+
+// has reports whether there is a finding of a name.
+func (i *installation) has(name string) bool {
+	return slices.ContainsFunc(i.findings, func(f doctor.Finding) bool { return f.Name == name })
 }
 
 // path returns the path of a file that the configuration names relative to the data directory.
@@ -95,12 +101,7 @@ func (i *installation) directory() {
 
 // privateFiles returns the files that no other user may read.
 func (i *installation) privateFiles() []string {
-	keys := filepath.Join(i.DataDir, fileSecret)
-	if i.File.KeysSecretFile != "" {
-		keys = i.path(i.File.KeysSecretFile)
-	}
-
-	list := []string{filepath.Join(i.DataDir, fileDB), filepath.Join(i.DataDir, fileLock), keys}
+	list := []string{filepath.Join(i.DataDir, fileDB), filepath.Join(i.DataDir, fileLock), i.secretPath()}
 	for _, at := range endpoints(i.File) {
 		if at.tls.Key != "" && !at.plain {
 			list = append(list, i.path(at.tls.Key))
@@ -132,19 +133,21 @@ func (i *installation) privateFile(path string, owner int) {
 
 // disk looks for space: SQLite grows, and an upgrade copies it.
 func (i *installation) disk() {
-	free := sqlite.Free(i.DataDir)
-	if free < 0 {
-		return
-	}
-
-	need := int64(minFree)
+	size := int64(0)
 	info, err := os.Stat(DataFile(i.DataDir))
 	if err == nil && i.File.Database == nil {
-		need = max(need, 2*info.Size())
+		size = info.Size()
 	}
 
-	if free < need {
-		i.found("disk", fmt.Sprintf("%s has %d MB free, want %d MB", i.DataDir, free>>20, need>>20), "free some space")
+	i.space(sqlite.Free(i.DataDir), size)
+}
+
+// space compares what is free, -1 if that is not known, with what a database needs.
+func (i *installation) space(free, size int64) {
+	need := max(minFree, 2*size)
+	if free >= 0 && free < need {
+		i.found("disk", fmt.Sprintf("%s has %d MB free, want %d MB", i.DataDir, free>>20, need>>20),
+			"delete copies of upgrades that have proved good (jeton.db.before-*), or make the disk larger")
 	}
 }
 

@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -34,12 +36,7 @@ func (i *installation) database(ctx context.Context) {
 
 	list, err := Migrations(ctx, i.Config)
 	if err != nil {
-		fix := "start the server once, or restore a backup"
-		if i.File.Database != nil {
-			fix = "correct database.url, start the database, or let its user connect"
-		}
-		i.found("database", err.Error(), fix)
-
+		i.found("database", err.Error(), i.databaseFix())
 		return
 	}
 
@@ -52,11 +49,27 @@ func (i *installation) database(ctx context.Context) {
 	if missing > 0 {
 		i.found("schema", fmt.Sprintf("%d of %d steps of the schema are missing", missing, len(list)),
 			"run 'jeton migrate preflight', then restart the server, which applies them")
+	} else {
+		i.content(ctx)
 	}
 
 	if i.File.Database != nil {
 		i.sharedDatabase(ctx)
 	}
+}
+
+// databaseFix returns what to do about a database that cannot be read.
+func (i *installation) databaseFix() string {
+	if i.File.Database != nil {
+		return "correct database.url, start the database, or let its user connect"
+	}
+
+	_, err := os.Stat(DataFile(i.DataDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "start the server once, or restore a backup"
+	}
+
+	return "stop the server, and restore a backup with 'jeton restore FILE'"
 }
 
 // sharedDatabase looks at what only PostgreSQL has.
@@ -107,13 +120,37 @@ func (i *installation) issuer(ctx context.Context) {
 	sent := i.Now()
 	resp, err := i.metadata(ctx, conf.URL)
 	if err != nil {
-		i.found("issuer", err.Error(), "start the server, or correct issuer.url and the proxy in front of it")
+		i.issuerUnreached(u.Hostname(), err)
 		return
 	}
 
 	date, err := http.ParseTime(resp.Header.Get("Date"))
 	if err == nil {
 		i.clock(sent, date, conf.URL)
+	}
+}
+
+// issuerUnreached adds why clients do not reach the authorization server. A certificate of this server that has expired
+// or is for another name was found before.
+func (i *installation) issuerUnreached(host string, err error) {
+	var invalid x509.CertificateInvalidError
+	var name x509.HostnameError
+	var unknown x509.UnknownAuthorityError
+
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		if !i.has("certificate-time") {
+			i.found("issuer", "the certificate that answers for "+host+" has expired, or is not valid yet",
+				"renew the certificate of the proxy in front of the server")
+		}
+	case errors.As(err, &name):
+		if !i.has("certificate-name") {
+			i.found("issuer", err.Error(), "get a certificate with this name, or correct issuer.url")
+		}
+	case errors.As(err, &unknown):
+		i.found("issuer", err.Error(), "get a certificate of an authority that clients trust, or correct issuer.url")
+	default:
+		i.found("issuer", err.Error(), "start the server, or correct issuer.url and the proxy in front of it")
 	}
 }
 

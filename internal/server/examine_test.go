@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/doctor"
 	"github.com/jeton-auth/jeton/internal/server"
+	"github.com/jeton-auth/jeton/internal/store/sqlite"
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
 	"github.com/jeton-auth/jeton/jetontest"
 )
@@ -28,6 +30,7 @@ import (
 type examined struct {
 	t    *testing.T
 	text string // of the configuration
+	mode os.FileMode
 	conf server.Config
 }
 
@@ -35,7 +38,11 @@ type examined struct {
 func (e *examined) findings() []doctor.Finding {
 	e.t.Helper()
 	path := filepath.Join(e.t.TempDir(), "jeton.yaml")
-	if err := os.WriteFile(path, []byte(e.text), 0o600); err != nil {
+	err := os.WriteFile(path, []byte(e.text), 0o600)
+	if err == nil && e.mode != 0 {
+		err = os.Chmod(path, e.mode)
+	}
+	if err != nil {
 		e.t.Fatal(err)
 	}
 
@@ -62,6 +69,59 @@ func (e *examined) chmod(name string, mode os.FileMode) {
 	}
 
 	e.t.Cleanup(func() { _ = os.Chmod(e.in(name), info.Mode().Perm()) })
+}
+
+// copied goes on with a copy of the data directory, whose server does not run.
+func (e *examined) copied() {
+	to := e.t.TempDir()
+	for _, name := range []string{"jeton.db", "jeton.db-wal", "keys.secret", "pubkey.pem", "private.pem"} {
+		text, err := os.ReadFile(e.in(name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(to, name), text, 0o600)
+		}
+		if err != nil {
+			e.t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(to, 0o700); err != nil {
+		e.t.Fatal(err)
+	}
+
+	e.conf.DataDir = to
+}
+
+// write replaces a file of the data directory.
+func (e *examined) write(name, text string) {
+	if err := os.WriteFile(e.in(name), []byte(text), 0o600); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// remove removes a file of the data directory.
+func (e *examined) remove(name string) {
+	if err := os.Remove(e.in(name)); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// damage overwrites pages of the database, after what is in its log was written into it.
+func (e *examined) damage(name string, from int) {
+	db, err := sqlite.OpenSide(e.t.Context(), sqlite.Config{Path: e.in(name)})
+	if err == nil {
+		err = db.Close()
+	}
+	if err != nil {
+		e.t.Fatal(err)
+	}
+
+	text, err := os.ReadFile(e.in(name))
+	if err != nil || len(text) < from+8192 {
+		e.t.Fatalf("database of %d bytes, %v, want more than %d", len(text), err, from+8192)
+	}
+	for i := range 8192 {
+		text[from+i] = byte(i*7 + 1)
+	}
+	e.write(name, string(text))
 }
 
 // swap replaces a text of the configuration.
@@ -98,7 +158,7 @@ func TestAnInstallationIsExamined(t *testing.T) {
 issuer: {url: "https://localhost:%[1]s", listen: "localhost:%[1]s"}
 admin: {listen: "off"}
 services:
-  - {name: shop, listen: "localhost:0", routes: [{match: GET /, open: true, respond: {text: shop}}]}
+  - {name: shop, listen: "localhost:0", tokens: {}, routes: [{match: GET /, open: true, respond: {text: shop}}]}
 `, port)
 	s := jetontest.Start(t, conf)
 
@@ -113,6 +173,41 @@ services:
 			"every user can write into the directory",
 			func(e *examined) { e.chmod(".", 0o777) },
 			"directory-mode", "chmod 700",
+		},
+		{
+			"every user can write the configuration",
+			func(e *examined) { e.mode = 0o666 },
+			"config-mode", "chmod o-w",
+		},
+		{
+			"the database is damaged at its beginning",
+			func(e *examined) { e.copied(); e.damage("jeton.db", 0) },
+			"database", "jeton restore",
+		},
+		{
+			"the database is damaged in its middle",
+			func(e *examined) { e.copied(); e.damage("jeton.db", 8*4096) },
+			"database", "jeton restore",
+		},
+		{
+			"the secret of the signing keys is not one",
+			func(e *examined) { e.copied(); e.write("keys.secret", "no secret") },
+			"keys-secret", "from its backup",
+		},
+		{
+			"the secret of the signing keys is that of another database",
+			func(e *examined) { e.copied(); e.write("keys.secret", strings.Repeat("0123456789abcdef", 4)) },
+			"keys-secret", "from its backup",
+		},
+		{
+			"the secret of the signing keys is missing",
+			func(e *examined) { e.copied(); e.remove("keys.secret") },
+			"keys-secret", "from its backup",
+		},
+		{
+			"every user can read the secret of the signing keys",
+			func(e *examined) { e.copied(); e.chmod("keys.secret", 0o644) },
+			"file-mode", "chmod 600",
 		},
 		{
 			"every user can read the database",
@@ -174,11 +269,75 @@ services:
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			e := &examined{t, conf, server.Config{DataDir: s.Dir()}}
+			e := &examined{t: t, text: conf, conf: server.Config{DataDir: s.Dir()}}
 			tc.broken(e)
 			wantFinding(t, e.findings(), tc.want, tc.fix)
 		})
 	}
+}
+
+// TestAnExpiredCertificateIsOneFinding has a server whose certificate has expired: that clients do not reach the issuer
+// is no finding of its own.
+func TestAnExpiredCertificateIsOneFinding(t *testing.T) {
+	port, err := jetontest.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	cert, key := writeExpired(t)
+	conf := fmt.Sprintf(`
+issuer: {url: "https://localhost:%[1]s", listen: "localhost:%[1]s", tls: {cert: '%[2]s', key: '%[3]s'}}
+admin: {listen: "off"}
+services:
+  - name: shop
+    listen: "localhost:0"
+    tls: {cert: '%[2]s', key: '%[3]s'}
+    routes: [{match: GET /, open: true, respond: {text: shop}}]
+`, port, cert, key)
+	s := jetontest.Start(t, conf)
+
+	e := &examined{t: t, text: conf, conf: server.Config{DataDir: s.Dir()}}
+	got := e.findings()
+	wantFinding(t, got, "certificate-time", "renew")
+	if len(got) != 1 {
+		t.Errorf("got findings %+v, want the certificate alone", got)
+	}
+}
+
+// writeExpired writes a certificate for localhost that has expired, and its key.
+func writeExpired(t *testing.T) (certFile, keyFile string) {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		DNSNames:     []string{"localhost"},
+		NotBefore:    time.Now().AddDate(-1, 0, 0),
+		NotAfter:     time.Now().AddDate(0, 0, -1),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	dir := t.TempDir()
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	err = errors.Join(
+		os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600),
+		os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return certFile, keyFile
 }
 
 // wantFinding fails the test without a finding of a name; "": with any finding. Each has a fix.
@@ -234,7 +393,7 @@ func TestASharedDatabaseIsExamined(t *testing.T) {
 		{"its user may not delete", address, 0, revoked, "database-rights", "GRANT"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			e := &examined{t, conf(tc.address), server.Config{
+			e := &examined{t: t, text: conf(tc.address), conf: server.Config{
 				DataDir: s.Dir(),
 				Now:     func() time.Time { return time.Now().Add(-tc.late) },
 			}}

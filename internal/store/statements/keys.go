@@ -23,6 +23,16 @@ func (db *Store) ListKeys(ctx context.Context) ([]keys.Record, error) {
 	return list, Unavailable(err)
 }
 
+// ReadKeys returns the signing keys of a database that is only read.
+func ReadKeys(ctx context.Context, q Queries) ([]keys.Record, error) {
+	rows, err := q.Query(ctx, listKeys)
+	if err != nil {
+		return nil, err
+	}
+
+	return scanKeys(rows)
+}
+
 // scanKeys reads the rows of listKeys and closes them. Sealed private keys stay sealed
 // here; package keys opens them.
 func scanKeys(rows Rows) ([]keys.Record, error) {
