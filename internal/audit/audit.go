@@ -95,6 +95,7 @@ const (
 	UserLink        = "user.link"
 	UserRecover     = "user.recover"
 	UserNotMe       = "user.not-me"
+	UserVerify      = "user.verify"
 	InvitationAdd   = "invitation.add"
 	InvitationEnd   = "invitation.end"
 	InvitationUse   = "invitation.use"

@@ -40,6 +40,7 @@ const (
 	Identity   Kind = "identity"   // an account at another provider was connected or disconnected
 	Factor     Kind = "factor"     // a second factor was added or removed, or a recovery code used
 	Invitation Kind = "invitation" // a link to make an account
+	Verify     Kind = "verify"     // a link that makes a new e-mail address that of the user
 	Test       Kind = "test"       // that the operator sends to see whether it arrives
 )
 

@@ -159,7 +159,7 @@ func TestAnAddressIsNotAHeader(t *testing.T) {
 }
 
 func TestEveryMailHasATemplateInEveryLanguage(t *testing.T) {
-	for _, kind := range []Kind{Recovery, Password, Address, Factor, Device, Token, Identity, Test} {
+	for _, kind := range []Kind{Recovery, Password, Address, Factor, Device, Token, Identity, Verify, Test} {
 		for _, language := range []string{"en", "de"} {
 			_, l := newLetter(t, kind)
 			l.Site = "Beispiel & Söhne"

@@ -89,6 +89,7 @@ var logPhrases = []phrase{
 		text("log.request-uri"),
 	},
 	{`no device waits with this code`, text("log.no-device")},
+	{`a link to confirm a new e-mail address is sent`, text("log.address-link")},
 	{
 		`this user has a second factor, so a password alone is not accepted: sign in with a browser, or use a token`,
 		text("log.second-factor"),

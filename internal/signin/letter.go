@@ -34,6 +34,10 @@ func (l *Logins) Letter(ctx context.Context, m mail.Mail) (mail.Letter, error) {
 		return mail.Letter{}, err
 	}
 
+	if m.Kind == mail.Verify {
+		return l.addressLetter(ctx, m, acct)
+	}
+
 	letter.Name = acct.Name
 	letter.Link, letter.Until, err = l.notMeLink(ctx, m, acct)
 

@@ -46,6 +46,8 @@ type Mails struct {
 	Links   mail.Links
 	Path    func(secret jeton.Secret) string // of the page that sets a password
 	NotMe   func(secret jeton.Secret) string // of the page that ends all sessions and tokens
+	Verify  func(secret jeton.Secret) string // of the page that makes an address that of its user
+	On      func() bool                      // whether mail is sent
 	Limiter *limit.Limiter                   // of requests for a link, and of new addresses
 	Wake    func()                           // has mails sent that were added
 }
@@ -60,10 +62,11 @@ func NewRecoveryLimiter() (*limit.Limiter, error) {
 }
 
 // LimitAddress counts a change of a user's own e-mail address. It returns jeton.ErrTooMany for one too many: each sends
-// a notice to the address before, which may be that of a stranger. The limits are those of requests for a link.
+// a mail to the new address or to the one before, which may be that of a stranger. The limits are those of requests for
+// a link.
 func (l *Logins) LimitAddress(acct account.Account, source netip.Addr) error {
-	if acct.Email == "" {
-		return nil // no notice is sent
+	if acct.Email == "" && !l.VerifiesAddresses() {
+		return nil // no mail is sent
 	}
 	_, err := l.mails.Limiter.Begin(l.now(), "address of "+acct.UUID, source, false)
 

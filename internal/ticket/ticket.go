@@ -60,6 +60,7 @@ const (
 	PasskeyAdd    Purpose = "passkey-add"    // challenge for a new passkey
 	Recover       Purpose = "recover"        // link that sets a password, passed on by an administrator
 	RecoverMail   Purpose = "recover-mail"   // the same by mail, which strangers can have sent
+	Verify        Purpose = "verify"         // link that makes an e-mail address that of the user
 	NotMe         Purpose = "not-me"         // link of a notice, which ends all sessions and tokens of the user
 
 	Request  Purpose = "request"  // request for a token that its user has not answered
