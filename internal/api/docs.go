@@ -73,9 +73,10 @@ var docs = map[string]Doc{
 		Summary: "Change the calling user. Absent members stay as they are. A new password needs " +
 			"current_password and ends all sessions, and all tokens unless keep_tokens is true. " +
 			"A new email needs current_password, or of a user without a password a login not older than 10 minutes. " +
-			besideCode,
+			"Where mail is sent, it counts once the link of a mail to it was used: the answer is 202 with " +
+			"pending_email. " + besideCode,
 		In:     SelfChange{},
-		Out:    jeton.User{},
+		Out:    ChangedUser{},
 		Status: 200,
 		Fails:  []int{404, 409, 412},
 	},

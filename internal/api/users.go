@@ -10,6 +10,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -306,6 +307,9 @@ func (a *API) update(w *web.Reply, r *http.Request, c caller, acct account.Accou
 		password := jeton.NewSecret(*in.Password)
 		update.Password = &password
 	}
+	if self && a.toVerify(acct, in.SelfChange) {
+		return a.updateVerified(w, r, c, acct, update)
+	}
 
 	changed, err := a.Accounts.Update(r.Context(), c.actor(), acct, update)
 	if err != nil {
@@ -313,6 +317,56 @@ func (a *API) update(w *web.Reply, r *http.Request, c caller, acct account.Accou
 	}
 
 	return writeUser(w, changed)
+}
+
+// ChangedUser is a user after a change of its own.
+type ChangedUser struct {
+	jeton.User
+	// Pending is the address that counts once the user has followed the link of a mail to it.
+	Pending string `json:"pending_email,omitempty"`
+}
+
+// toVerify reports whether the address of a change counts only after the link of a mail to it was used: a user could
+// else have links to set a password, and notices, sent to a stranger, or misspell it and get none.
+func (a *API) toVerify(acct account.Account, in SelfChange) bool {
+	if !a.Issuer || in.Email == nil {
+		return false
+	}
+	to := strings.TrimSpace(*in.Email)
+
+	return to != "" && to != acct.Email && a.Logins.VerifiesAddresses()
+}
+
+// updateVerified makes the change of a user without the new address, to which a link is sent.
+func (a *API) updateVerified(
+	w *web.Reply,
+	r *http.Request,
+	c caller,
+	acct account.Account,
+	update account.Update,
+) error {
+	wanted, err := account.NewProfile(*update.Email, "", "")
+	if err != nil {
+		return err
+	}
+
+	update.Email = nil
+	changed, err := a.Accounts.Update(r.Context(), c.actor(), acct, update)
+	if err != nil {
+		return err
+	}
+
+	// After the change: a new password would end the link.
+	err = a.Logins.AskAddress(r.Context(), changed, signin.AddressRequest{
+		Address: wanted.Email,
+		Source:  w.Source,
+		Request: w.ID,
+	})
+	if err != nil {
+		return err
+	}
+
+	return web.JSON(w, http.StatusAccepted, ChangedUser{changed.User(), wanted.Email})
 }
 
 // mayUpdateSelf checks that a user who sets a new password or changes the e-mail address knows the current password. A

@@ -77,9 +77,9 @@ type Brand struct {
 // pagePaths are the paths of the pages, and of the API that they call. One that ends in a slash is of
 // every path below it, and of the path without the slash.
 var pagePaths = []string{
-	"/sign-in/", "/sign-out/", "/signed-out/", "/setup/", "/link/", "/recover/", "/not-me/", "/invite/", "/prove/",
-	"/consent/", "/device/", "/account/", "/admin/", "/.well-known/change-password", "/.well-known/passkey-endpoints",
-	"/.jeton/assets/", "/api/v1/",
+	"/sign-in/", "/sign-out/", "/signed-out/", "/setup/", "/link/", "/recover/", "/not-me/", "/verify/", "/invite/",
+	"/prove/", "/consent/", "/device/", "/account/", "/admin/", "/.well-known/change-password",
+	"/.well-known/passkey-endpoints", "/.jeton/assets/", "/api/v1/",
 }
 
 // IsPagePath reports whether a path belongs to the pages.

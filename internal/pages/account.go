@@ -196,11 +196,17 @@ func (p *Pages) changeProfile(w *web.Reply, r *http.Request) error {
 		change["current_password"] = form.Get("current")
 	}
 
-	err = p.API.Call(w, r, http.MethodPut, ownAPI, change, nil)
+	var changed struct {
+		Pending string `json:"pending_email"`
+	}
+	err = p.API.Call(w, r, http.MethodPut, ownAPI, change, &changed)
 	switch jeton.Outcome(err) {
 	case nil:
 		if err != nil {
 			return err
+		}
+		if changed.Pending != "" {
+			return see(w, "/account?done=address-sent")
 		}
 		return see(w, "/account?done=profile-changed")
 	case jeton.ErrProof, jeton.ErrForbidden, jeton.ErrInvalid, jeton.ErrConflict, jeton.ErrTooMany:

@@ -84,6 +84,7 @@ var doneNotes = map[string]Text{
 	"proved": text("done.proved"),
 
 	"profile-changed":   text("done.profile-changed"),
+	"address-sent":      text("done.address-sent"),
 	"session-ended":     text("done.session-ended"),
 	"sessions-ended":    text("done.sessions-ended"),
 	"token-revoked":     text("done.token-revoked"),

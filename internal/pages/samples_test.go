@@ -212,6 +212,10 @@ func signInSamples() map[string][]any {
 			notMeView{Done: true},
 			notMeView{Done: true, Recovery: true},
 		},
+		"sign-in/verify": {
+			verifyView{},
+			verifyView{Action: "/verify/jtn_t_x", Name: hostile, Address: "diane@example.org"},
+		},
 		"sign-in/prove": {
 			proveView{
 				Action:   "/prove?to=/account",

@@ -11,9 +11,11 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/invite"
+	"github.com/jeton-auth/jeton/internal/limit"
 	"github.com/jeton-auth/jeton/internal/mail"
 	"github.com/jeton-auth/jeton/internal/outbound"
 	"github.com/jeton-auth/jeton/internal/pages"
+	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/sweep"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,6 +45,20 @@ func (k *core) letter(ctx context.Context, m mail.Mail) (mail.Letter, error) {
 
 // links returns what derives the secrets of links in mails.
 func (k *core) links() mail.Links { return mail.NewLinks(k.secret.Derive("links in mails")) }
+
+// linkMails returns what the links in mails need. limiter is of requests for them.
+func (k *core) linkMails(limiter *limit.Limiter) signin.Mails {
+	return signin.Mails{
+		Store:   k.db,
+		Links:   k.links(),
+		Path:    pages.RecoverPath,
+		NotMe:   pages.NotMePath,
+		Verify:  pages.VerifyPath,
+		On:      k.mails.On,
+		Limiter: limiter,
+		Wake:    k.mails.Wake,
+	}
+}
 
 // openInvites opens the invitations, which may be sent by mail.
 func (k *core) openInvites(c Config) (err error) {

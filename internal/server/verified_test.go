@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -51,6 +52,13 @@ func TestAnAddressIsVerifiedByALinkInAMail(t *testing.T) {
 	inviting(s, map[string]any{"email": "fay@example.org"})
 	makeAccount(s, linkIn(t, s, mailAbout(t, server, "You are invited to Example")), "fay", right)
 	is("an invitation by mail", "fay", true)
+
+	b := newBrowser(t, s)
+	b.signIn("fay")
+	own := b.asksAddress(server, "f@example.org")
+	is("while another address of the user's own is not confirmed", "fay", true)
+	submit(s, own, url.Values{})
+	is("another address of the user's own, which was confirmed", "fay", true)
 }
 
 // setByALinkOfAnOperator sets the password of diane by a link that an operator has made.

@@ -1,0 +1,98 @@
+package server_test
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/test/smtptest"
+	"github.com/jeton-auth/jeton/jetontest"
+)
+
+// asksAddress gives a new address on the page of the account, and returns the path of the link that is sent to it.
+func (b *browser) asksAddress(server *smtptest.Server, address string) string {
+	b.t.Helper()
+
+	a := b.post("/account", "email", address, "current", right)
+	if to := a.Header.Get("Location"); a.Status != http.StatusSeeOther || to != "/account?done=address-sent" {
+		b.t.Fatalf("a new address: got %d to %q, want that a mail is sent: %s", a.Status, to, a.Body)
+	}
+
+	m := mailAbout(b.t, server, "Confirm your new e-mail address at Example")
+	if m.To != address {
+		b.t.Errorf("the link goes to %s, want %s", m.To, address)
+	}
+
+	return linkIn(b.t, b.s, m)
+}
+
+// addressOf returns the e-mail address of a user.
+func addressOf(s *jetontest.Server, name string) string {
+	var user jeton.User
+	s.MustControl(http.MethodGet, "/api/v1/users/"+name, nil, &user)
+
+	return user.Email
+}
+
+func TestANewAddressCountsOnceItsLinkIsUsed(t *testing.T) {
+	server := smtptest.Start(t, smtptest.Options{})
+	s := startMailing(t, mailOptions(t, server)...)
+	b := newBrowser(t, s)
+	b.signIn("diane")
+	path := b.asksAddress(server, "new@example.org")
+
+	// Programs that check mail follow links.
+	lookAt(t, s, path)
+	if got := addressOf(s, "diane"); got != "diane@example.org" {
+		t.Errorf("the address is %s before the link is used, want the one before", got)
+	}
+
+	if a := submit(s, path, url.Values{}); a.Status != http.StatusSeeOther {
+		t.Fatalf("the link: got %d, want 303: %s", a.Status, a.Body)
+	}
+	if got := addressOf(s, "diane"); got != "new@example.org" {
+		t.Errorf("the address is %s after the link was used, want the new one", got)
+	}
+	if m := mailAbout(t, server, "Your e-mail address at Example was changed"); m.To != "diane@example.org" {
+		t.Errorf("the notice goes to %s, want the address before", m.To)
+	}
+	if a := submit(s, path, url.Values{}); a.Status == http.StatusSeeOther {
+		t.Error("the link works twice, want once")
+	}
+}
+
+func TestALinkThatConfirmsAnAddressDies(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		then func(b *browser, server *smtptest.Server, c *heldClock)
+	}{
+		{"by a newer one", func(b *browser, server *smtptest.Server, _ *heldClock) {
+			b.asksAddress(server, "newer@example.org")
+		}},
+		{"by another password", func(b *browser, _ *smtptest.Server, _ *heldClock) { setPassword(b.s, right+" 2") }},
+		{"after a day", func(_ *browser, _ *smtptest.Server, c *heldClock) { c.move(25 * time.Hour) }},
+		{"as another user has the address", func(b *browser, _ *smtptest.Server, _ *heldClock) {
+			b.s.AddUser("eric", right)
+			b.s.MustControl(http.MethodPut, "/api/v1/users/eric", map[string]string{"email": "New@example.org"}, nil)
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			server := smtptest.Start(t, smtptest.Options{})
+			c := newHeldClock()
+			s := startMailing(t, mailOptions(t, server, jetontest.Clock(c.now))...)
+			b := newBrowser(t, s)
+			b.signIn("diane")
+			path := b.asksAddress(server, "new@example.org")
+
+			tc.then(b, server, c)
+			if a := submit(s, path, url.Values{}); a.Status == http.StatusSeeOther {
+				t.Errorf("the link: got %d, want it refused", a.Status)
+			}
+			if got := addressOf(s, "diane"); got != "diane@example.org" {
+				t.Errorf("the address is %s, want the one before", got)
+			}
+		})
+	}
+}
