@@ -33,10 +33,11 @@ type MailStore interface {
 	// another one. A second call changes nothing. It returns jeton.ErrNotFound if the mail no longer exists, or if its
 	// ticket has ended since the first call.
 	AddMailLink(ctx context.Context, mailID string, h secret.Hash, t ticket.Ticket) error
-	// EndByNotice takes the ticket of the link of a notice and ends all sessions, tokens and links of its user, and
-	// what devices are known, in one step with the event. The tickets of later notices end, too, as who took over the
-	// account may have them; the earlier ones stay. It returns the errors of ticket.Store for a ticket that cannot be
-	// taken.
+	// EndByNotice takes the ticket of the link of a notice and ends all sessions, tokens and links of its user, what
+	// devices are known, and the identities that were connected since the event of the notice, which is
+	// mail.LinkLifetime before the ticket expires, in one step with the event. The tickets of later notices end, too,
+	// as who took over the account may have them; the earlier ones stay. It returns the errors of ticket.Store for a
+	// ticket that cannot be taken.
 	EndByNotice(ctx context.Context, h secret.Hash, now time.Time, ev jeton.Event) error
 }
 

@@ -28,6 +28,7 @@ func Notices(t *testing.T, open Open) {
 		{"a new token, another secret of one or an identity sends a notice", noticesOfCredentials},
 		{"no device is known after a new password", devicesEnd},
 		{"the link of a notice ends everything of its user, once", noticeEnds},
+		{"the link of a notice ends the identities that were connected since", noticeEndsIdentities},
 		{"of many uses of the link of a notice, one succeeds", noticeRace},
 		{"the link of a notice outlives what an attacker does", noticeLives},
 		{"a recovery that is not by the user ends the links of earlier notices", recoveryEndsLinks},
@@ -254,6 +255,45 @@ func noticeEnds(t *testing.T, s Store) {
 	if !kinds[mail.Device] {
 		t.Errorf("a sign-in with a device from before sent %v, want a notice", kinds)
 	}
+}
+
+// noticeEndsIdentities has a user who was made with an identity an hour ago, and to whom others were connected.
+func noticeEndsIdentities(t *testing.T, s Store) {
+	diane, eric := addressed(t, s), user(t, s, "eric")
+	for issuer, created := range map[string]time.Time{
+		"https://first.example":  diane.Created,
+		"https://before.example": noon.Add(-2 * time.Minute),
+		"https://event.example":  noon.Add(-time.Second),
+		"https://later.example":  noon.Add(time.Hour),
+	} {
+		must(t, connect(t, s, diane, account.Identity{Issuer: issuer, Subject: "1", Created: created}))
+		must(t, connect(t, s, eric, account.Identity{Issuer: issuer, Subject: "2", Created: created}))
+	}
+
+	left := func(u account.Account) (issuers []string) {
+		list, err := s.ListIdentities(t.Context(), u.ID)
+		must(t, err)
+		for _, i := range list {
+			issuers = append(issuers, i.Issuer)
+		}
+		return issuers
+	}
+	end := func(link string, event time.Time) {
+		t.Helper()
+		h := linked(t, s, diane.ID, link, event.Add(mail.LinkLifetime))
+		ev := jeton.Event{Action: audit.UserNotMe, Target: "user:diane", Outcome: audit.OK}
+		must(t, s.EndByNotice(t.Context(), h, noon.Add(2*time.Hour), ev))
+	}
+
+	end("of noon", noon)
+	same(t, "after a notice of noon", left(diane), []string{"https://before.example", "https://first.example"})
+	log := auditLog(t, s)
+	same(t, "the end of the audit log", log[len(log)-2:], []string{
+		"user.disconnect user:diane", "user.not-me user:diane",
+	})
+	end("of the sign-up", diane.Created)
+	same(t, "after a notice of the sign-up", left(diane), []string{"https://first.example"})
+	same(t, "identities of eric", len(left(eric)), 4)
 }
 
 func noticeRace(t *testing.T, s Store) {
