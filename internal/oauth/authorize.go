@@ -353,8 +353,7 @@ func (s *Server) grantCode(w *web.Reply, r *http.Request, a authorization, live 
 	}
 
 	grant := signin.CodeGrant{
-		User:      live.User,
-		Login:     live.Login,
+		Live:      live,
 		Service:   a.party.Name,
 		Redirect:  a.redirect,
 		Challenge: a.query.Get("code_challenge"),

@@ -159,3 +159,41 @@ func TestAUserWhoCannotReachALevelIsAskedOnce(t *testing.T) {
 		t.Errorf("the last refusal is %+v, want one of max at desktop with %+v", last, want)
 	}
 }
+
+// TestACodeStandsForTheSignInItWasIssuedFor has a user show a second factor between the authorization, or the answer
+// for a device, and the token request.
+func TestACodeStandsForTheSignInItWasIssuedFor(t *testing.T) {
+	c := newHeldClock()
+	s := startRelying(t, jetontest.Clock(c.now))
+	b := newBrowser(t, s)
+	b.signIn("diane")
+	key, _ := b.enrol(c.now())
+
+	begun := c.now()
+	code := b.codeFor(wikiAsks(s, "acr_values", mfa, "prompt", "none"))
+	device := beginDevice(t, s)
+	b.answers(device.UserCode, "allow", "allowed")
+
+	c.move(31 * time.Second) // another code of the app, and the authorization code is valid for a minute
+	a := b.post("/prove", "password", right, "code", otp(t, key, c.now()))
+	if a.Status != http.StatusSeeOther {
+		t.Fatalf("the proof: got %d %s, want 303", a.Status, a.Body)
+	}
+
+	for name, got := range map[string]relied{"code": redeem(t, s, code), "device": poll(t, s, device.Code)} {
+		if got.ID == "" {
+			t.Fatalf("%s: got %+v, want an ID token", name, got)
+		}
+		claims := claimsOf(t, got.ID)
+		at, _ := claims["auth_time"].(float64)
+		if claims["acr"] != nil || len(claims["amr"].([]any)) != 1 || int64(at) != begun.Unix() {
+			t.Errorf("%s: got acr %v, amr %v, auth_time %v, want those of the authorization at %d",
+				name, claims["acr"], claims["amr"], claims["auth_time"], begun.Unix())
+		}
+	}
+
+	after := claimsOf(t, redeem(t, s, b.codeFor(wikiAsks(s, "prompt", "none"))).ID)
+	if after["acr"] != mfa {
+		t.Errorf("the next authorization: got acr %v, want %s", after["acr"], mfa)
+	}
+}

@@ -28,11 +28,10 @@ const codeLifetime = time.Minute
 
 // CodeGrant is what an authorization code is bound to.
 type CodeGrant struct {
-	User      int64  // number of the user
-	Login     int64  // of the sign-in session
-	Service   string // that may use the code
-	Redirect  string // redirect_uri of the authorization request
-	Challenge string // code_challenge, of method S256 (RFC 7636, section 4.2); "": none
+	Live      *session.Live // sign-in session of the user
+	Service   string        // that may use the code
+	Redirect  string        // redirect_uri of the authorization request
+	Challenge string        // code_challenge, of method S256 (RFC 7636, section 4.2); "": none
 	// Client is the relying party that may use the code, in place of a service, for Scopes.
 	Client string
 	Scopes []string
@@ -51,6 +50,36 @@ type codeData struct {
 	Levels    []string `json:"acr_values,omitempty"`
 	Resource  string   `json:"resource,omitempty"` // name of a service
 	Denied    bool     `json:"denied,omitempty"`   // the user refused a device: there are no tokens
+
+	// How and when the user was proved as the code was issued, for a relying party. What the session proves later is
+	// not what its ID token is about. No methods: the code is one of an earlier version.
+	Methods  []string  `json:"amr,omitempty"`
+	SignedIn time.Time `json:"auth_time,omitzero"`
+}
+
+// prove stores how the user of a sign-in session was proved.
+func (c *codeData) prove(ctx context.Context, sessions *session.Sessions, live *session.Live) error {
+	proof, err := sessions.Proof(ctx, live)
+	if err != nil {
+		return fmt.Errorf("proof of the user: %w", err)
+	}
+
+	c.Methods = proof.Methods
+	c.SignedIn = live.Created
+	if proof.At.After(live.Created) {
+		c.SignedIn = proof.At
+	}
+
+	return nil
+}
+
+// proved returns the sign-in session of a code as it was when the code was issued.
+func (c *codeData) proved(parent jeton.Session) jeton.Session {
+	if len(c.Methods) > 0 {
+		parent.AMR, parent.Proved = c.Methods, c.SignedIn
+	}
+
+	return parent
 }
 
 // GrantCode issues an authorization code (RFC 6749, section 4.1.2). It ends with the sign-in session.
@@ -59,22 +88,29 @@ func (l *Logins) GrantCode(ctx context.Context, g CodeGrant) (jeton.Secret, erro
 		g.Service = token.ServiceOfClient(g.Client)
 	}
 
-	data, err := json.Marshal(codeData{
+	in := codeData{
 		Redirect:  g.Redirect,
 		Challenge: g.Challenge,
 		Scopes:    g.Scopes,
 		Nonce:     g.Nonce,
 		Levels:    g.Levels,
 		Resource:  g.Resource,
-	})
+	}
+	if g.Client != "" {
+		if err := in.prove(ctx, l.sessions, g.Live); err != nil {
+			return jeton.Secret{}, err
+		}
+	}
+
+	data, err := json.Marshal(in)
 	if err != nil {
 		return jeton.Secret{}, err
 	}
 
 	return l.tickets.Issue(ctx, ticket.Ticket{
 		Purpose: ticket.Code,
-		Subject: g.User,
-		Login:   g.Login,
+		Subject: g.Live.User,
+		Login:   g.Live.Login,
 		Service: g.Service,
 		Data:    data,
 		Expires: l.now().Add(codeLifetime),

@@ -142,7 +142,7 @@ func (l *Logins) answerDevice(
 		}
 	}
 
-	answer, err := l.answerOf(req, d, t)
+	answer, err := l.answerOf(ctx, req, d, t)
 	if err != nil {
 		return err
 	}
@@ -156,11 +156,19 @@ func (l *Logins) answerDevice(
 }
 
 // answerOf returns the ticket that a device gets its tokens with, or the refusal.
-func (l *Logins) answerOf(req UserCodeRequest, d device, t ticket.Ticket) (ticket.Ticket, error) {
+func (l *Logins) answerOf(
+	ctx context.Context,
+	req UserCodeRequest,
+	d device,
+	t ticket.Ticket,
+) (ticket.Ticket, error) {
 	answer, data := ticket.Ticket{Purpose: ticket.Code, Service: t.Service, Expires: t.Expires}, codeData{Denied: true}
 	if req.Allow {
 		answer.Subject, answer.Login = req.Live.User, req.Live.Login
 		data = codeData{Scopes: d.Scopes, Resource: d.Resource}
+		if err := data.prove(ctx, l.sessions, req.Live); err != nil {
+			return answer, err
+		}
 	}
 
 	// The device asks again in a few seconds, perhaps after its own code has expired.

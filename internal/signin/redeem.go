@@ -95,6 +95,7 @@ func (l *Logins) redeemFor(
 	if err != nil {
 		return Relied{}, err
 	}
+	parent = data.proved(parent)
 	if err := l.mayUse(c, acct, trail); err != nil {
 		return Relied{}, err
 	}
