@@ -269,6 +269,26 @@ func (c checker) required(s *Service, r *Route, accepted []string) {
 	}
 }
 
+// usersAPIRequired checks that callers of the API of users can show the factors that the service requires.
+func (c checker) usersAPIRequired(s *Service) {
+	if s.Require == nil || s.Require.Factors < 2 {
+		return
+	}
+
+	const refused = "which is one factor, so that every request would be refused; "
+
+	classic := s.UsersAPI.Classic
+	switch {
+	case classic != nil && classic.Auth == "basic_auth":
+		const text = "users_api.classic.auth: basic_auth accepts a password, " + refused + "remove one of the two"
+		c.Fault(&s.Require.Factors, text)
+	case classic != nil && strings.HasPrefix(classic.Auth, "session") && !s.Login.SignIn:
+		c.Fault(&s.Require.Factors, "users_api.classic has logins by password, "+refused+"add login.sign_in: true")
+	case classic == nil && s.Tokens == nil && !s.Login.SignIn:
+		c.Fault(&s.Require.Factors, "users_api accepts a password, "+refused+"add tokens, or login.sign_in: true")
+	}
+}
+
 // userScopes checks the scopes that users have at a service.
 func (c checker) userScopes(s *Service) {
 	if len(s.UserScopes) > 0 && s.Tokens == nil {
@@ -283,6 +303,7 @@ func (c checker) userScopes(s *Service) {
 // usersAPI checks the API of users at a service.
 func (c checker) usersAPI(s *Service) {
 	u := s.UsersAPI
+	c.usersAPIRequired(s)
 	c.path(&u.Prefix)
 	if strings.HasSuffix(u.Prefix, "/") {
 		c.Invalid(&u.Prefix, "path", u.Prefix, "a path such as /api/v1, without a slash at the end")
