@@ -39,16 +39,16 @@ func userFactors() *cobra.Command {
 			if f.Used != nil {
 				used = when(*f.Used)
 			}
-			rows = append(rows, []string{f.Kind, f.Name, when(f.Created), used})
+			rows = append(rows, []string{f.ID, f.Kind, f.Name, when(f.Created), used})
 		}
 		if got.CodesLeft > 0 {
-			rows = append(rows, []string{"recovery", fmt.Sprintf("%d codes left", got.CodesLeft), "", ""})
+			rows = append(rows, []string{"", "recovery", fmt.Sprintf("%d codes left", got.CodesLeft), "", ""})
 		}
 
-		return out.print(c.OutOrStdout(), got, []string{"KIND", "NAME", "SINCE", "USED"}, rows)
+		return out.print(c.OutOrStdout(), got, []string{"ID", "KIND", "NAME", "SINCE", "USED"}, rows)
 	})
 
-	c.AddCommand(userFactorsReset())
+	c.AddCommand(userFactorsRename(), userFactorsReset())
 
 	return withFlags(c, &p, &out)
 }
@@ -82,4 +82,24 @@ func userFactorsReset() *cobra.Command {
 	c.Flags().StringVar(&reason, "reason", "", "why, for the audit log")
 
 	return c
+}
+
+// userFactorsRename implements 'jeton user factors rename'.
+func userFactorsRename() *cobra.Command {
+	return changeCommand(&cobra.Command{
+		Use:   "rename NAME ID TEXT",
+		Short: "Name a passkey or an authenticator app of a user",
+		Long: `Name a passkey or an authenticator app of a user. 'jeton user factors NAME' lists the ids. Users do it
+themselves on the page of their passkeys. The event factor.change has the name.`,
+		Args:    exactArgs("NAME", "ID", "TEXT"),
+		Example: `  jeton user factors rename diane f_01kb9g2n3p4q5r6s7t8v9w laptop`,
+	}, func(args []string) (change, error) {
+		return change{
+			method:  http.MethodPut,
+			path:    userPath(args[0], "factors") + "/" + url.PathEscape(args[1]),
+			body:    api.FactorName{Name: args[2]},
+			subject: "factor " + args[1] + " of user " + args[0],
+			done:    "named the factor " + args[1] + " of user " + args[0] + " " + args[2],
+		}, nil
+	})
 }

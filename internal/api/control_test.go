@@ -105,6 +105,8 @@ func TestControlSocketAnswersAsDocumented(t *testing.T) {
 	call("GET /users/{id}/identities", 200, nil, user...)
 	call("GET /users/{id}/factors", 200, nil, user...)
 	call("DELETE /users/{id}/factors?reason=lost", 404, nil, user...)
+	none := append([]string{"{factor}", "f_1"}, user...)
+	call("PUT /users/{id}/factors/{factor}", 404, api.FactorName{Name: "laptop"}, none...)
 	call("DELETE /users/{id}/identities?issuer=https://login.example", 404, nil, user...)
 	call("GET /overview", 200, nil)
 	call("GET /services", 200, nil)

@@ -29,6 +29,12 @@ var factorDocs = map[string]Doc{
 		Status: 200,
 		Fails:  []int{400, 403, 404, 429},
 	},
+	"PUT /users/me/factors/{factor}": {
+		Summary: "Name a passkey or an authenticator app. Needs a proof.",
+		In:      FactorName{},
+		Status:  204,
+		Fails:   []int{400, 403, 404},
+	},
 	"DELETE /users/me/factors/{factor}": {
 		Summary: "Remove a second factor. Needs a proof.",
 		Status:  204,
@@ -45,6 +51,12 @@ var factorDocs = map[string]Doc{
 		Out:     Factors{},
 		Status:  200,
 		Fails:   []int{404},
+	},
+	"PUT /users/{id}/factors/{factor}": {
+		Summary: "Name a passkey or an authenticator app of a user. " + byName,
+		In:      FactorName{},
+		Status:  204,
+		Fails:   []int{400, 404},
 	},
 	"DELETE /users/{id}/factors": {
 		Summary: "Remove all second factors of a user who has lost them, and end the user's sessions. " + byName,

@@ -40,6 +40,11 @@ type Enrolment struct {
 	URI    string `json:"uri" jsonschema:"Address of the scheme otpauth, for a QR code"`
 }
 
+// FactorName is the name of a factor.
+type FactorName struct {
+	Name string `json:"name" jsonschema:"Such as that of the device, at most 100 bytes"`
+}
+
 // FactorCode is a code of an authenticator app.
 type FactorCode struct {
 	Code string `json:"code"`
@@ -209,6 +214,47 @@ func (a *API) newCodes(w *web.Reply, r *http.Request, c caller, acct account.Acc
 	}
 
 	return web.JSON(w, http.StatusOK, out)
+}
+
+// renameOwnFactor answers PUT /users/me/factors/{factor}.
+func (a *API) renameOwnFactor(w *web.Reply, r *http.Request, c caller) error {
+	acct, err := a.proved(w, r, c)
+	if err != nil {
+		return err
+	}
+
+	return a.rename(w, r, c, acct)
+}
+
+// renameFactor answers PUT /users/{id}/factors/{factor}.
+func (a *API) renameFactor(w *web.Reply, r *http.Request, c caller) error {
+	acct, err := a.target(r, c)
+	if err != nil {
+		return err
+	}
+
+	return a.rename(w, r, c, acct)
+}
+
+// rename gives the factor in the path, which is one of a user, the name in the request.
+func (a *API) rename(w *web.Reply, r *http.Request, c caller, acct account.Account) error {
+	in, err := web.Read[FactorName](r)
+	if err != nil {
+		return err
+	}
+	if err := require("name", in.Name); err != nil {
+		return err
+	}
+
+	id := r.PathValue("factor")
+	ev := a.event(w, c, audit.FactorChange, "user:"+acct.Name)
+	ev.Reason = id + " is named " + in.Name
+	if err := a.Factors.Rename(r.Context(), acct.ID, id, in.Name, ev); err != nil {
+		return err
+	}
+	a.Logins.WakeMails()
+
+	return web.NoContent(w)
 }
 
 // removeOwnFactor answers DELETE /users/me/factors/{factor}.

@@ -152,6 +152,16 @@ var centralMatrix = map[string]struct {
 		body: `{"code":"123456"}`,
 		want: [4]int{401, 404, 404, 403},
 	},
+	"PUT /users/me/factors/{factor}": {
+		path: "/users/me/factors/f_1",
+		body: `{"name":"laptop"}`,
+		want: [4]int{401, 404, 404, 403},
+	},
+	"PUT /users/{id}/factors/{factor}": {
+		path: "/users/ID/factors/f_1",
+		body: `{"name":"laptop"}`,
+		want: [4]int{401, 403, 404, 403},
+	},
 	"DELETE /users/me/factors/{factor}": {path: "/users/me/factors/f_1", want: [4]int{401, 404, 404, 403}},
 	"POST /users/me/recovery-codes":     {want: [4]int{401, 409, 409, 403}},
 	"GET /users/{id}/factors":           {path: "/users/ID/factors", want: [4]int{401, 403, 200, 200}},
