@@ -74,7 +74,7 @@ func (t loggingTx) Exec(ctx context.Context, text string, args ...any) (int64, e
 // growing names the tables that grow, and their aliases.
 var growing = []string{
 	"sessions", "tokens", "uses", "logins", "sources", "assertions", "revoked", "ended_tokens", "tickets",
-	"s", "t", "users", "audit",
+	"s", "t", "g", "users", "audit",
 }
 
 // checkPlans checks that SQLite finds an index for every statement on a table that grows.

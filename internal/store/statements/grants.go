@@ -194,29 +194,38 @@ func (db *Store) FindGrant(ctx context.Context, h secret.Hash) (token.Grant, err
 	return g, Unavailable(missing(err))
 }
 
+// grantOfHash reads what findGrant scans: a token, and what only grants have.
+var grantOfHash = "SELECT " + tokenFields + ", " + of("g", grantColumns) +
+	" FROM tokens t JOIN grants g ON g.number = t.number " + tokenOwners + tokenOfHash
+
 func findGrant(ctx context.Context, q Queries, h secret.Hash) (token.Grant, error) {
-	r, err := scanToken(q.QueryRow(ctx, FindToken, h[:]))
-	if err != nil {
-		return token.Grant{}, err
-	}
-
-	g := token.Grant{Record: r}
+	var g token.Grant
 	var code []byte
-	var signedIn, turned int64
+	var number, signedIn, turned int64
 
-	err = q.QueryRow(ctx, "SELECT "+grantColumns+" FROM grants WHERE number = $1", r.Number).Scan(
-		&code, &g.Number, &g.Client, &g.Login, &g.SessionID, &g.Offline, &signedIn, &g.Methods, &g.Turn, &turned,
+	r, err := scanToken(longerRow{q.QueryRow(ctx, grantOfHash, h[:]), []any{
+		&code, &number, &g.Client, &g.Login, &g.SessionID, &g.Offline, &signedIn, &g.Methods, &g.Turn, &turned,
 		&g.Level,
-	)
+	}})
 	if err != nil {
 		return token.Grant{}, err
 	}
 
+	g.Record = r
 	g.SignedIn, g.Turned = known(signedIn), known(turned)
 	g.Code, err = hash(code)
 
 	return g, err
 }
+
+// longerRow is a row with more columns than its reader knows.
+type longerRow struct {
+	Row
+	more []any // where those go
+}
+
+// Scan implements Row.
+func (r longerRow) Scan(into ...any) error { return r.Row.Scan(append(into, r.more...)...) }
 
 // TurnGrant implements token.GrantStore.
 func (db *Store) TurnGrant(

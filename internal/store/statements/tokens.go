@@ -26,7 +26,10 @@ const tokenOwners = `LEFT JOIN clients c ON c.id = t.client LEFT JOIN users u ON
 
 // FindToken is asked for each token that is not in memory: an engine may prepare it.
 // A personal token outlives a changed password; it ends when its owner is disabled.
-var FindToken = `SELECT ` + tokenFields + ` FROM tokens t ` + tokenOwners + `
+var FindToken = `SELECT ` + tokenFields + ` FROM tokens t ` + tokenOwners + tokenOfHash
+
+// tokenOfHash is the condition for the token of hash $1, whose owner stands.
+const tokenOfHash = `
 WHERE t.hash = $1 AND (NOT c.disabled AND c.version = t.version
 OR NOT u.disabled AND (t.kind IN ('personal', 'approved') OR u.version = t.version))`
 
