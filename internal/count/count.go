@@ -42,11 +42,15 @@ type Use struct {
 const UserHolders = 1 << 62
 
 // HolderOf returns the holder of one of the budgets as the store keeps it: the user of a budget
-// that is per user, and otherwise the login or the token.
+// that is per user, the token that shares one, and otherwise the login or the token of the use.
 func (u Use) HolderOf(b policy.Budget) int64 {
-	if b.PerUser && u.User != 0 {
+	switch {
+	case b.PerUser && u.User != 0:
 		return UserHolders + u.User
+	case b.Token != 0:
+		return -b.Token
 	}
+
 	return u.Holder
 }
 

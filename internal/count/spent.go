@@ -10,13 +10,16 @@ import (
 // spent is what a holder is known to have used at least, by budget.
 type spent []used
 
-// used is a budget and the number of its uses that a refusal has shown.
-type used struct{ budget, uses int64 }
+// used is a budget and the number of its uses that a refusal has shown. token is that of the budget.
+type used struct{ budget, token, uses int64 }
+
+// of reports whether u is about a budget.
+func (u used) of(b policy.Budget) bool { return u.budget == b.ID && u.token == b.Token }
 
 // isSpent reports whether a budget has no use left.
 func (s spent) isSpent(b policy.Budget) bool {
 	for _, u := range s {
-		if u.budget == b.ID && u.uses >= b.Max {
+		if u.of(b) && u.uses >= b.Max {
 			return true
 		}
 	}
@@ -27,7 +30,7 @@ func (s spent) isSpent(b policy.Budget) bool {
 // forget returns a copy of s without the budgets.
 func (s spent) forget(budgets []policy.Budget) spent {
 	return slices.DeleteFunc(slices.Clone(s), func(u used) bool {
-		return slices.ContainsFunc(budgets, func(b policy.Budget) bool { return b.ID == u.budget })
+		return slices.ContainsFunc(budgets, u.of)
 	})
 }
 
@@ -40,9 +43,9 @@ func (s spent) learn(budgets []policy.Budget, left []int64) spent {
 			continue
 		}
 
-		at := slices.IndexFunc(s, func(u used) bool { return u.budget == b.ID })
+		at := slices.IndexFunc(s, func(u used) bool { return u.of(b) })
 		if at < 0 {
-			s = append(s, used{b.ID, b.Max})
+			s = append(s, used{b.ID, b.Token, b.Max})
 			continue
 		}
 

@@ -216,4 +216,5 @@ type Budget struct {
 	Name    string // unique in the service: a route's pattern, or "*" for all routes
 	Max     int64  // at least 1
 	PerUser bool   // all credentials of the user at the service take from it
+	Token   int64  // number of the token that it is of, which shares it with others; 0: the credential's own
 }

@@ -1,0 +1,89 @@
+package policy
+
+import (
+	"slices"
+	"time"
+)
+
+// MaxActors is how many clients act for the owner of a token, one for the other, at most. More would be a loop that no
+// rule shows, or a chain that no audit log explains.
+const MaxActors = 5
+
+// Exchange says which tokens a client exchanges for one that is valid at the next service, and with which terms. The
+// zero value allows nothing.
+type Exchange struct {
+	From       string        // service that the token is for
+	To         string        // service that the new one is for
+	Scopes     []string      // at most, of those of the token; none: no scope
+	Lifetime   time.Duration // at most; 0: that of the service
+	MaxUses    int64         // at most, or Unlimited: that of the service
+	SharedUses bool          // a use of the new token is one of the token, too, if that is counted
+	Allows     []Rule        // see Limits; none: those of the token
+}
+
+// Terms returns the terms of a token by the rule, which are never wider than those of the service. The token is opaque:
+// it ends with the one that it was exchanged for, so it is looked up.
+func (e Exchange) Terms(t TokenTerms) TokenTerms {
+	t.Format = Opaque
+	if e.Lifetime > 0 {
+		t.Lifetime = min(t.Lifetime, e.Lifetime)
+	}
+	if e.MaxUses != Unlimited && (t.MaxUses == Unlimited || e.MaxUses < t.MaxUses) {
+		t.MaxUses = e.MaxUses
+	}
+
+	return t
+}
+
+// Granted returns the scopes of a token by the rule, of those that the exchanged one has.
+func (e Exchange) Granted(has []string) []string {
+	lacks := func(s string) bool { return !slices.Contains(e.Scopes, s) }
+	return slices.DeleteFunc(slices.Clone(has), lacks)
+}
+
+// Narrowed returns limits that permit what both l and the rules permit, and false if that is nothing. No rule permits
+// every request.
+func (l Limits) Narrowed(rules []Rule) (Limits, bool) {
+	switch {
+	case len(rules) == 0:
+		return l, true
+	case len(l.Allows) == 0:
+		l.Allows = rules
+		return l, true
+	}
+
+	var both []Rule
+	for _, a := range l.Allows {
+		for _, b := range rules {
+			r, ok := a.and(b)
+			if ok && !slices.Contains(both, r) {
+				both = append(both, r)
+			}
+		}
+	}
+	l.Allows = both
+
+	// An empty list would permit everything.
+	return l, len(both) > 0
+}
+
+// and returns the rule that matches what both rules match, and false if that is nothing. Of two paths that both match
+// some path, one matches all that the other does.
+func (r Rule) and(other Rule) (Rule, bool) {
+	both := r
+	switch {
+	case r.Method == "*":
+		both.Method = other.Method
+	case other.Method != "*" && other.Method != r.Method:
+		return Rule{}, false
+	}
+
+	switch {
+	case r.matchesPath(other.Path):
+		both.Path = other.Path
+	case !other.matchesPath(r.Path):
+		return Rule{}, false
+	}
+
+	return both, true
+}

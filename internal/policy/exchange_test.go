@@ -1,0 +1,87 @@
+package policy
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestTermsOfAnExchangeAreNeverWiderThanThoseOfTheService(t *testing.T) {
+	service := TokenTerms{Format: JWT, Audience: "archive", Lifetime: 10 * time.Minute, MaxUses: 5}
+	open := service
+	open.MaxUses = Unlimited
+
+	for _, tc := range []struct {
+		name     string
+		rule     Exchange
+		service  TokenTerms
+		lifetime time.Duration
+		uses     int64
+	}{
+		{"nothing is said", Exchange{MaxUses: Unlimited}, open, 10 * time.Minute, Unlimited},
+		{"the service counts", Exchange{MaxUses: Unlimited}, service, 10 * time.Minute, 5},
+		{"the rule counts", Exchange{MaxUses: 3}, open, 10 * time.Minute, 3},
+		{"both count, the rule less", Exchange{MaxUses: 3}, service, 10 * time.Minute, 3},
+		{"both count, the service less", Exchange{MaxUses: 9}, service, 10 * time.Minute, 5},
+		{"a shorter lifetime", Exchange{Lifetime: time.Minute, MaxUses: Unlimited}, open, time.Minute, Unlimited},
+		{"a longer lifetime", Exchange{Lifetime: time.Hour, MaxUses: Unlimited}, open, 10 * time.Minute, Unlimited},
+		{"the zero value", Exchange{}, open, 10 * time.Minute, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := tc.rule.Terms(tc.service)
+			if got.Format != Opaque || got.Lifetime != tc.lifetime || got.MaxUses != tc.uses || got.Audience != "archive" {
+				t.Errorf("Terms = %+v, want opaque, %v and %d uses", got, tc.lifetime, tc.uses)
+			}
+		})
+	}
+}
+
+func TestAnExchangeGrantsScopesThatBothHave(t *testing.T) {
+	has := []string{"admin", "read", "write"}
+	for _, tc := range []struct {
+		name  string
+		rule  []string
+		scope []string
+	}{
+		{"none by default", nil, []string{}},
+		{"those of both", []string{"write", "read"}, []string{"read", "write"}},
+		{"none that the token lacks", []string{"delete"}, []string{}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := Exchange{Scopes: tc.rule}.Granted(has)
+			if !slices.Equal(got, tc.scope) {
+				t.Errorf("Granted = %v, want %v", got, tc.scope)
+			}
+		})
+	}
+}
+
+// TestNarrowedLimitsPermitWhatBothPermit compares with each rule by itself, on requests of few values.
+func TestNarrowedLimitsPermitWhatBothPermit(t *testing.T) {
+	g := rand.New(rand.NewPCG(19, 3))
+	methods := []string{"*", "GET", "POST"}
+	paths := []string{"/*", "/a", "/a/*", "/a/b", "/a/b/*", "/ab", "/b/*"}
+	rules := func() []Rule {
+		var list []Rule
+		for range g.IntN(4) {
+			list = append(list, Rule{methods[g.IntN(len(methods))], paths[g.IntN(len(paths))]})
+		}
+		return list
+	}
+
+	for range 5000 {
+		own, more := Limits{Allows: rules()}, rules()
+		both, ok := own.Narrowed(more)
+		for _, method := range []string{"GET", "POST", "DELETE"} {
+			for _, path := range []string{"/", "/a", "/a/b", "/a/b/c", "/ab", "/b/c"} {
+				req := Request{Method: method, Path: path, Source: netip.MustParseAddr("10.0.0.1")}
+				want := own.Check(req) == nil && Limits{Allows: more}.Check(req) == nil
+				if got := ok && both.Check(req) == nil; got != want {
+					t.Fatalf("%v and %v permit %s %s: %v, want %v", own.Allows, more, method, path, got, want)
+				}
+			}
+		}
+	}
+}
