@@ -22,6 +22,36 @@ type Principal struct {
 	Token   string    // accessor of the token that authenticated it, or ""
 	Scopes  []string  // of that token, sorted; never changed in place
 	Since   time.Time // when the subject authenticated (auth_time)
+	Actors  []string  // clients that act for it with an exchanged token (RFC 8693), the latest first; never changed
+}
+
+// Actor is a client that acts for a subject, perhaps for another one that did before it: the claim act (RFC 8693,
+// section 4.1).
+type Actor struct {
+	Subject string `json:"sub"`
+	Act     *Actor `json:"act,omitempty"`
+}
+
+// NewActor returns the claim for clients, the latest first, and nil for none.
+func NewActor(names []string) *Actor {
+	var act *Actor
+	for i := len(names) - 1; i >= 0; i-- {
+		act = &Actor{Subject: names[i], Act: act}
+	}
+
+	return act
+}
+
+// Names returns the clients, the latest first. Those beyond the first hundred are left out.
+func (a *Actor) Names() []string {
+	const most = 100
+
+	var names []string
+	for ; a != nil && len(names) < most; a = a.Act {
+		names = append(names, a.Subject)
+	}
+
+	return names
 }
 
 // IsZero reports whether the principal is no subject.

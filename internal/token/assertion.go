@@ -109,6 +109,7 @@ func (s *Assertions) key(a Asserted) secret.Hash {
 		{s.issuer, a.Audience, a.Method, a.Path, string(a.Caller.Kind), a.Caller.Name, a.Name, a.Email, a.ACR},
 		a.Caller.Groups,
 		a.Caller.Scopes,
+		a.Caller.Actors,
 		a.AMR,
 	} {
 		b = binary.AppendUvarint(b, uint64(len(list)))
@@ -138,6 +139,8 @@ func (s *Assertions) claims(a Asserted, now time.Time) []byte {
 		AMR      []string   `json:"amr,omitempty"`
 		ACR      string     `json:"acr,omitempty"`
 		AuthTime int64      `json:"auth_time,omitempty"`
+
+		Act *jeton.Actor `json:"act,omitempty"`
 	}{
 		Issuer:   s.issuer,
 		Audience: a.Audience,
@@ -153,6 +156,8 @@ func (s *Assertions) claims(a Asserted, now time.Time) []byte {
 		AMR:      a.AMR,
 		ACR:      a.ACR,
 		AuthTime: unixOrZero(a.AuthTime),
+
+		Act: jeton.NewActor(a.Caller.Actors),
 	})
 	if err != nil {
 		return []byte("{}") // texts and numbers always encode

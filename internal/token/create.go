@@ -209,6 +209,9 @@ func within(r Record, p *Live) error {
 	}
 
 	switch {
+	case p.Kind == Exchanged:
+		// Its client acts for the owner at one service, as a rule says, and makes nothing that outlives that.
+		return jeton.WithDetail(jeton.ErrForbidden, "a token that was exchanged for another one cannot create tokens")
 	case p.Kind == Access && r.Kind != Leased, p.Kind == Leased && r.Kind != Leased:
 		// It is short-lived; a child would outlive it. A lease ends with it.
 		return jeton.WithDetail(

@@ -232,6 +232,11 @@ func (t *Tokens) CheckAsker(ctx context.Context, l *Live) error {
 	}
 
 	for l.Parent != 0 {
+		if l.Kind == Exchanged {
+			return jeton.WithDetail(
+				jeton.ErrForbidden, "a token that was exchanged for another one asks for no other token",
+			)
+		}
 		if l.Kind == Access {
 			return jeton.WithDetail(
 				jeton.ErrForbidden,

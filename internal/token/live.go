@@ -2,6 +2,7 @@ package token
 
 import (
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +16,7 @@ type Live struct {
 	Record
 	count.Key
 	own      []policy.Budget
+	acting   []string     // names of Actors
 	lastUsed atomic.Int64 // milliseconds since 1970; 0: unknown
 	uses     *lastUses
 }
@@ -36,6 +38,17 @@ func (t *Tokens) newLive(r Record) *Live {
 	if r.MaxUses != policy.Unlimited {
 		l.own = []policy.Budget{{ID: t.budget, Name: "token", Max: r.MaxUses}}
 	}
+	for _, a := range r.Actors {
+		l.acting = append(l.acting, a.Client)
+	}
+	for _, s := range r.Shares {
+		l.own = append(l.own, policy.Budget{
+			ID:    t.budget,
+			Name:  "token",
+			Max:   s.Max,
+			Token: s.Token,
+		})
+	}
 
 	return l
 }
@@ -49,6 +62,7 @@ func (l *Live) Principal() jeton.Principal {
 		Token:  l.Accessor,
 		Scopes: l.Scopes,
 		Since:  l.Created,
+		Actors: l.acting,
 	}
 }
 
@@ -76,6 +90,9 @@ func (l *Live) Describe() (which, window string) {
 		l.Format, l.Accessor, l.Owner.Kind, l.Owner.Name, l.Audience,
 		l.Created.UTC().Format(policy.TimeFormat),
 	)
+	if len(l.Actors) > 0 {
+		which += ", with which client " + strings.Join(l.acting, " for client ") + " acts"
+	}
 
 	return which, fmt.Sprintf(
 		"valid from %s, expires %s", l.Window.Opens.UTC().Format(policy.TimeFormat),

@@ -267,8 +267,8 @@ func (t *Tokens) Inspect(
 }
 
 // Revoke revokes the token of a text, if it belongs to the owner (RFC 7009). To a relying party belong the tokens of
-// its grants; a refresh token ends its grant. An unknown token, or one of another owner, is left alone, which is not an
-// error.
+// its grants, and to a client those that it has exchanged others for; a refresh token ends its grant. An unknown
+// token, or one of another owner, is left alone, which is not an error.
 func (t *Tokens) Revoke(ctx context.Context, text string, of Owner, ev jeton.Event) error {
 	if b, ok := secret.Bytes(secret.Refresh, text); ok {
 		return t.revokeGrant(ctx, [16]byte(b[:16]), text, of, ev)
@@ -286,7 +286,8 @@ func (t *Tokens) Revoke(ctx context.Context, text string, of Owner, ev jeton.Eve
 	// As for an unknown token: the answer does not show that it exists (RFC 7009, section 2.2).
 	own := l.Owner.Kind == of.Kind && l.Owner.ID == of.ID
 	granted := l.Kind == Access && l.Parent != 0 && of.Kind == jeton.KindClient && l.Name == of.Name
-	if !own && !granted {
+	acts := of.Kind == jeton.KindClient && len(l.Actors) > 0 && l.Actors[0].ID == of.ID
+	if !own && !granted && !acts {
 		return nil
 	}
 

@@ -37,6 +37,8 @@ const (
 	Personal Kind = "personal" // created by its owner, to use in place of a password
 	Approved Kind = "approved" // a personal token that a program requested and the user approved
 	Leased   Kind = "leased"   // made of another credential for one job; ends unless it is renewed
+	// Exchanged is a token that a client got for another one, to act for its owner at another service (RFC 8693).
+	Exchanged Kind = "exchanged"
 )
 
 // IsPersonal reports whether the owner made or approved a token. It outlives a changed password, and can be rotated.
@@ -44,12 +46,12 @@ func (k Kind) IsPersonal() bool { return k == Personal || k == Approved }
 
 // CheckKind returns jeton.ErrInvalid for a text that names no kind of token.
 func CheckKind(text string) error {
-	if slices.Contains([]Kind{Access, Personal, Approved, Leased}, Kind(text)) {
+	if slices.Contains([]Kind{Access, Personal, Approved, Leased, Exchanged}, Kind(text)) {
 		return nil
 	}
 
 	return jeton.WithDetail(
-		jeton.ErrInvalid, fmt.Sprintf("invalid kind %.60q: want access, personal, approved or leased", text),
+		jeton.ErrInvalid, fmt.Sprintf("invalid kind %.60q: want access, personal, approved, leased or exchanged", text),
 	)
 }
 
@@ -96,6 +98,21 @@ type Record struct {
 	Created        time.Time
 	Source         string    // address that requested it
 	LastUsed       time.Time // zero: never, or before last uses were kept
+	Actors         []Actor   // of an exchanged token, the latest first
+	Shares         []Share   // counts of other tokens that its uses are taken from, too
+}
+
+// Actor is a client that acts for the owner of a token: it has exchanged a token of the owner, or of an earlier actor.
+type Actor struct {
+	Client string `json:"client"`
+	ID     int64  `json:"id"`
+	From   string `json:"from"` // service that the exchanged token was for
+}
+
+// Share is the count of another token that a token shares.
+type Share struct {
+	Token int64 `json:"token"` // its number
+	Max   int64 `json:"max"`
 }
 
 // Once is a client assertion, which is accepted once. The zero value is none.
@@ -117,9 +134,12 @@ type Mint struct {
 	// Most is the maximum number of personal tokens of the user, or of leased tokens of the owner,
 	// that have not expired at Created, with this one; 0: no limit.
 	Most   int64
-	SignIn *SignIn     // the login that the token stands for, or nil
-	Once   Once        // used in the same transaction
-	Event  jeton.Event // added in the same transaction
+	SignIn *SignIn // the login that the token stands for, or nil
+	// Subject is the signed token that is to be the parent and need not be stored yet: then it is stored in the same
+	// step. It is not counted, and was not revoked when it was read.
+	Subject *Record
+	Once    Once        // used in the same transaction
+	Event   jeton.Event // added in the same transaction
 }
 
 // SignIn is a login whose outcome is a token and not a session.
@@ -183,6 +203,7 @@ type Store interface {
 	// exists, is enabled, its credential still has the version that was proved, and the named
 	// parent and session exist; the error of SignIn.Judge; jeton.ErrTokensFull when the owner
 	// has as many tokens as Most; or ErrUsed when the assertion has been used before.
+	// It returns jeton.ErrBadCredential if Subject has been revoked meanwhile, and makes it the parent.
 	// Otherwise it adds the login of SignIn and lets the user's counts at that service begin
 	// again, remembers the assertion, stores the token if Keep is set, and adds the event.
 	MintToken(ctx context.Context, m Mint) error

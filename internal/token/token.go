@@ -135,9 +135,12 @@ func (t *Tokens) invalidate(c change.Change) {
 	}
 }
 
-// dropOwners drops the cached tokens of owners that have changed.
+// dropOwners drops the cached tokens of owners that have changed, and those with which a client acts that has.
 func (t *Tokens) dropOwners(kind jeton.Kind, ids []int64) {
-	t.live.DropIf(func(l *Live) bool { return l.Owner.Kind == kind && slices.Contains(ids, l.Owner.ID) })
+	changed := func(a Actor) bool { return kind == jeton.KindClient && slices.Contains(ids, a.ID) }
+	t.live.DropIf(func(l *Live) bool {
+		return l.Owner.Kind == kind && slices.Contains(ids, l.Owner.ID) || slices.ContainsFunc(l.Actors, changed)
+	})
 }
 
 // refused is the error for a text that is not a valid token. Its text, the reason, is for the
@@ -197,6 +200,9 @@ func (t *Tokens) findOpaque(ctx context.Context, text string) (*Live, error) {
 
 	if err != nil {
 		return nil, fmt.Errorf("find token: %w", err)
+	}
+	if err := t.standing(ctx, r); err != nil {
+		return nil, err
 	}
 
 	return t.live.Add(h, t.newLive(r), before), nil

@@ -72,7 +72,7 @@ func TestAnIncompleteBackupIsRefused(t *testing.T) {
 		{
 			"newer rows",
 			sealed(changed(t, good, 'H', func(b []byte) []byte {
-				return bytes.Replace(b, []byte(`"level":14`), []byte(`"level":15`), 1)
+				return bytes.Replace(b, []byte(`"level":15`), []byte(`"level":16`), 1)
 			})),
 			"newer jeton",
 		},

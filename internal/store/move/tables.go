@@ -6,12 +6,12 @@ import (
 )
 
 // Level is the version of the list of tables. This program cannot keep the rows of a greater one.
-const Level = 14
+const Level = 15
 
 // firstSchema has the number of the schema with which each level began, from level 1 on, by Head.Engine.
 var firstSchema = map[string][Level]int{
-	"sqlite":   {5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20},
-	"postgres": {1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16},
+	"sqlite":   {5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21},
+	"postgres": {1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16, 17},
 }
 
 // LevelOf returns the level of a schema of an engine, and 0 for one that is older than backups.
@@ -101,7 +101,7 @@ func tables() []table {
 		withKey("devices", 2, "account hash:blob seen"),
 		withNumber("tokens", "number accessor:text hash:blob format:text kind:text name:text parent "+
 			"account client version audience:text scopes:text allows:text networks:text "+
-			"max_uses created opens expires source:text used"),
+			"max_uses created opens expires source:text used actors:text shares:text"),
 		withKey("grants", 1, "code:blob number client login session:text offline:bool "+
 			"signed_in methods:text turn turned acr:text"),
 		withKey("identities", 2, "issuer:text subject:text account label:text created"),
@@ -142,6 +142,8 @@ var later = map[string]int{
 	"grants.acr":       13,
 	"devices":          14,
 	"users.verified":   14,
+	"tokens.actors":    15,
+	"tokens.shares":    15,
 }
 
 // tablesOf returns what a schema of a level has of it.

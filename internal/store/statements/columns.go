@@ -13,7 +13,7 @@ const (
 	sessionColumns = "id, hash, account, service, created, expires, idle, used, source, " +
 		"parent, methods, proved, agent"
 	tokenColumns = "accessor, hash, format, kind, name, parent, version, audience, scopes, " +
-		"allows, networks, max_uses, created, opens, expires, source, used"
+		"allows, networks, max_uses, created, opens, expires, source, used, actors, shares"
 	ticketColumns     = "hash, purpose, account, login, service, data, expires, used"
 	keyColumns        = "kid, kind, alg, public, sealed, created, opens, retires, closes, revoked"
 	grantColumns      = "code, number, client, login, session, offline, signed_in, methods, turn, turned, acr"

@@ -15,6 +15,10 @@ import (
 // MintToken implements token.Store.
 func (db *Store) MintToken(ctx context.Context, m token.Mint) error {
 	return db.do(ctx, func(ctx context.Context, tx Conn) error {
+		if err := keepSubject(ctx, tx, &m); err != nil {
+			return err
+		}
+
 		// First, because it takes the stronger lock on the owner.
 		if err := signIn(ctx, tx, &m); err != nil {
 			return err
@@ -46,6 +50,47 @@ func (db *Store) MintToken(ctx context.Context, m token.Mint) error {
 		return appendEvents(ctx, tx, m.Event)
 	})
 }
+
+// keepSubject stores the signed token that another one is exchanged for, and makes it the parent of that one: it is
+// revoked with its row, and so is its child. It returns jeton.ErrBadCredential for one that has been revoked.
+func keepSubject(ctx context.Context, tx Conn, m *token.Mint) error {
+	if m.Subject == nil {
+		return nil
+	}
+
+	// A revocation that runs finds the row, or this step finds the revocation.
+	if err := tx.Order(ctx, signedToken(m.Subject.Hash)); err != nil {
+		return err
+	}
+	if err := stands(ctx, tx, m.Subject.Owner); err != nil {
+		return err
+	}
+
+	h := m.Subject.Hash[:]
+	var revoked bool
+	err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM revoked WHERE hash = $1)", h).Scan(&revoked)
+	if err != nil {
+		return err
+	}
+	if revoked {
+		return jeton.ErrBadCredential
+	}
+
+	const number = "SELECT number FROM tokens WHERE hash = $1"
+	err = tx.QueryRow(ctx, number, h).Scan(&m.Parent)
+	if errors.Is(err, sql.ErrNoRows) {
+		if err := insertToken(ctx, tx, *m.Subject); err != nil {
+			return err
+		}
+		err = tx.QueryRow(ctx, number, h).Scan(&m.Parent)
+	}
+	m.Shown = m.Subject.Hash
+
+	return err
+}
+
+// signedToken names the lock of a signed token that need not be stored.
+func signedToken(h secret.Hash) string { return fmt.Sprintf("signed token %x", h) }
 
 // hasRoom returns jeton.ErrTokensFull when the user has as many personal tokens as permitted, or the
 // owner as many leased ones.

@@ -49,6 +49,7 @@ func insertToken(ctx context.Context, tx Conn, r token.Record) error {
 		string(r.Format), string(r.Kind), r.Name, r.Parent, r.Owner.Version, list(r.Audience),
 		list(r.Scopes), texts(r.Limits.Allows), texts(r.Limits.Networks), r.MaxUses, milli(r.Created),
 		milli(r.Window.Opens), milli(r.Window.Closes), r.Source, milli(r.LastUsed),
+		objects(r.Actors), objects(r.Shares),
 	)
 
 	return err
@@ -64,6 +65,20 @@ func texts[T fmt.Stringer](values []T) string {
 	b, err := json.Marshal(list)
 	if err != nil {
 		return "[]" // a list of strings always encodes
+	}
+
+	return string(b)
+}
+
+// objects writes values as a JSON list.
+func objects[T any](values []T) string {
+	if len(values) == 0 {
+		return "[]"
+	}
+
+	b, err := json.Marshal(values)
+	if err != nil {
+		return "[]" // texts and numbers always encode
 	}
 
 	return string(b)
@@ -98,7 +113,7 @@ func (db *Store) FindToken(ctx context.Context, h secret.Hash) (token.Record, er
 
 func scanToken(row Row) (token.Record, error) {
 	var r token.Record
-	var h, audience, scopes, allows, networks, groups []byte
+	var h, audience, scopes, allows, networks, actors, shares, groups []byte
 	var format, kind string
 	var created, opens, expires, used int64
 	var client bool
@@ -106,7 +121,7 @@ func scanToken(row Row) (token.Record, error) {
 	err := row.Scan(
 		&r.Number, &r.Accessor, &h, &format, &kind, &r.Name, &r.Parent, &r.Owner.Version, &audience,
 		&scopes, &allows, &networks, &r.MaxUses, &created, &opens, &expires, &r.Source, &used,
-		&client, &r.Owner.ID, &r.Owner.Name, &groups, &r.Owner.Service, &r.ParentAccessor,
+		&actors, &shares, &client, &r.Owner.ID, &r.Owner.Name, &groups, &r.Owner.Service, &r.ParentAccessor,
 	)
 	if err != nil {
 		return r, err
@@ -131,6 +146,10 @@ func scanToken(row Row) (token.Record, error) {
 		return r, fmt.Errorf("token %s: %w", r.Accessor, err)
 	}
 
+	if err := decodeExchanged(&r, actors, shares); err != nil {
+		return r, fmt.Errorf("token %s: %w", r.Accessor, err)
+	}
+
 	if !client {
 		if err := json.Unmarshal(groups, &r.Owner.Groups); err != nil {
 			return r, fmt.Errorf("groups of the owner of token %s: %w", r.Accessor, err)
@@ -151,6 +170,16 @@ func decodeToken(r *token.Record, audience, scopes, allows, networks []byte) err
 	)
 }
 
+// decodeExchanged reads the columns of a token that another one was exchanged for. Most tokens have an empty list in
+// both.
+func decodeExchanged(r *token.Record, actors, shares []byte) error {
+	if string(actors) == "[]" && string(shares) == "[]" {
+		return nil
+	}
+
+	return errors.Join(json.Unmarshal(actors, &r.Actors), json.Unmarshal(shares, &r.Shares))
+}
+
 // FindSigned implements token.Store.
 func (db *Store) FindSigned(ctx context.Context, jti, generation secret.Hash) (number int64, void bool, err error) {
 	err = db.engine.QueryRow(ctx, FindSigned, jti[:], generation[:]).Scan(&number, &void)
@@ -168,6 +197,13 @@ func (db *Store) EndTokens(ctx context.Context, w token.Which, void *token.Void,
 
 	return db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {
 		var ended []secret.Hash
+
+		// Before all locks, as in keepSubject: no exchange stores a signed token that this step ends.
+		if void != nil {
+			if err := tx.Order(ctx, signedToken(void.Hash)); err != nil {
+				return nil, err
+			}
+		}
 
 		// Void first: steps that do both wait for one another here, and never for a token
 		// that the other has locked.

@@ -37,6 +37,8 @@ func Tokens(t *testing.T, open Open) {
 		{"every end is published before it returns, and when its caller cancels", tokenEndsArePublished},
 		{"lists are newest first and respect the limit", tokensListed},
 		{"the last use of a token moves forward only", tokenTouchForward},
+		{"a signed token is stored with what is exchanged for it, and they end together", exchangesAreKept},
+		{"no exchanged token outlives the revocation of the signed one", exchangeAgainstRevocation},
 	})
 }
 
@@ -44,6 +46,7 @@ func Tokens(t *testing.T, open Open) {
 func TokenUses(t *testing.T, open Open) {
 	each(t, open, []test{
 		{"three uses of a token, sixty-four callers", tokenUses},
+		{"uses that a token shares with its children, sixty callers", usesAreShared},
 		{"an ended token has no uses, spent or not", endedTokenHasNone},
 		{"tokens and logins with one number have separate counts", numbersApart},
 		{"token numbers are never used again", tokensNeverAgain},
