@@ -119,6 +119,7 @@ const (
 	KeyRotate       = "key.rotate"
 	KeyRevoke       = "key.revoke"
 	TokenIssue      = "token.issue"
+	TokenExchange   = "token.exchange"
 	TokenCreate     = "token.create"
 	TokenRotate     = "token.rotate"
 	TokenInspect    = "token.inspect"

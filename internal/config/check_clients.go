@@ -177,6 +177,7 @@ func (c checker) client(client *Client) {
 	c.servicesExist(client.Services)
 	c.servicesExist(client.Introspects)
 	c.scopes(client.Scopes)
+	c.exchanges(client)
 }
 
 // clientKey checks a key as far as it stands in the file. A key in a file of its own is read
@@ -268,6 +269,13 @@ func (c checker) outbound(at *string, private bool, attack, example string) {
 
 // servicesExist checks names of services that have tokens.
 func (c checker) servicesExist(names []string) {
+	for i := range names {
+		c.serviceExists(&names[i])
+	}
+}
+
+// serviceExists checks the name of a service that has tokens.
+func (c checker) serviceExists(name *string) {
 	var known []string
 	for i := range c.conf.Services {
 		if c.conf.Services[i].Tokens != nil {
@@ -275,11 +283,8 @@ func (c checker) servicesExist(names []string) {
 		}
 	}
 
-	for i := range names {
-		name := &names[i]
-		if !slices.Contains(known, *name) {
-			c.Fault(name, "no service %s with tokens; %s", yamlread.Quote(*name), yamlread.Suggest(*name, known))
-		}
+	if !slices.Contains(known, *name) {
+		c.Fault(name, "no service %s with tokens; %s", yamlread.Quote(*name), yamlread.Suggest(*name, known))
 	}
 }
 

@@ -15,8 +15,20 @@ type Client struct {
 	Services    []string    `yaml:"services" absent:"none" doc:"Services that the client may get tokens for."`
 	Scopes      []string    `yaml:"scopes" absent:"none" doc:"Scopes that the client's tokens may have."`
 	Introspects []string    `yaml:"introspects" absent:"none" doc:"Services whose tokens the client may introspect (RFC 7662)."`
+	Exchanges   []Exchange  `yaml:"exchanges" absent:"none" doc:"Which tokens the client exchanges for one with which it acts for their owner at the next service (RFC 8693): one rule for two services."`
 	OpenID      *OpenID     `yaml:"openid" absent:"it signs no users in" doc:"The client sends its users here to sign in (OpenID Connect)."`
 	Disabled    bool        `yaml:"disabled" doc:"The client cannot authenticate, and its tokens are not accepted."`
+}
+
+// Exchange is a rule by which a client exchanges tokens.
+type Exchange struct {
+	From       string   `yaml:"from" required:"true" doc:"Service whose tokens the client exchanges: the one that it is."`
+	To         string   `yaml:"to" required:"true" doc:"Service that the new tokens are for."`
+	Scopes     []string `yaml:"scopes" absent:"none" doc:"Scopes that the new tokens may have, of those of the exchanged one."`
+	Lifetime   Duration `yaml:"max_lifetime" default:"5m" min:"1s" max:"24h" doc:"How long a new token is valid, at most. It is not valid for longer than the exchanged one, nor than the service says."`
+	MaxUses    *int64   `yaml:"max_uses" min:"1" absent:"that of the service" doc:"Maximum number of requests with one new token. It has no more than the exchanged one has left."`
+	SharedUses bool     `yaml:"shared_uses" doc:"A request with a new token takes a use of the exchanged one, too, if that is counted. Without it, each new token has a count of its own."`
+	Allows     []string `yaml:"allows" absent:"every request" doc:"Requests that the new tokens are for: a method and a path, as in 'GET /files/*'. Those of the exchanged token apply as well."`
 }
 
 // OpenID is what a client needs that sends its users here to sign in.

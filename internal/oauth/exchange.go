@@ -16,16 +16,21 @@ const (
 	typeJWT         = "urn:ietf:params:oauth:token-type:jwt"
 )
 
-// exchange answers a token exchange (RFC 8693): the token of another issuer becomes an access token of the client that
-// a rule names.
+// exchange answers a token exchange (RFC 8693). The token of another issuer becomes an access token of the client that
+// a rule names; one of this server becomes one with which the client acts for its owner at another service.
 func (s *Server) exchange(w *web.Reply, r *http.Request, credential signin.ClientCredential, form url.Values) error {
 	switch {
 	case form.Has("actor_token") || form.Has("actor_token_type"):
 		return jeton.WithDetail(jeton.ErrInvalid, "actor_token is not supported")
 	case form.Has("requested_token_type") && form.Get("requested_token_type") != typeAccessToken:
 		return jeton.WithDetail(jeton.ErrInvalid, "requested_token_type must be "+typeAccessToken+", or absent")
+	case form.Get("subject_token_type") == typeAccessToken:
+		return s.exchangeOwn(w, r, credential, form)
 	case form.Get("subject_token_type") != typeJWT && form.Get("subject_token_type") != typeIDToken:
-		return jeton.WithDetail(jeton.ErrInvalid, "subject_token_type must be "+typeJWT+" or "+typeIDToken)
+		return jeton.WithDetail(
+			jeton.ErrInvalid,
+			"subject_token_type must be "+typeAccessToken+", or of a token of another issuer "+typeJWT+" or "+typeIDToken,
+		)
 	}
 
 	if err := s.useGrant(&credential, form, "subject_token"); err != nil {
@@ -34,7 +39,37 @@ func (s *Server) exchange(w *web.Reply, r *http.Request, credential signin.Clien
 
 	minted, err := s.logins.Token(r.Context(), s.tokenRequest(w, credential, form))
 	if err != nil {
-		return &grantRefused{err, codeRequest} // RFC 8693, section 2.2.2
+		return &grantRefused{err, codeInvalid} // RFC 8693, section 2.2.2
+	}
+	writeToken(w, minted, typeAccessToken)
+
+	return nil
+}
+
+// exchangeOwn exchanges a token of this server for the next service.
+func (s *Server) exchangeOwn(w *web.Reply, r *http.Request, credential signin.ClientCredential, form url.Values) error {
+	named := audience(form)
+	switch {
+	case !form.Has("subject_token"):
+		return jeton.WithDetail(jeton.ErrInvalid, "subject_token is missing")
+	case len(named) != 1:
+		return jeton.WithDetail(
+			jeton.ErrInvalid, "name the one service that the token is for: audience=NAME or resource=NAME",
+		)
+	}
+
+	minted, err := s.logins.Exchange(r.Context(), signin.ExchangeRequest{
+		Credential: credential,
+		Subject:    form.Get("subject_token"),
+		Audience:   named,
+		Scopes:     scopes(form),
+		Targets:    s.targets,
+		Rules:      s.exchanges,
+		Source:     w.Source,
+		Request:    w.ID,
+	})
+	if err != nil {
+		return err
 	}
 	writeToken(w, minted, typeAccessToken)
 

@@ -87,6 +87,8 @@ type active struct {
 	ID        string   `json:"jti"`
 	MaxUses   int64    `json:"max_uses,omitempty"`
 	Left      *int64   `json:"uses_remaining,omitempty"`
+
+	Act *jeton.Actor `json:"act,omitempty"` // of an exchanged token
 }
 
 // active returns the response for a valid token (RFC 7662, section 2.2) to a caller that looks it
@@ -109,11 +111,16 @@ func (s *Server) active(seen token.Inspection, services []signin.Target) active 
 		NotBefore: seen.Window.Opens.Unix(),
 		Expires:   seen.Window.Closes.Unix(),
 		ID:        seen.Accessor,
+		Act:       jeton.NewActor(seen.Principal().Actors),
 	}
 
-	// A user's token was issued to no client, and client_id would claim one.
-	if seen.Owner.Kind == jeton.KindClient {
+	// A user's token was issued to no client, and client_id would claim one; but an exchanged one was, to the client that
+	// acts (RFC 8693, section 4.3). A client's own name shows that it is no user.
+	switch {
+	case seen.Owner.Kind == jeton.KindClient:
 		out.ClientID = seen.Owner.Name
+	case out.Act != nil:
+		out.ClientID = out.Act.Subject
 	}
 	if seen.Counted {
 		out.MaxUses, out.Left = seen.MaxUses, &seen.Left

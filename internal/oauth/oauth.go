@@ -5,7 +5,7 @@
 // It speaks RFC 6749 (client credentials, authorization codes, refresh tokens) and, with package
 // openid, OpenID Connect Core 1.0. Client assertions and the JWT bearer grant are those of RFC 7523
 // with the rules of RFC 10070. Tokens of other issuers are taken by that grant and by token exchange
-// (RFC 8693). It speaks RFC 7662 (introspection), RFC
+// (RFC 8693), with which a service also acts for its caller at the next one. It speaks RFC 7662 (introspection), RFC
 // 7009 (revocation), RFC 8414 (discovery) and RFC 7517 (our keys and those of clients), and
 // it has a plain keyserver for teaching clients. A refused caller gets the code of the
 // standard and no more. Packages signin and token decide; this one reads requests and
@@ -38,6 +38,7 @@ type Server struct {
 	conf      config.Issuer
 	targets   []signin.Target
 	workloads *signin.Workloads
+	exchanges signin.Exchanges
 	logins    *signin.Logins
 	tokens    *token.Tokens
 	clients   *client.Clients
@@ -60,6 +61,7 @@ type Config struct {
 	Issuer    config.Issuer
 	Targets   []signin.Target   // the services that tokens can be for
 	Workloads *signin.Workloads // other issuers whose tokens are exchanged; nil: none
+	Exchanges signin.Exchanges  // which clients exchange tokens of this server; nil: none
 	Logins    *signin.Logins
 	Sessions  *session.Sessions
 	Tokens    *token.Tokens
@@ -92,6 +94,7 @@ func New(c Config) (*Server, error) {
 		conf:      c.Issuer,
 		targets:   c.Targets,
 		workloads: c.Workloads,
+		exchanges: c.Exchanges,
 		logins:    c.Logins,
 		tokens:    c.Tokens,
 		clients:   c.Clients,

@@ -46,7 +46,11 @@ func (s *Server) refuseToken(w *web.Reply, r *http.Request, err error) {
 
 	// A user who may not sign in at a relying party any more has no valid grant there.
 	var relied *signin.GrantError
+	var subject *signin.SubjectError
 	switch {
+	case errors.As(err, &subject):
+		refuse(w, err, http.StatusBadRequest, codeInvalid) // RFC 8693, section 2.2.2
+		return
 	case bad && errors.As(err, &grant):
 		refuse(w, err, http.StatusBadRequest, grant.code)
 		return

@@ -65,8 +65,8 @@ var auditActions = []string{
 	audit.DeviceBegin, audit.DeviceAllow, audit.DeviceDeny, audit.RequestPush,
 	audit.ClientAdd, audit.ClientChange, audit.ClientSecret, audit.ClientEndTokens, audit.ClientRemove,
 	audit.ClientKeyAdd, audit.ClientKeyRetire, audit.ClientDocument,
-	audit.TokenIssue, audit.TokenCreate, audit.TokenRotate, audit.TokenInspect, audit.TokenRevoke,
-	audit.TokenRequest, audit.TokenApprove, audit.TokenDeny,
+	audit.TokenIssue, audit.TokenExchange, audit.TokenCreate, audit.TokenRotate, audit.TokenInspect,
+	audit.TokenRevoke, audit.TokenRequest, audit.TokenApprove, audit.TokenDeny,
 	audit.KeyMake, audit.KeyRotate, audit.KeyRevoke,
 	audit.Backup, audit.Restore, audit.Epoch, audit.Missing, audit.Start, audit.Reload,
 }

@@ -74,6 +74,10 @@ var reasonTexts = map[signin.Reason]Text{
 	signin.OtherAlgorithm:        text("reason.workload.algorithm"),
 	signin.UnknownIssuerKey:      text("reason.workload.key"),
 	signin.NoRule:                text("reason.workload.rule"),
+	signin.NoExchange:            text("reason.exchange.rule"),
+	signin.OtherSubjectAudience:  text("reason.exchange.audience"),
+	signin.NoLogin:               text("reason.exchange.owner"),
+	signin.LessProved:            text("reason.exchange.proof"),
 }
 
 // clientReasonTexts are those of package client that are no reasons of package signin.

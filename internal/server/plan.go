@@ -340,28 +340,7 @@ func (s *Server) issuerMux(conf *config.Config) (*mux, error) {
 		return nil, err
 	}
 
-	workloads, err := s.workloads(conf)
-	if err != nil {
-		return nil, err
-	}
-
-	d, err := oauth.New(oauth.Config{
-		Issuer:    *conf.Issuer,
-		Targets:   s.targets(conf),
-		Workloads: workloads,
-		Logins:    s.core.logins,
-		Sessions:  s.core.sessions,
-		Tokens:    s.core.tokens,
-		Clients:   s.core.clients,
-		Ring:      s.core.keys,
-		Audit:     s.core.audit,
-		Relying:   s.relying(conf),
-		Page:      page,
-		Accounts:  s.core.accounts,
-		Subjects:  s.core.subjects,
-		Key:       s.core.secret.Derive("authorization request"),
-		Managers:  s.core.admins(conf),
-	})
+	d, err := s.authorizationServer(conf, page)
 	if err != nil {
 		return nil, err
 	}

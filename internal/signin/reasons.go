@@ -73,6 +73,14 @@ const (
 	NoRule                Reason = "no rule of the issuer is for these claims"
 )
 
+// The reasons for a token that a client exchanges for the next service.
+const (
+	NoExchange           Reason = "no rule of the client is for this service (exchanges)"
+	OtherSubjectAudience Reason = "the token is for another service than the rules of the client are (exchanges)"
+	NoLogin              Reason = "the owner of the token may not log in at one of the two services"
+	LessProved           Reason = "the service requires more of its users than the one that the token is for"
+)
+
 // refused is jeton.ErrBadCredential with its reason.
 type refused struct{ reason Reason }
 
