@@ -115,6 +115,8 @@ type assertion struct {
 	AMR      []string `json:"amr"`
 	ACR      string   `json:"acr"`
 	AuthTime int64    `json:"auth_time"`
+
+	Act *jeton.Actor `json:"act"`
 }
 
 // verifyAssertion checks the signature, and the claims that say by whom and for whom it is.
@@ -243,6 +245,7 @@ func (a assertion) caller() Caller {
 			Name:   a.Subject,
 			Groups: a.Groups,
 			Scopes: scopes,
+			Actors: a.Act.Names(),
 		},
 		Name:    a.Name,
 		Email:   a.Email,

@@ -79,6 +79,8 @@ type introspection struct {
 	Expires  int64    `json:"exp"`
 	ID       string   `json:"jti"`
 	Left     *int64   `json:"uses_remaining"`
+
+	Act *jeton.Actor `json:"act"`
 }
 
 // introspect looks a token up at the issuer, and takes a use if consume is set and uses are
@@ -134,6 +136,7 @@ func (g *Guard) introspect(ctx context.Context, text string, consume bool) (Toke
 	})
 
 	tok.UsesRemaining = in.Left
+	tok.Principal.Actors = in.Act.Names()
 
 	return tok, nil
 }

@@ -29,7 +29,8 @@ func (s *Server) exchange(w *web.Reply, r *http.Request, credential signin.Clien
 	case form.Get("subject_token_type") != typeJWT && form.Get("subject_token_type") != typeIDToken:
 		return jeton.WithDetail(
 			jeton.ErrInvalid,
-			"subject_token_type must be "+typeAccessToken+", or of a token of another issuer "+typeJWT+" or "+typeIDToken,
+			"subject_token_type must be "+typeAccessToken+", or of a token of another issuer "+typeJWT+" or "+
+				typeIDToken,
 		)
 	}
 

@@ -114,8 +114,8 @@ func (s *Server) active(seen token.Inspection, services []signin.Target) active 
 		Act:       jeton.NewActor(seen.Principal().Actors),
 	}
 
-	// A user's token was issued to no client, and client_id would claim one; but an exchanged one was, to the client that
-	// acts (RFC 8693, section 4.3). A client's own name shows that it is no user.
+	// A user's token was issued to no client, and client_id would claim one; but an exchanged one was, to the client
+	// that acts (RFC 8693, section 4.3). A client's own name shows that it is no user.
 	switch {
 	case seen.Owner.Kind == jeton.KindClient:
 		out.ClientID = seen.Owner.Name

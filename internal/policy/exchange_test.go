@@ -9,7 +9,12 @@ import (
 )
 
 func TestTermsOfAnExchangeAreNeverWiderThanThoseOfTheService(t *testing.T) {
-	service := TokenTerms{Format: JWT, Audience: "archive", Lifetime: 10 * time.Minute, MaxUses: 5}
+	service := TokenTerms{
+		Format:   JWT,
+		Audience: "archive",
+		Lifetime: 10 * time.Minute,
+		MaxUses:  5,
+	}
 	open := service
 	open.MaxUses = Unlimited
 
@@ -31,7 +36,8 @@ func TestTermsOfAnExchangeAreNeverWiderThanThoseOfTheService(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := tc.rule.Terms(tc.service)
-			if got.Format != Opaque || got.Lifetime != tc.lifetime || got.MaxUses != tc.uses || got.Audience != "archive" {
+			if got.Format != Opaque || got.Lifetime != tc.lifetime || got.MaxUses != tc.uses ||
+				got.Audience != "archive" {
 				t.Errorf("Terms = %+v, want opaque, %v and %d uses", got, tc.lifetime, tc.uses)
 			}
 		})
