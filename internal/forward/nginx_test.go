@@ -91,6 +91,7 @@ func (b *backend) last() []*http.Request {
 type proxied struct {
 	*jetontest.Server
 	t       *testing.T
+	kind    string // of the proxy
 	host    string // of the service
 	port    string // of the proxy
 	backend *backend
@@ -135,6 +136,7 @@ func startBehind(t *testing.T, proxy proxyProgram) *proxied {
 	return &proxied{
 		Server:  s,
 		t:       t,
+		kind:    kind,
 		host:    "app.example",
 		port:    port,
 		backend: b,
@@ -184,6 +186,20 @@ func startProxy(t *testing.T, program, kind string, described forward.Proxied, e
 		if t.Failed() {
 			t.Logf("%s: %s", kind, proxy.Err)
 		}
+	})
+	if kind == "traefik" {
+		waitForRoutes(t, described)
+	}
+}
+
+// waitForRoutes waits until Traefik has read its file: it listens before that, and answers 404.
+func waitForRoutes(t *testing.T, described forward.Proxied) {
+	t.Helper()
+	waitFor(t, "traefik", described.Listen)
+	e2e.Wait(t, "traefik to read its file", func() bool {
+		text := "GET / HTTP/1.1\r\nHost: " + described.Host + described.Port + "\r\n\r\n"
+		resp := exchange(t, "127.0.0.1:"+described.Listen, text)
+		return resp != nil && resp.StatusCode != http.StatusNotFound
 	})
 }
 
@@ -301,7 +317,11 @@ func signsIn(t *testing.T, p *proxied) {
 	const page = "/reports/7%20b?a=b&c=%2f;d&e"
 
 	a := p.signIn(c, page, "diane")
-	if want := "GET " + page + " as diane"; a.Status != http.StatusOK || a.Body != want {
+	want := "GET " + page + " as diane"
+	if p.kind == "traefik" {
+		want = strings.Replace(want, ";", "&", 1) // as it does with every query
+	}
+	if a.Status != http.StatusOK || a.Body != want {
 		t.Fatalf("got %d %q, want 200 %q", a.Status, a.Body, want)
 	}
 

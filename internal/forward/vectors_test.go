@@ -381,6 +381,11 @@ func (f front) compare(t *testing.T, want, text string, sent head, send func() s
 		t.Errorf("%q leads to %q", text, location)
 	}
 
+	// Traefik merges slashes itself, and asks about the path that it passes on.
+	if f.kind == "traefik" && want == refused && strings.Contains(text, " //open/") {
+		want = either
+	}
+
 	seen := f.backend.heads()
 	if len(seen) > 1 || want == refused && len(seen) > 0 || want == cleaned && len(seen) == 0 {
 		t.Errorf("%q: the backend got %q, want it %s", text, seen, want)
