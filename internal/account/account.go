@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
@@ -130,6 +131,9 @@ type Store interface {
 	FindUserNumber(ctx context.Context, id int64) (Account, error)
 	// KnownSource reports whether the user has logged in from the network since then.
 	KnownSource(ctx context.Context, user int64, network string, since time.Time) (bool, error)
+	// KnownDevice reports whether the user has signed in with the device of a hash since then, and what has ended all
+	// sessions of the user has not made it unknown.
+	KnownDevice(ctx context.Context, user int64, h secret.Hash, since time.Time) (bool, error)
 	// AddSource adds a network to those that the user has logged in from, as a login without a session does, and a
 	// notice if it was not known for session.DeviceLifetime, in one step. ev is of the login; it is not added. It
 	// returns jeton.ErrBadCredential if the user was disabled, or the credential has changed, since the version.

@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/cache"
 	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/password"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 // Accounts is the users of one server.
@@ -156,6 +157,16 @@ func (a *Accounts) KnownSource(ctx context.Context, user int64, network string, 
 	known, err := a.store.KnownSource(ctx, user, network, since)
 	if err != nil {
 		return false, fmt.Errorf("look up source: %w", err)
+	}
+
+	return known, nil
+}
+
+// KnownDevice is that of Store.
+func (a *Accounts) KnownDevice(ctx context.Context, user int64, h secret.Hash, since time.Time) (bool, error) {
+	known, err := a.store.KnownDevice(ctx, user, h, since)
+	if err != nil {
+		return false, fmt.Errorf("look up device: %w", err)
 	}
 
 	return known, nil

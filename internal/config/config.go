@@ -108,7 +108,7 @@ type Passwords struct {
 
 // Throttle limits guessing. Only failed logins count.
 type Throttle struct {
-	PairBurst    int      `yaml:"pair_burst" default:"10" min:"1" max:"1000000" doc:"Failed logins of one account from one source address before they are throttled."`
+	PairBurst    int      `yaml:"pair_burst" default:"10" min:"1" max:"1000000" doc:"Failed logins of one account from one source address before they are throttled. A browser that the user has signed in with has as many of its own then."`
 	PairEvery    Duration `yaml:"pair_every" default:"90s" min:"1ns" doc:"Then one attempt is allowed in this time."`
 	AccountBurst int      `yaml:"account_burst" default:"100" min:"1" max:"1000000" doc:"Failed logins of one account from all addresses before they are throttled. Does not keep out a user at an address that this user has logged in from."`
 	AccountEvery Duration `yaml:"account_every" default:"1m" min:"1ns" doc:"Then one attempt from other addresses is allowed in this time."`

@@ -4,14 +4,15 @@
 // source, one account from all sources, and one source for all accounts. A success gives
 // back what it took, so only failures count. Only the first budget stops a user at a source
 // from which the user has logged in. So strangers elsewhere cannot lock the user out, nor can
-// those at the same source who try other names. Those who guess a wrong password there learn no more than
-// elsewhere: Refusal is what an unknown name would get.
+// those at the same source who try other names. Against those who try this name there, a browser
+// that is known to the account has a budget of its own. Those who guess a wrong password at either
+// learn no more than elsewhere: Refusal is what an unknown name would get.
 //
 // No budget is exceeded, however many attempts are concurrent. All spellings of a name
 // share their budgets. Memory is bounded: when a table is full, the least used budget is
 // dropped first. The state is lost when the process ends.
 //
-// Package signin decides which sources are known and what a failure is.
+// Package signin decides which sources and browsers are known, and what a failure is.
 package limit
 
 import (
@@ -32,10 +33,10 @@ import (
 
 // Config is what New needs. No budget is unlimited.
 type Config struct {
-	Pair    Rate // one account from one source
+	Pair    Rate // one account from one source, or in one browser that is known to it
 	Account Rate // one account from all sources; does not stop attempts from known ones
 	Source  Rate // one source for all accounts; does not stop those known there; an IPv6 source is its /64
-	MaxKeys int  // budgets in memory, of each of the three kinds; 0 means 100,000
+	MaxKeys int  // budgets in memory, of each of the four kinds; 0 means 100,000
 }
 
 // defaultMaxKeys bounds the memory of a table.
@@ -44,11 +45,12 @@ const defaultMaxKeys = 100_000
 // Limiter limits login attempts. Its methods, and those of its attempts, are safe for
 // concurrent use.
 type Limiter struct {
-	mu      sync.Mutex // protects all below: an attempt takes from three tables at once or from none
+	mu      sync.Mutex // protects all below: an attempt takes from several tables at once or from none
 	clock   clock
 	pair    *table
 	account *table
 	source  *table
+	browser *table // of an account; only of those that are known to it
 	good    *pairs // accounts and sources that have succeeded
 }
 
@@ -77,6 +79,7 @@ func New(cfg Config) (*Limiter, error) {
 		pair:    newTable(cfg.Pair, cfg.MaxKeys),
 		account: newTable(cfg.Account, cfg.MaxKeys),
 		source:  newTable(cfg.Source, cfg.MaxKeys),
+		browser: newTable(cfg.Pair, cfg.MaxKeys),
 		good:    newPairs(cfg.MaxKeys),
 	}, nil
 }
@@ -85,8 +88,9 @@ func New(cfg Config) (*Limiter, error) {
 // keeps what it took. Only the first call has an effect. Calls on a nil Attempt have none.
 type Attempt struct {
 	of      *Limiter
-	pair    budget   // of account and source
-	took    []budget // with pair
+	pair    key      // of account and source
+	own     budget   // which a success resets: of the pair, or of the browser
+	took    []budget // with own
 	refusal error
 	ended   bool
 }
@@ -112,16 +116,45 @@ func (l *Limiter) Begin(now time.Time, account string, source netip.Addr, known 
 	// First all are asked and then all are taken from, under one lock: an attempt that one budget
 	// refuses must not use up the others.
 	at := l.clock.at(now)
-	a, err := l.prepare(at, account, source, known)
-	if err != nil {
-		return nil, err
+	a, ok := l.prepare(at, account, source, known)
+	if !ok {
+		return nil, a.refusal
 	}
 
+	a.take(at)
+
+	return a, nil
+}
+
+// BeginInBrowser begins an attempt that Begin has refused, in a browser that is known to the
+// account. Only the budget of the account in this browser can refuse it, and it takes from the
+// others what is left. The caller has looked the browser up: a budget for each one that a client
+// names would let a stranger guess without a limit.
+func (l *Limiter) BeginInBrowser(now time.Time, account string, source netip.Addr, browser string) (*Attempt, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	at := l.clock.at(now)
+	a, ok := l.prepare(at, account, source, false)
+	if !ok {
+		a.own = budget{l.browser, keyOf(fold(account), browser)}
+		// With the time of the others, too: another one would reveal that the browser is known.
+		if a.own.table.wait(a.own.key, at) > 0 {
+			return nil, a.refusal
+		}
+		a.took = append(a.took, a.own)
+	}
+
+	a.take(at)
+
+	return a, nil
+}
+
+// take takes from the budgets of a prepared attempt. The caller holds the lock.
+func (a *Attempt) take(at int64) {
 	for _, b := range a.took {
 		b.table.take(b.key, at)
 	}
-
-	return a, nil
 }
 
 // Check returns the error that Begin would return, and takes nothing. It is for a password
@@ -130,16 +163,20 @@ func (l *Limiter) Check(now time.Time, account string, source netip.Addr, known 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	_, err := l.prepare(l.clock.at(now), account, source, known)
+	a, ok := l.prepare(l.clock.at(now), account, source, known)
+	if !ok {
+		return a.refusal
+	}
 
-	return err
+	return nil
 }
 
-// prepare returns an attempt with the budgets from which it may take. The caller holds l.mu.
-func (l *Limiter) prepare(at int64, account string, source netip.Addr, known bool) (*Attempt, error) {
+// prepare returns an attempt with the budgets from which it may take, and whether it is allowed. The
+// caller holds l.mu.
+func (l *Limiter) prepare(at int64, account string, source netip.Addr, known bool) (a *Attempt, allowed bool) {
 	name, from := fold(account), Network(source)
 	pair := budget{l.pair, keyOf(name, from)}
-	a := &Attempt{of: l, pair: pair}
+	a = &Attempt{of: l, pair: pair.key, own: pair}
 
 	// What a proxy hides is many sources, none of which is known.
 	known = source != policy.UnknownSource && (known || l.good.has(pair.key))
@@ -154,23 +191,20 @@ func (l *Limiter) prepare(at int64, account string, source netip.Addr, known boo
 	}
 
 	if wait == 0 {
-		return a, nil
+		return a, true
 	}
 
 	// The longest of all, also where only that of the pair counts: the time must not reveal that it is known.
 	a.refusal = jeton.WithRetryAfter(jeton.ErrTooMany, wait)
 
 	pairLeft := len(a.took) > 0 && a.took[0] == pair
-	if known && pairLeft {
-		return a, nil
-	}
 
-	return nil, a.refusal
+	return a, known && pairLeft
 }
 
-// Refusal returns the error that the attempt would have got from a source that is not known,
-// or nil. It is what an attempt that fails is answered with: another answer would reveal that
-// the account exists and is known at this source.
+// Refusal returns the error that the attempt would have got from a source and in a browser that
+// are not known, or nil. It is what an attempt that fails is answered with: another answer would
+// reveal that the account exists and is known there.
 func (a *Attempt) Refusal() error {
 	if a == nil {
 		return nil
@@ -179,7 +213,7 @@ func (a *Attempt) Refusal() error {
 }
 
 // Succeeded gives back what the attempt took, resets the budget of this account from this
-// source, and makes the source known to the account.
+// source, or in the browser of BeginInBrowser, and makes the source known to the account.
 func (a *Attempt) Succeeded() { a.end(true) }
 
 // Cancel gives back what the attempt took. It is for attempts that were not decided, because
@@ -210,8 +244,8 @@ func (a *Attempt) end(succeeded bool) {
 	// Only this budget is reset. With the others, one account of the attacker's own would reset the
 	// budget of the source after every few guesses.
 	if succeeded {
-		a.pair.table.reset(a.pair.key)
-		a.of.good.add(a.pair.key)
+		a.own.table.reset(a.own.key)
+		a.of.good.add(a.pair)
 	}
 }
 

@@ -198,6 +198,7 @@ func (p *Pages) prove(w *web.Reply, r *http.Request) error {
 		Service:  config.IssuerName,
 		Source:   w.Source,
 		Request:  w.ID,
+		Device:   p.thisDevice(r),
 	})
 	if err != nil {
 		v, _ := p.proveView(w, r, localPage(r.URL.Query().Get(toParam))) // the form works without other ways

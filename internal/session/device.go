@@ -23,8 +23,8 @@ const (
 	MaxDevices = 20
 )
 
-// hash returns what a device is stored by; zero: it is not stored.
-func (d Device) hash() secret.Hash {
+// Hash returns what a device is stored by; zero: it is not stored.
+func (d Device) Hash() secret.Hash {
 	if d.Secret.IsZero() {
 		return secret.Hash{}
 	}

@@ -268,7 +268,7 @@ func (s *Sessions) Start(
 		Remember: now,
 		Siblings: t.MaxSessions != policy.Unlimited,
 		Network:  o.Network,
-		Device:   o.Device.hash(),
+		Device:   o.Device.Hash(),
 		Ticket:   o.Ticket,
 		Issuer:   o.Issuer,
 		Second:   o.Second,

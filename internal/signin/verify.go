@@ -13,6 +13,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/limit"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -167,6 +168,20 @@ func (l *Logins) begin(
 	// The name that exists is used, so that logins by name and by e-mail address share a budget.
 	attempt, err := l.limiter.Begin(l.now(), cmp.Or(acct.Name, req.Name), req.Source, known)
 	throttle := fmt.Sprintf("source %s, known to the account: %t", web.AddressText(req.Source), known)
+
+	// Also for an unknown name. A browser that shows the cookie of another account is like any other.
+	if jeton.Outcome(err) == jeton.ErrTooMany && !req.Device.Secret.IsZero() {
+		hash := req.Device.Hash()
+		browser, storeErr := l.accounts.KnownDevice(ctx, acct.ID, hash, l.now().Add(-session.DeviceLifetime))
+		if storeErr != nil {
+			return nil, trail.check("store", "", storeErr)
+		}
+
+		throttle += fmt.Sprintf(", browser known to it: %t", browser)
+		if browser {
+			attempt, err = l.limiter.BeginInBrowser(l.now(), acct.Name, req.Source, string(hash[:]))
+		}
+	}
 
 	return attempt, trail.check("throttle", throttle, err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/mail"
@@ -93,4 +94,17 @@ func rememberDevice(ctx context.Context, tx Conn, s session.Start) (bool, error)
 	)
 
 	return false, err
+}
+
+// KnownDevice implements account.Store.
+func (db *Store) KnownDevice(ctx context.Context, user int64, h secret.Hash, since time.Time) (bool, error) {
+	var one int
+	err := db.engine.QueryRow(
+		ctx, "SELECT 1 FROM devices WHERE account = $1 AND hash = $2 AND seen > $3", user, h[:], milli(since),
+	).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+
+	return err == nil, Unavailable(err)
 }

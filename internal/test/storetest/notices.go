@@ -27,6 +27,7 @@ func Notices(t *testing.T, open Open) {
 		{"a user has a limited number of devices", devicesLimited},
 		{"a new token, another secret of one or an identity sends a notice", noticesOfCredentials},
 		{"no device is known after a new password", devicesEnd},
+		{"a device is known to the user who has signed in with it, for a time", devicesKnown},
 		{"the link of a notice ends everything of its user, once", noticeEnds},
 		{"the link of a notice ends the identities that were connected since", noticeEndsIdentities},
 		{"of many uses of the link of a notice, one succeeds", noticeRace},
@@ -173,6 +174,31 @@ func devicesEnd(t *testing.T, s Store) {
 	must(t, err)
 	started(t, s, withDevice(newLogin(diane, "issuer", "after", noon.Add(time.Hour)), "laptop"))
 	wantMails(t, s, "the device after it", mail.Device)
+}
+
+// devicesKnown is about what the throttle asks.
+func devicesKnown(t *testing.T, s Store) {
+	diane, eric := user(t, s, "diane"), user(t, s, "eric")
+	started(t, s, withDevice(newLogin(diane, "issuer", "one", noon), "laptop"))
+	started(t, s, newLogin(eric, "issuer", "two", noon))
+
+	for _, tc := range []struct {
+		name   string
+		user   int64
+		device string
+		since  time.Time
+		want   bool
+	}{
+		{"the device", diane.ID, "laptop", noon.Add(-1), true},
+		{"another device", diane.ID, "phone", noon.Add(-1), false},
+		{"the device of another user", eric.ID, "laptop", noon.Add(-1), false},
+		{"the device for no account", 0, "laptop", noon.Add(-1), false},
+		{"a device that was not used since", diane.ID, "laptop", noon.Add(time.Second), false},
+	} {
+		known, err := s.KnownDevice(t.Context(), tc.user, secret.HashOf(tc.device), tc.since)
+		must(t, err)
+		same(t, tc.name, known, tc.want)
+	}
 }
 
 func noticesOfCredentials(t *testing.T, s Store) {

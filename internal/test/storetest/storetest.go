@@ -444,6 +444,13 @@ func Closed(t *testing.T, open Open) {
 			func(ctx context.Context) error { _, err := s.KnownSource(ctx, u.ID, source, time.Time{}); return err },
 		},
 		{
+			"KnownDevice",
+			func(ctx context.Context) error {
+				_, err := s.KnownDevice(ctx, u.ID, secret.HashOf("x"), time.Time{})
+				return err
+			},
+		},
+		{
 			"AddSource",
 			func(ctx context.Context) error { return s.AddSource(ctx, u.ID, u.Version, "n9", event("", "")) },
 		},
