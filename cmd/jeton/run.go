@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/wallet"
@@ -172,7 +173,12 @@ func findCommand(name string) (string, error) {
 
 // clipName makes a name of a token from that of a command.
 func clipName(name string) string {
-	name = oneLine(strings.ToValidUTF8(name, "?"))
+	name = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, strings.ToValidUTF8(name, "?"))
 	if len(name) > 100 {
 		name = strings.ToValidUTF8(name[:100], "")
 	}

@@ -164,7 +164,8 @@ func (a *Approvals) answer(ctx context.Context, w waiting, by Approver, ev jeton
 
 // Redeem returns the token of a request that was approved, once. It returns ErrWaiting until the user has answered,
 // jeton.ErrForbidden if the user has refused, jeton.ErrConflict for a second call, jeton.ErrNotFound for a request that
-// has ended or is not the caller's, jeton.ErrTooMany for one that asks too often, and the errors of token.Create.
+// has ended or is not the caller's, jeton.ErrTooMany for one that asks too often, and the errors of token.Create. ev
+// is the event of the new token, without actor and target.
 func (a *Approvals) Redeem(
 	ctx context.Context,
 	by Caller,
@@ -221,7 +222,6 @@ func (a *Approvals) create(
 		return jeton.Token{}, jeton.Secret{}, err
 	}
 
-	ev.Action = audit.TokenCreate
 	ev.Actor = by.actor()
 	ev.Checks = []jeton.Check{{Name: "request", Value: ans.ID + " approved by " + ans.By, Result: "pass"}}
 

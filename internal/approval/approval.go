@@ -132,7 +132,7 @@ type waiting struct {
 // Ask makes a request that waits for a user. For a name that no user has it does the same, so that a client does not
 // learn which there are, and for a user of whom too many wait already. It returns jeton.ErrInvalid, jeton.ErrForbidden
 // for a user that asks another one, jeton.ErrTooMany, for a user itself also if too many wait, and the errors of
-// token.CheckAsker. ev is the event without what it is about.
+// token.CheckAsker. ev is the event without actor and target.
 func (a *Approvals) Ask(
 	ctx context.Context,
 	by Caller,
@@ -175,7 +175,6 @@ func (a *Approvals) Ask(
 		return jeton.TokenRequested{}, fmt.Errorf("request token: %w", err)
 	}
 
-	ev.Action = audit.TokenRequest
 	ev.Actor = by.actor()
 	ev.Target = "user:" + in.User
 	ev.Reason = describe(id, in)

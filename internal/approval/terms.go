@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/naming"
@@ -23,7 +21,7 @@ func check(in jeton.TokenRequest) error {
 		return jeton.WithDetail(jeton.ErrInvalid, "invalid user: "+err.Error())
 	}
 
-	shown := func(text string, most int) bool { return len(text) <= most && printable(text) }
+	shown := func(text string, most int) bool { return len(text) <= most && naming.Printable(text) }
 	problem := ""
 	switch {
 	case in.Name == "" || !shown(in.Name, token.MaxName):
@@ -36,13 +34,6 @@ func check(in jeton.TokenRequest) error {
 	}
 
 	return checkTerms(in.TokenTerms)
-}
-
-// printable reports whether a text looks as what it is: characters that turn the direction of a line, or break it, are
-// not printable.
-func printable(text string) bool {
-	hidden := func(r rune) bool { return !unicode.IsPrint(r) }
-	return utf8.ValidString(text) && !strings.ContainsFunc(text, hidden)
 }
 
 // checkTerms returns jeton.ErrInvalid for terms that no token can have, or no user can judge.
@@ -80,7 +71,7 @@ func checkScopes(scopes []string) error {
 
 // checkRules returns jeton.ErrInvalid for rules of which one is none, or too many.
 func checkRules(rules []string) error {
-	if len(rules) > maxRules || !printable(strings.Join(rules, "")) {
+	if len(rules) > maxRules || !naming.Printable(strings.Join(rules, "")) {
 		return jeton.WithDetail(
 			jeton.ErrInvalid, fmt.Sprintf("invalid allows: want at most %d rules of printable characters", maxRules),
 		)
@@ -153,11 +144,11 @@ func describe(id string, in jeton.TokenRequest) string {
 	return clip(strings.TrimSpace(text))
 }
 
-// describeTerms returns the terms of a token for the audit log.
+// describeTerms returns terms that were checked for the audit log.
 func describeTerms(t jeton.TokenTerms) string {
 	// First what is short: a long text is cut.
 	parts := []string{
-		fmt.Sprintf("for %v", min(time.Duration(max(0, t.Seconds)), token.MaxPersonal/time.Second)*time.Second),
+		fmt.Sprintf("for %v", time.Duration(t.Seconds)*time.Second),
 	}
 	if t.MaxUses > 0 {
 		parts = append(parts, fmt.Sprintf("at most %d uses", t.MaxUses))

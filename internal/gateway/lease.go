@@ -94,7 +94,7 @@ func (g *Gateway) makeLease(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	lease, err := g.tokens.Lease(r.Context(), maker, draft, g.tokenEvent(w, audit.TokenCreate, maker.Owner))
+	lease, err := g.tokens.Lease(r.Context(), maker, draft, g.tokenEvent(w, audit.TokenCreate))
 	if err != nil {
 		return err
 	}
@@ -241,7 +241,7 @@ func (g *Gateway) endToken(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	event := g.tokenEvent(w, audit.TokenRevoke, token.Owner{})
+	event := g.tokenEvent(w, audit.TokenRevoke)
 	if err := g.tokens.EndShown(r.Context(), live, event); err != nil {
 		return err
 	}
@@ -275,12 +275,12 @@ func (g *Gateway) usesOf(w *web.Reply, r *http.Request, live *token.Live) (jeton
 	return end, err
 }
 
-// tokenEvent returns an audit event about a token of an owner.
-func (g *Gateway) tokenEvent(w *web.Reply, action string, of token.Owner) jeton.Event {
+// tokenEvent returns an audit event about a token, without its actor: whom the credential proves, which is known where
+// the event is recorded.
+func (g *Gateway) tokenEvent(w *web.Reply, action string) jeton.Event {
 	return jeton.Event{
 		Time:    w.Start,
 		Request: w.ID,
-		Actor:   string(of.Kind) + ":" + of.Name,
 		Action:  action,
 		Service: g.conf.Name,
 		Outcome: audit.OK,

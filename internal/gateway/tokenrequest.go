@@ -6,10 +6,10 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/approval"
+	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/policy"
-	"github.com/jeton-auth/jeton/internal/token"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -68,7 +68,7 @@ func (g *Gateway) requestToken(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	asked, err := g.approved.Ask(r.Context(), by, in, g.tokenEvent(w, "", token.Owner{}))
+	asked, err := g.approved.Ask(r.Context(), by, in, g.tokenEvent(w, audit.TokenRequest))
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (g *Gateway) pollToken(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	made, secret, err := g.approved.Redeem(r.Context(), by, in, g.tokenEvent(w, "", token.Owner{}))
+	made, secret, err := g.approved.Redeem(r.Context(), by, in, g.tokenEvent(w, audit.TokenCreate))
 	switch {
 	case errors.Is(err, approval.ErrWaiting):
 		return web.JSON(w, http.StatusAccepted, struct{}{})

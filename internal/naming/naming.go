@@ -12,6 +12,7 @@ package naming
 import (
 	"errors"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/cases"
@@ -173,4 +174,11 @@ func only(s, more string) bool {
 // alphanumeric reports ASCII only: unicode.IsLetter would let look-alikes in.
 func alphanumeric(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+}
+
+// Printable reports whether a text looks as what it is: characters that turn the direction of a line, break it, or
+// cannot be seen, are not printable.
+func Printable(text string) bool {
+	hidden := func(r rune) bool { return !unicode.IsPrint(r) }
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, hidden)
 }

@@ -239,3 +239,25 @@ func FuzzUser(f *testing.F) {
 		}
 	})
 }
+
+func TestPrintable(t *testing.T) {
+	for _, tc := range []struct {
+		name, text string
+		want       bool
+	}{
+		{"words", "weekly report, part 2", true},
+		{"letters of other scripts", "Übersicht отчёт 報告", true},
+		{"nothing", "", true},
+		{"a line break", "weekly\nreport", false},
+		{"an escape sequence", "\x1b[31mreport", false},
+		{"a turned direction", "report \u202egpj.exe", false},
+		{"a character that cannot be seen", "report\u200b", false},
+		{"a line separator", "weekly\u2028report", false},
+		{"a space that is no space", "weekly\u00a0report", false},
+		{"bytes that are no text", "report\xff", false},
+	} {
+		if got := Printable(tc.text); got != tc.want {
+			t.Errorf("Printable of %s = %t, want %t", tc.name, got, tc.want)
+		}
+	}
+}

@@ -30,6 +30,16 @@ func (p *Pages) provedNow(w *web.Reply, r *http.Request) error {
 	return nil
 }
 
+// provedForm returns what was typed into a form that needs a recent proof, before the page asked for that. It returns
+// the errors of provedNow.
+func (p *Pages) provedForm(w *web.Reply, r *http.Request) (url.Values, error) {
+	if err := p.provedNow(w, r); err != nil {
+		return nil, err
+	}
+
+	return p.typed(w, r)
+}
+
 // typedParam is the parameter of a form that waited for a proof: the ticket of what was typed.
 const typedParam = "typed"
 

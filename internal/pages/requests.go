@@ -183,16 +183,12 @@ func shorter(seconds int64, chosen string) []Choice {
 
 // requestPage answers GET /account/requests/{request}. It asks for the password before the form is filled, not after.
 func (p *Pages) requestPage(w *web.Reply, r *http.Request) error {
-	if err := p.provedNow(w, r); err != nil {
-		return err
-	}
-
-	req, err := p.ownRequest(w, r)
+	typed, err := p.provedForm(w, r)
 	if err != nil {
 		return err
 	}
 
-	typed, err := p.typed(w, r)
+	req, err := p.ownRequest(w, r)
 	if err != nil {
 		return err
 	}

@@ -84,16 +84,12 @@ const (
 // newTokenPage answers GET /account/tokens/new, which a form that waited for a proof comes back to. It asks for the
 // password before the form is filled, not after.
 func (p *Pages) newTokenPage(w *web.Reply, r *http.Request) error {
-	if err := p.provedNow(w, r); err != nil {
-		return err
-	}
-
-	services, err := p.ownServices(w, r)
+	typed, err := p.provedForm(w, r)
 	if err != nil {
 		return err
 	}
 
-	typed, err := p.typed(w, r)
+	services, err := p.ownServices(w, r)
 	if err != nil {
 		return err
 	}

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/secret"
 )
@@ -176,7 +176,7 @@ func (d Draft) check(now time.Time) error {
 	text := ""
 	switch {
 	case !validName(d.Name):
-		text = fmt.Sprintf("name is required: want 1 to %d bytes without control characters", MaxName)
+		text = fmt.Sprintf("name is required: want 1 to %d bytes of printable characters", MaxName)
 	case len(d.Audience) == 0:
 		text = "services is required"
 	case d.Expires.IsZero():
@@ -196,10 +196,9 @@ func (d Draft) check(now time.Time) error {
 	return jeton.WithDetail(jeton.ErrInvalid, text)
 }
 
-// validName accepts what can be shown on one line.
+// validName accepts what can be shown on one line, and shows as what it is.
 func validName(name string) bool {
-	control := func(r rune) bool { return r < ' ' || r == 0x7f }
-	return name != "" && len(name) <= MaxName && utf8.ValidString(name) && !strings.ContainsFunc(name, control)
+	return name != "" && len(name) <= MaxName && naming.Printable(name)
 }
 
 // within checks that a token does not exceed its parent.

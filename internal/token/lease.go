@@ -82,6 +82,7 @@ type LeaseDraft struct {
 // token that made it, or when the owner's credential changes. It never has more rights than its
 // maker, nor a later end. Lease returns jeton.ErrInvalid for an invalid draft, jeton.ErrForbidden
 // for one that exceeds its maker, and jeton.ErrTokensFull when the owner has 300 that have not ended.
+// ev is the event without actor and target.
 func (t *Tokens) Lease(ctx context.Context, by Maker, d LeaseDraft, ev jeton.Event) (jeton.Lease, error) {
 	now := t.now()
 	if err := checkLease(d.For); err != nil {
@@ -119,6 +120,7 @@ func (t *Tokens) Lease(ctx context.Context, by Maker, d LeaseDraft, ev jeton.Eve
 		return jeton.Lease{}, err
 	}
 
+	ev.Actor = by.Owner.actor()
 	tok, text, err := t.Create(ctx, by.Owner, draft, ev)
 	if err != nil {
 		return jeton.Lease{}, err
@@ -262,7 +264,7 @@ func (t *Tokens) EndShown(ctx context.Context, l *Live, ev jeton.Event) error {
 		return t.store.Settle(ctx)
 	}
 
-	ev.Actor = string(l.Owner.Kind) + ":" + l.Owner.Name
+	ev.Actor = l.Owner.actor()
 	ev.Target = "token:" + l.Accessor
 
 	return t.end(ctx, Which{Hash: l.Hash}, l.Hash, ev)

@@ -28,6 +28,9 @@ type Owner struct {
 // ValidAt reports whether a service accepts tokens of the owner.
 func (o Owner) ValidAt(service string) bool { return o.Service == "" || o.Service == service }
 
+// actor returns the owner as in the audit log.
+func (o Owner) actor() string { return string(o.Kind) + ":" + o.Name }
+
 // Kind is how a token was made.
 type Kind string
 

@@ -56,12 +56,10 @@ func (db *Store) addNotice(ctx context.Context, tx Conn, k mail.Kind, a account.
 // enoughNotices reports whether a user gets no more notices of what a user can do often: mail.MaxNotices wait, as many
 // had a link within the hour, or no more links are given, so that those cannot be counted.
 func enoughNotices(ctx context.Context, tx Conn, user int64, now time.Time) (bool, error) {
-	const often = "SELECT count(*) FROM mails WHERE account = $1 AND kind IN ($2, $3, $4)"
+	kinds, args := oneOf(mail.Often, []any{user})
 
 	var waiting, links, recent int64
-	err := tx.QueryRow(
-		ctx, often, user, string(mail.Often[0]), string(mail.Often[1]), string(mail.Often[2]),
-	).Scan(&waiting)
+	err := tx.QueryRow(ctx, "SELECT count(*) FROM mails WHERE account = $1 AND kind "+kinds, args...).Scan(&waiting)
 	if err != nil {
 		return false, err
 	}

@@ -257,6 +257,17 @@ func places(n int) string {
 	return b.String()
 }
 
+// oneOf returns the condition that a column has one of some texts, and the arguments with them.
+func oneOf[T ~string](texts []T, args []any) (string, []any) {
+	marks := make([]string, len(texts))
+	for i, text := range texts {
+		args = append(args, string(text))
+		marks[i] = fmt.Sprintf("$%d", len(args))
+	}
+
+	return "IN (" + strings.Join(marks, ", ") + ")", args
+}
+
 // anys converts numbers for the arguments of a statement.
 func anys(numbers []int64) []any {
 	list := make([]any, len(numbers))

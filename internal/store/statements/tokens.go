@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -390,12 +389,9 @@ func chosenTokens(w token.Which) (where string, args []any) {
 	}
 
 	if len(w.Kinds) > 0 {
-		marks := make([]string, len(w.Kinds))
-		for i, kind := range w.Kinds {
-			args = append(args, string(kind))
-			marks[i] = fmt.Sprintf("$%d", len(args))
-		}
-		where += " AND kind IN (" + strings.Join(marks, ", ") + ")"
+		var kinds string
+		kinds, args = oneOf(w.Kinds, args)
+		where += " AND kind " + kinds
 	}
 
 	if w.Before != 0 {
