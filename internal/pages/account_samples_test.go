@@ -51,7 +51,8 @@ func accountSamples() map[string][]any {
 	return all
 }
 
-// jobSamples are no jobs; and jobs of a session, of a token, of a job and of an application, and two agents.
+// jobSamples are no jobs; and jobs of a session, of a job, of an application and of a token that is not known, and two
+// agents.
 func jobSamples() []any {
 	counted := sampleToken("t_1", hostile, time.Minute)
 	counted.Kind, counted.Source = "leased", "192.0.2.7"
@@ -61,14 +62,16 @@ func jobSamples() []any {
 	child.Kind, child.Parent = "leased", "t_1"
 	issued := child
 	issued.Accessor, issued.Parent = "t_3", "t_9"
+	unknown := child
+	unknown.Accessor, unknown.Parent = "t_6", "t_8"
 	agent := sampleToken("t_4", hostile, 8*time.Hour)
 	agent.Kind, agent.Source = "approved", "192.0.2.7"
 	spent := agent
 	spent.Accessor, spent.MaxUses, spent.UsesRemaining = "t_5", 20, new(int64)
 
 	full := newJobs(
-		[]jeton.Token{counted, child, issued, agent, spent},
-		map[string]string{"t_1": hostile},
+		[]jeton.Token{counted, child, issued, unknown, agent, spent},
+		map[string]jeton.Token{"t_1": counted, "t_9": {Kind: "access"}},
 		[]ownService{{Name: "reports", URL: "https://reports.example"}},
 		noon,
 	)

@@ -102,6 +102,32 @@ func TestTokensStandBelowThoseTheyDeriveFrom(t *testing.T) {
 	}
 }
 
+func TestAJobShowsWhatItWasStartedWith(t *testing.T) {
+	leased, derived, agent := jeton.Token{Kind: "leased"}, jeton.Token{Kind: "leased", Parent: "t_1"}, jeton.Token{}
+	agent.Kind = "approved"
+
+	for _, tc := range []struct {
+		name   string
+		job    jeton.Token
+		parent jeton.Token
+		want   string
+	}{
+		{"of a session", leased, jeton.Token{}, "jobs.by.session"},
+		{"of a token with a name", derived, jeton.Token{Kind: "personal", Name: "scheduler"}, "jobs.by.token"},
+		{"of a token without a name", derived, jeton.Token{Kind: "personal"}, "jobs.by.other"},
+		{"of a job without a name", derived, jeton.Token{Kind: "leased"}, "jobs.by.other"},
+		{"of a token of an application", derived, jeton.Token{Kind: "access"}, "jobs.by.application"},
+		{"of a parent that was not found", derived, jeton.Token{}, "jobs.by.other"},
+		{"an agent", agent, jeton.Token{}, "jobs.by.request"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := newJobRow(tc.job, tc.parent, noon).StartedBy; got.Key != tc.want {
+				t.Errorf("got %q, want %q", got.Key, tc.want)
+			}
+		})
+	}
+}
+
 func TestTokensOfACycleEndTheList(t *testing.T) {
 	a, b := sampleToken("a", "", 0), sampleToken("b", "", 0)
 	a.Parent, b.Parent = "b", "a"

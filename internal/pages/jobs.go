@@ -33,22 +33,22 @@ type jobsView struct {
 
 // jobList is the jobs or the agents.
 type jobList struct {
-	ID    string // of its heading
-	Title Text
-	Lead  Text
-	Rows  []jobRow
-	Kind  token.Kind // of their tokens
-	All   Text       // the button that ends them all
-	Empty Empty
+	ID           string // of its heading
+	Title        Text
+	Lead         Text
+	Rows         []jobRow
+	Kind         token.Kind // of their tokens
+	EndAllButton Text
+	Empty        Empty
 }
 
 // jobRow is a job or an agent: what it may do, and what it has its token from.
 type jobRow struct {
 	tokenRow
-	End    string // the form that ends it is sent there
-	By     Text
-	Source string
-	Lease  time.Time // when it ends unless it is renewed; zero: it is not renewed
+	EndURL    string // of the form that ends it
+	StartedBy Text
+	Source    string
+	Lease     time.Time // when it ends unless it is renewed; zero: it is not renewed
 }
 
 // jobs answers GET /account/jobs.
@@ -64,7 +64,7 @@ func (p *Pages) jobs(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	names, err := p.makers(w, r, list)
+	parents, err := p.parents(w, r, list)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (p *Pages) jobs(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	v := newJobs(list, names, services, w.Start)
+	v := newJobs(list, parents, services, w.Start)
 	v.Pager = pagerOf(jobsPath, nil, shown, next, "cursor")
 	if len(waiting) > 0 {
 		v.Waiting = &Note{
@@ -89,56 +89,67 @@ func (p *Pages) jobs(w *web.Reply, r *http.Request) error {
 	return p.show(w, r, http.StatusOK, "account/jobs", v)
 }
 
-// makers returns the names of the tokens that others derive from, by their accessors. Of many, it looks for some.
-func (p *Pages) makers(w *web.Reply, r *http.Request, list []jeton.Token) (map[string]string, error) {
-	names := map[string]string{}
+// maxParents is how many parents the page looks up that it does not list.
+const maxParents = 10
+
+// parents returns the tokens that others derive from, by their accessors. It looks up at most maxParents; those that it
+// does not find are left out.
+func (p *Pages) parents(w *web.Reply, r *http.Request, list []jeton.Token) (map[string]jeton.Token, error) {
+	parents := map[string]jeton.Token{}
 	for _, t := range list {
-		names[t.Accessor] = t.Name
+		parents[t.Accessor] = t
 	}
 
-	looks := 0
+	seen := map[string]bool{}
 	for _, t := range list {
-		_, known := names[t.Parent]
-		if t.Parent == "" || known || looks == maxNamed {
+		_, known := parents[t.Parent]
+		if t.Parent == "" || known || seen[t.Parent] || len(seen) == maxParents {
 			continue
 		}
-		looks++
+		seen[t.Parent] = true
 
-		var maker jeton.Token
-		err := p.API.Call(w, r, http.MethodGet, ownAPI+"/tokens/"+url.PathEscape(t.Parent), nil, &maker)
-		// It has ended meanwhile, and the job with it.
-		if err != nil && jeton.Outcome(err) != jeton.ErrNotFound {
+		var parent jeton.Token
+		err := p.API.Call(w, r, http.MethodGet, ownAPI+"/tokens/"+url.PathEscape(t.Parent), nil, &parent)
+		if err != nil && jeton.Outcome(err) == jeton.ErrNotFound {
+			continue // it has ended meanwhile, and the job with it
+		}
+		if err != nil {
 			return nil, err
 		}
-		names[t.Parent] = maker.Name
+		parents[t.Parent] = parent
 	}
 
-	return names, nil
+	return parents, nil
 }
 
 // newJobs returns jobs and agents, newest first, as they are shown.
-func newJobs(list []jeton.Token, names map[string]string, services []ownService, now time.Time) jobsView {
+func newJobs(
+	list []jeton.Token,
+	parents map[string]jeton.Token,
+	services []ownService,
+	now time.Time,
+) jobsView {
 	v := jobsView{
 		Jobs: jobList{
-			ID:    "jobs",
-			Title: text("jobs.running"),
-			Lead:  text("jobs.running.lead"),
-			Kind:  token.Leased,
-			All:   text("jobs.end-all"),
-			Empty: Empty{Text: text("jobs.none", Code(exampleJob(services)))},
+			ID:           "jobs",
+			Title:        text("jobs.running"),
+			Lead:         text("jobs.running.lead"),
+			Kind:         token.Leased,
+			EndAllButton: text("jobs.end-all"),
+			Empty:        Empty{Text: text("jobs.none", Code(exampleJob(services)))},
 		},
 		Agents: jobList{
-			ID:    "agents",
-			Title: text("jobs.agents"),
-			Lead:  text("jobs.agents.lead"),
-			Kind:  token.Approved,
-			All:   text("jobs.end-agents"),
-			Empty: Empty{Text: text("jobs.agents.none", Code("jeton token request"))},
+			ID:           "agents",
+			Title:        text("jobs.agents"),
+			Lead:         text("jobs.agents.lead"),
+			Kind:         token.Approved,
+			EndAllButton: text("jobs.end-agents"),
+			Empty:        Empty{Text: text("jobs.agents.none", Code("jeton token request"))},
 		},
 	}
 
 	for _, t := range list {
-		row := newJobRow(t, names[t.Parent], now)
+		row := newJobRow(t, parents[t.Parent], now)
 		if t.Kind == string(token.Leased) {
 			v.Jobs.Rows = append(v.Jobs.Rows, row)
 		} else {
@@ -162,37 +173,45 @@ func exampleJob(services []ownService) string {
 	return "jeton run --for " + origin + " --max-uses 20 -- ./nightly.sh"
 }
 
-// newJobRow returns a job or an agent as it is shown. maker is the name of the token that it derives from.
-func newJobRow(t jeton.Token, maker string, now time.Time) jobRow {
+// newJobRow returns a job or an agent as it is shown. parent is the token that it derives from; zero: it is not known.
+func newJobRow(t, parent jeton.Token, now time.Time) jobRow {
 	row := jobRow{
-		tokenRow: newTokenRow(t, now),
-		End:      jobsPath + "/" + url.PathEscape(t.Accessor),
-		Source:   t.Source,
+		tokenRow:  newTokenRow(t, now),
+		EndURL:    jobsPath + "/" + url.PathEscape(t.Accessor),
+		StartedBy: startedBy(t, parent),
+		Source:    t.Source,
 	}
+
+	// Of the tags of tokens, only this one distinguishes rows: the heading shows the kind, and most of them end soon.
 	row.Tags = nil
 	if row.Uses != nil && row.Uses.Value <= 0 {
 		row.Tags = []Tag{{Kind: Bad, Text: text("token.spent")}}
 	}
 
-	leased := t.Kind == string(token.Leased)
-	switch {
-	case !leased:
-		row.By = text("jobs.by.request")
-	case maker != "":
-		row.By = text("jobs.by.token", Strong(maker))
-	case t.Parent != "":
-		row.By = text("jobs.by.application")
-	default:
-		row.By = text("jobs.by.session")
-	}
-	if leased {
+	if t.Kind == string(token.Leased) {
 		row.Lease = t.Expires
 	}
 
 	return row
 }
 
-// endJob answers POST /account/jobs/{accessor}: one ends, with the jobs that it has made.
+// startedBy returns what a job or an agent has its token from.
+func startedBy(t, parent jeton.Token) Text {
+	switch {
+	case t.Kind != string(token.Leased):
+		return text("jobs.by.request")
+	case t.Parent == "":
+		return text("jobs.by.session")
+	case parent.Name != "":
+		return text("jobs.by.token", Strong(parent.Name))
+	case parent.Kind == string(token.Access):
+		return text("jobs.by.application")
+	}
+
+	return text("jobs.by.other")
+}
+
+// endJob answers POST /account/jobs/{accessor}: it revokes the token of one job and of its child jobs.
 func (p *Pages) endJob(w *web.Reply, r *http.Request) error {
 	if err := web.SameOrigin(w, r); err != nil {
 		return err
@@ -207,7 +226,7 @@ func (p *Pages) endJob(w *web.Reply, r *http.Request) error {
 	return see(w, jobsPath+"?done=job-ended")
 }
 
-// endJobs answers POST /account/jobs: all of a kind end.
+// endJobs answers POST /account/jobs: it revokes the tokens of all jobs, or of all agents.
 func (p *Pages) endJobs(w *web.Reply, r *http.Request) error {
 	form, err := accountForm(w, r)
 	if err != nil {
