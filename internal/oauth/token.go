@@ -62,7 +62,7 @@ func (s *Server) token(w *web.Reply, r *http.Request) error {
 	}
 
 	minted, err := s.logins.Token(r.Context(), s.tokenRequest(w, credential, form))
-	// Marked, because the same outcome has another code in this grant.
+	// RFC 6749, section 5.2: a refused assertion is invalid_grant here, and not invalid_client.
 	if err != nil && grant == grantAssertion {
 		return &grantRefused{err, codeGrant}
 	}

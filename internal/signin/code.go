@@ -235,7 +235,7 @@ func (l *Logins) startFor(
 	return started, acct, err
 }
 
-// stolen ends what came of the first use of a code, also if it is not done yet: the code is revoked first, and no
+// stolen ends the session of the first use of a code, also of one still in progress: the code is revoked first, and no
 // session starts for it from then on.
 func (l *Logins) stolen(ctx context.Context, code ticket.Ticket, text string, trail *auditTrail) error {
 	refusal := trail.fail("code", "", CodeUsed)

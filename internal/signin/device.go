@@ -299,9 +299,9 @@ func (l *Logins) redeemDevice(
 	req.Code = ticket.Derive(answerOf, req.Device)
 	answer, err := l.tickets.Look(ctx, ticket.Code, req.Code)
 	if errors.Is(err, jeton.ErrBadCredential) {
-		used, uerr := l.usedBefore(ctx, req.Code, nil)
-		if uerr != nil {
-			return Relied{}, uerr
+		used, findErr := l.tokens.CodeUsed(ctx, secret.HashOf(req.Code))
+		if findErr != nil {
+			return Relied{}, findErr
 		}
 		if !used {
 			return Relied{}, l.unanswered(ctx, c, req, trail)

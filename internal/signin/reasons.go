@@ -21,7 +21,7 @@ const (
 
 // The reasons for an authorization code.
 const (
-	CodeUsed      Reason = "the code has been used before; the sessions that came of it ended"
+	CodeUsed      Reason = "the code has been used before; the sessions and tokens of its first use are revoked"
 	OtherService  Reason = "the code is for another service"
 	OtherRedirect Reason = "the code was sent to another address"
 	WrongVerifier Reason = "code_verifier is not that of the code (PKCE)"

@@ -21,35 +21,39 @@ import (
 // errCodeTaken is a code that another request has taken since it was found.
 var errCodeTaken = errors.New("the code was taken by another request")
 
-// redeem takes an authorization code. Its second use ends what came of the first (RFC 6749, section 4.1.2).
+// redeem takes an authorization code. Its second use revokes the tokens of the first (RFC 6749, section 4.1.2).
 func (l *Logins) redeem(
 	ctx context.Context,
 	c client.Client,
 	req RelyingRequest,
 	trail *auditTrail,
 ) (Relied, error) {
-	// The code is taken in the step that adds the grant, for one commit and not two. Where sign-ins are counted, it is
-	// taken before: of two requests at once, only one may spend a sign-in.
-	find, takes := l.tickets.Look, true
+	// The grant step takes the code, for one commit and not two. Where sign-ins are counted, the code is taken before:
+	// of two requests at once, only one may spend a sign-in.
+	find, takeWithGrant := l.tickets.Look, true
 	if c.OpenID.MaxUses != 0 {
-		find, takes = l.tickets.Take, false
+		find, takeWithGrant = l.tickets.Take, false
 	}
 
 	code, err := find(ctx, ticket.Code, req.Code)
 	used := errors.Is(err, jeton.ErrSpent)
 	if errors.Is(err, jeton.ErrBadCredential) {
-		// A code that has expired is unknown, and what came of it may be valid for weeks.
-		used, err = l.usedBefore(ctx, req.Code, err)
+		// A code that has expired is unknown, and the tokens of its use may be valid for weeks.
+		usedBefore, findErr := l.tokens.CodeUsed(ctx, secret.HashOf(req.Code))
+		if findErr != nil {
+			err = findErr
+		}
+		used = usedBefore
 	}
 	if used {
-		return Relied{}, l.burn(ctx, secret.HashOf(req.Code), trail)
+		return Relied{}, l.revokeByCode(ctx, secret.HashOf(req.Code), trail)
 	}
 	if err := trail.check("code", "", err); err != nil {
 		return Relied{}, err
 	}
 
-	out, err := l.redeemFor(ctx, c, req, code, takes, trail)
-	if err != nil && takes {
+	out, err := l.redeemFor(ctx, c, req, code, takeWithGrant, trail)
+	if err != nil && takeWithGrant {
 		err = l.refuseCode(ctx, req.Code, err, trail)
 	}
 
@@ -60,16 +64,16 @@ func (l *Logins) redeem(
 func (l *Logins) refuseCode(ctx context.Context, code string, refusal error, trail *auditTrail) error {
 	switch {
 	case errors.Is(refusal, errCodeTaken):
-		return l.burn(ctx, secret.HashOf(code), trail)
+		return l.revokeByCode(ctx, secret.HashOf(code), trail)
 	case errors.Is(refusal, jeton.ErrUnavailable), errors.Is(refusal, jeton.ErrBusy):
-		// The step may have taken it. Then a code that is taken here would look as if it was used twice.
+		// The store may have committed; taking the code again would look like reuse.
 		return refusal
 	}
 
 	_, err := l.tickets.Take(ctx, ticket.Code, code)
 	switch {
 	case errors.Is(err, jeton.ErrSpent):
-		return l.burn(ctx, secret.HashOf(code), trail)
+		return l.revokeByCode(ctx, secret.HashOf(code), trail)
 	case err != nil && !errors.Is(err, jeton.ErrBadCredential):
 		return trail.check("store", "", err)
 	}
@@ -77,13 +81,13 @@ func (l *Logins) refuseCode(ctx context.Context, code string, refusal error, tra
 	return refusal
 }
 
-// redeemFor adds the grant of a code, which it takes unless that was done.
+// redeemFor adds the grant of a code. With takeWithGrant, the grant step takes the code.
 func (l *Logins) redeemFor(
 	ctx context.Context,
 	c client.Client,
 	req RelyingRequest,
 	code ticket.Ticket,
-	takes bool,
+	takeWithGrant bool,
 	trail *auditTrail,
 ) (Relied, error) {
 	data, err := boundCode(code, token.ServiceOfClient(c.Name), req.Redirect, req.Verifier, trail)
@@ -119,7 +123,7 @@ func (l *Logins) redeemFor(
 	}
 
 	grant := out.grant(code, data, parent)
-	grant.Code, grant.Takes = secret.HashOf(req.Code), takes
+	grant.Code, grant.TakeCode = secret.HashOf(req.Code), takeWithGrant
 	grant.Source = web.AddressText(req.Source)
 
 	trail.pass("client", c.Name)
@@ -137,7 +141,7 @@ func (l *Logins) redeemFor(
 	return out, trail.check("grant", "", err)
 }
 
-// grant returns what a code gave to a client, whose answer begins with r.
+// grant returns the grant of a code to a client.
 func (r Relied) grant(code ticket.Ticket, data codeData, parent jeton.Session) token.Grant {
 	return token.Grant{
 		Record: token.Record{
@@ -167,7 +171,11 @@ func (l *Logins) relied(
 	if err != nil {
 		return Relied{}, err
 	}
+
 	session, err := l.subjects.SessionOf(ctx, c, parent.ID)
+	if err != nil {
+		return Relied{}, err
+	}
 
 	return Relied{
 		User:     acct,
@@ -175,26 +183,16 @@ func (l *Logins) relied(
 		Session:  session,
 		SignedIn: signedInAt(parent),
 		Methods:  parent.AMR,
-	}, err
+	}, nil
 }
 
-// usedBefore reports whether a code that is unknown was used and has expired, or returns why it is refused.
-func (l *Logins) usedBefore(ctx context.Context, code string, refusal error) (bool, error) {
-	used, err := l.tokens.CodeUsed(ctx, secret.HashOf(code))
-	if err != nil {
-		return false, err
-	}
-
-	return used, refusal
-}
-
-// burn ends what came of the first use of a code, and of one that is still running.
-func (l *Logins) burn(ctx context.Context, code secret.Hash, trail *auditTrail) error {
+// revokeByCode revokes the tokens of the first use of a code, also of one still in progress.
+func (l *Logins) revokeByCode(ctx context.Context, code secret.Hash, trail *auditTrail) error {
 	refusal := trail.fail("code", "", CodeUsed)
 
 	event := trail.event(l.now(), refusal)
 	event.Action, event.Outcome = audit.TokenRevoke, audit.OK
-	if err := l.tokens.BurnCode(ctx, code, event); err != nil {
+	if err := l.tokens.RevokeByCode(ctx, code, event); err != nil {
 		return err
 	}
 

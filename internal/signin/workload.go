@@ -18,7 +18,8 @@ import (
 // MaxWorkloadLifetime is the maximum of exp minus iat of a token of another issuer: that of a long CI job.
 const MaxWorkloadLifetime = 24 * time.Hour
 
-// WorkloadIssuer is an issuer whose tokens software has where it runs, and exchanges for those of a client.
+// WorkloadIssuer issues tokens to software at run time (CI, Kubernetes, SPIFFE), which exchanges them for tokens of a
+// client.
 type WorkloadIssuer struct {
 	Name       string // in the audit log
 	URL        string // iss; of SPIFFE the trust domain, as in spiffe://example.org
@@ -26,7 +27,7 @@ type WorkloadIssuer struct {
 	Audience   string
 	Algorithms []jose.Alg
 	Keys       client.Source
-	Reuse      bool // a token is accepted until it expires, and not once
+	Reuse      bool // a token may be used again until it expires; otherwise it is accepted once
 	Rules      []policy.WorkloadRule
 }
 
@@ -104,7 +105,7 @@ func (l *Logins) checkWorkload(
 	proved, err = l.clientOfRule(ctx, rule, trail)
 	if err == nil && !t.issuer.Reuse {
 		proved.once = token.Once{
-			// No client has a name with a space in it.
+			// The space keeps this issuer apart from the JTIs of clients: no name of a client has one.
 			Issuer:  "workload " + t.issuer.URL,
 			JTI:     secret.HashOf(t.claims.ID),
 			Expires: t.claims.Expires,
@@ -142,7 +143,7 @@ func (l *Logins) checkWorkloadClaims(t workloadToken, trail *auditTrail) error {
 	if issued.IsZero() {
 		issued = now
 	}
-	// One audience, for a token for two servers could be shown by the other one here.
+	// Exactly one audience: otherwise the other recipient could replay the token here.
 	wrongAudience := len(c.Audience) != 1 || c.Audience[0] != t.issuer.Audience
 
 	err := trail.require([]requirement{

@@ -26,9 +26,9 @@ type Grant struct {
 	Client    int64       // number of the client
 	Login     int64       // of the sign-in session
 	SessionID string      // the session, as the client knows it
-	Subject   string      // the user, as the client knows it: for logout tokens, FindGrant leaves it out
+	Subject   string      // the user, as the client knows it, for logout tokens; not set by FindGrant
 	Code      secret.Hash // of the code that it came from
-	Takes     bool        // AddGrant takes the code, which was taken before else: FindGrant leaves it out
+	TakeCode  bool        // AddGrant takes the code; false: it was taken before. Not set by FindGrant
 	Offline   bool        // it has refresh tokens, and outlives the sign-in session
 	SignedIn  time.Time   // when the user was proved
 	Methods   string      // how: values of RFC 8176, separated by spaces
@@ -40,8 +40,8 @@ type Grant struct {
 // GrantStore keeps grants. Methods are safe for concurrent use, on many nodes.
 type GrantStore interface {
 	// AddGrant is one atomic step. It returns jeton.ErrBadCredential unless the owner stands as in MintToken, the
-	// client exists and is enabled, the session exists and is the owner's, and the code was taken and not burnt. With
-	// Takes, it takes the code, as ticket.Store does: it returns jeton.ErrSpent if that was taken before.
+	// client exists and is enabled, the session exists and is the owner's, and the code was taken and not deleted. With
+	// TakeCode, it takes the code, as ticket.Store does: it returns jeton.ErrSpent if that was taken before.
 	// Otherwise it stores the grant with an access token, and adds the event. It ends the oldest grants of the user and
 	// the client beyond MaxGrants, with an event of audit.TokenRevoke for each.
 	AddGrant(ctx context.Context, g Grant, access Record, ev jeton.Event) error
@@ -52,11 +52,11 @@ type GrantStore interface {
 	// jeton.ErrBadCredential if it has ended, or its owner does not stand. Otherwise it stores an access token of the
 	// grant and adds the event; with advance, it also adds 1 to the turn, at the time at which the token was made.
 	TurnGrant(ctx context.Context, g Grant, advance bool, access Record, ev jeton.Event) error
-	// CodeUsed reports whether a grant that has not ended came of a code.
+	// CodeUsed reports whether a code has a grant that has not ended.
 	CodeUsed(ctx context.Context, code secret.Hash) (bool, error)
-	// BurnCode deletes a code that was taken, ends the grant that came of it, and adds the event. A grant that is being
-	// added is waited for, or refused.
-	BurnCode(ctx context.Context, code secret.Hash, ev jeton.Event) error
+	// RevokeByCode deletes a code that was taken, revokes the tokens of its grant, and adds the event. It waits for a
+	// grant that is being added; a later one is refused.
+	RevokeByCode(ctx context.Context, code secret.Hash, ev jeton.Event) error
 }
 
 // MaxGrants is how many grants a user and a client have at most: one for each sign-in that has not ended, as there is
@@ -94,8 +94,8 @@ type GrantTerms struct {
 }
 
 // Grant adds a grant and returns its first tokens. It sets the target of the event. It returns jeton.ErrBadCredential
-// if the code was burnt, or if the user, the client or the session has ended meanwhile, and jeton.ErrSpent if the grant
-// takes its code and another has taken it.
+// if the code was deleted, or if the user, the client or the session has ended meanwhile, and jeton.ErrSpent if the
+// grant takes its code and another has taken it.
 func (t *Tokens) Grant(ctx context.Context, in GrantRequest, ev jeton.Event) (Issued, error) {
 	now := t.now()
 
@@ -369,7 +369,7 @@ func (t *Tokens) turnOf(
 // RefreshReuse is the action of the audit event of a refresh token that was used again.
 const RefreshReuse = "token.reuse"
 
-// CodeUsed reports whether there is a grant that came of an authorization code, also once the code has expired.
+// CodeUsed reports whether an authorization code has a grant, also once the code has expired.
 func (t *Tokens) CodeUsed(ctx context.Context, code secret.Hash) (bool, error) {
 	used, err := t.store.CodeUsed(ctx, code)
 	if err != nil {
@@ -379,10 +379,11 @@ func (t *Tokens) CodeUsed(ctx context.Context, code secret.Hash) (bool, error) {
 	return used, nil
 }
 
-// BurnCode ends what came of an authorization code that was used twice, now or in a step that still runs.
-func (t *Tokens) BurnCode(ctx context.Context, code secret.Hash, ev jeton.Event) error {
-	if err := t.store.BurnCode(ctx, code, ev); err != nil {
-		return fmt.Errorf("end grant of code: %w", err)
+// RevokeByCode revokes the tokens of the first use of an authorization code, also of one still in progress.
+func (t *Tokens) RevokeByCode(ctx context.Context, code secret.Hash, ev jeton.Event) error {
+	if err := t.store.RevokeByCode(ctx, code, ev); err != nil {
+		return fmt.Errorf("revoke tokens of code: %w", err)
 	}
+
 	return nil
 }

@@ -65,7 +65,7 @@ func BenchmarkRefresh(b *testing.B) {
 			Client:   c.ID,
 			Login:    s.use.Holder,
 			Code:     code,
-			Takes:    true,
+			TakeCode: true,
 			Offline:  true,
 			SignedIn: noon,
 		}

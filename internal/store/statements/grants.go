@@ -156,10 +156,10 @@ func hold(ctx context.Context, tx Conn, text string, args ...any) error {
 	return err
 }
 
-// holdCode holds the code of a grant, which was taken before or is taken now. A code that was used twice is burnt:
-// deleted. A step that burns it waits for this one, and then finds the grant.
+// holdCode locks the code of a grant, which was taken before or is taken now. A code that was used twice is deleted. A
+// step that deletes it blocks on this lock, then revokes the tokens of this grant too.
 func holdCode(ctx context.Context, tx Conn, g token.Grant) error {
-	if !g.Takes {
+	if !g.TakeCode {
 		const taken = "SELECT 1 FROM tickets WHERE hash = $1 AND used IS NOT NULL"
 		return hold(ctx, tx, taken+tx.Lock("FOR UPDATE"), g.Code[:])
 	}
@@ -281,10 +281,10 @@ func (db *Store) CodeUsed(ctx context.Context, code secret.Hash) (bool, error) {
 	return n > 0, Unavailable(err)
 }
 
-// BurnCode implements token.GrantStore.
-func (db *Store) BurnCode(ctx context.Context, code secret.Hash, ev jeton.Event) error {
+// RevokeByCode implements token.GrantStore.
+func (db *Store) RevokeByCode(ctx context.Context, code secret.Hash, ev jeton.Event) error {
 	return db.engine.Do(ctx, Step{Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {
-		// It waits for a grant that is being added, which holds the row.
+		// A grant that is being added has locked the row: this waits for it.
 		if _, err := tx.Exec(ctx, "DELETE FROM tickets WHERE hash = $1 AND used IS NOT NULL", code[:]); err != nil {
 			return nil, err
 		}

@@ -31,7 +31,7 @@ func Grants(t *testing.T, open Open) {
 		{"a grant knows its code once that is deleted", usedCodes},
 		{"the oldest grants of a user and a client end when they are too many", oldestGrantEnds},
 		{"of many refreshes at once, one moves the turn", grantTurns},
-		{"a code is burnt before its grant is added, or the grant ends", burningCodes},
+		{"a code is deleted before its grant is added, or the grant ends", deletingCodes},
 	})
 }
 
@@ -222,7 +222,7 @@ func taking(t *testing.T, s Store) granting {
 	in := newTicket(ticket.Code)
 	in.Subject, in.Login = g.user.ID, g.session.Login
 	g.code = added(t, s, "fresh", in)
-	g.grant.Code, g.grant.Takes = g.code, true
+	g.grant.Code, g.grant.TakeCode = g.code, true
 
 	return g
 }
@@ -256,7 +256,7 @@ func grantTakes(t *testing.T, s Store) {
 	wants(t, "AddGrant with the same code", g.add(t, s), jeton.ErrSpent)
 }
 
-// grantsRace adds grants of one code at once, while one of the requests that are refused burns it.
+// grantsRace adds grants of one code at once, while the requests that are refused delete it.
 func grantsRace(t *testing.T, s Store) {
 	g := taking(t, s)
 
@@ -274,8 +274,8 @@ func grantsRace(t *testing.T, s Store) {
 			case err == nil:
 				won.Add(1)
 			case errors.Is(err, jeton.ErrSpent):
-				if err := s.BurnCode(t.Context(), g.code, event(audit.TokenRevoke, "")); err != nil {
-					t.Errorf("BurnCode = %v", err)
+				if err := s.RevokeByCode(t.Context(), g.code, event(audit.TokenRevoke, "")); err != nil {
+					t.Errorf("RevokeByCode = %v", err)
 				}
 			case !errors.Is(err, jeton.ErrBadCredential):
 				t.Errorf("AddGrant = %v, want success, jeton.ErrSpent or jeton.ErrBadCredential", err)
@@ -289,7 +289,7 @@ func grantsRace(t *testing.T, s Store) {
 	}
 	for i := range many {
 		_, err := s.FindGrant(t.Context(), secret.HashOf(fmt.Sprint("family ", i)))
-		wants(t, "FindGrant of a code that was burnt", err, jeton.ErrNotFound)
+		wants(t, "FindGrant of a code that was deleted", err, jeton.ErrNotFound)
 	}
 }
 
@@ -309,7 +309,7 @@ func usedCodes(t *testing.T, s Store) {
 	_, err := s.SweepTickets(t.Context(), noon.Add(time.Hour), 10)
 	must(t, err)
 	check("after the code was deleted", true)
-	must(t, s.BurnCode(t.Context(), g.code, event(audit.TokenRevoke, "")))
+	must(t, s.RevokeByCode(t.Context(), g.code, event(audit.TokenRevoke, "")))
 	check("after the grant ended", false)
 }
 
@@ -341,7 +341,7 @@ func endingGrants(t *testing.T, open Open) {
 			return s.EndTokens(t.Context(), token.Which{Accessor: "t_family"}, nil, event(audit.TokenRevoke, ""))
 		}, nil},
 		{"the code is used again", true, func(t *testing.T, s Store) error {
-			return s.BurnCode(t.Context(), secret.HashOf("code"), event(audit.TokenRevoke, ""))
+			return s.RevokeByCode(t.Context(), secret.HashOf("code"), event(audit.TokenRevoke, ""))
 		}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -435,8 +435,8 @@ func grantTurns(t *testing.T, s Store) {
 	}
 }
 
-// burningCodes burns a code while its grant is being added: in either order, no token is left.
-func burningCodes(t *testing.T, s Store) {
+// deletingCodes deletes a code while its grant is being added: in either order, no token is left.
+func deletingCodes(t *testing.T, s Store) {
 	g := newGranting(t, s)
 
 	var wg sync.WaitGroup
@@ -446,8 +446,8 @@ func burningCodes(t *testing.T, s Store) {
 		}
 	})
 	wg.Go(func() {
-		if err := s.BurnCode(t.Context(), g.code, event(audit.TokenRevoke, "")); err != nil {
-			t.Errorf("BurnCode = %v", err)
+		if err := s.RevokeByCode(t.Context(), g.code, event(audit.TokenRevoke, "")); err != nil {
+			t.Errorf("RevokeByCode = %v", err)
 		}
 	})
 	wg.Wait()
@@ -456,6 +456,6 @@ func burningCodes(t *testing.T, s Store) {
 		t.Errorf("found %v, want nothing", got)
 	}
 	if err := g.add(t, s); !errors.Is(err, jeton.ErrBadCredential) {
-		t.Errorf("AddGrant with a burnt code = %v, want jeton.ErrBadCredential", err)
+		t.Errorf("AddGrant with a deleted code = %v, want jeton.ErrBadCredential", err)
 	}
 }
