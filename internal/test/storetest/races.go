@@ -35,6 +35,7 @@ func Races(t *testing.T, open Open) {
 		{"of concurrent adds with one name, one succeeds", namesAtOnce},
 		{"revocations are never listed before an earlier one", revokedInOrder},
 		{"reading the audit log page by page misses no event", pagesMissNothing},
+		{"uses that a token shares with its children, sixty callers", usesAreShared},
 		{"sixty-four goroutines under mixed load", mixedLoad},
 	})
 }

@@ -46,7 +46,6 @@ func Tokens(t *testing.T, open Open) {
 func TokenUses(t *testing.T, open Open) {
 	each(t, open, []test{
 		{"three uses of a token, sixty-four callers", tokenUses},
-		{"uses that a token shares with its children, sixty callers", usesAreShared},
 		{"an ended token has no uses, spent or not", endedTokenHasNone},
 		{"tokens and logins with one number have separate counts", numbersApart},
 		{"token numbers are never used again", tokensNeverAgain},
