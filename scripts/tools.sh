@@ -39,6 +39,7 @@ need htpasswd apache2-utils
 lean chromium
 lean firefox-esr
 lean prometheus
+/usr/bin/python3 -c "import pip" >/dev/null 2>&1 || lean="$lean python3-pip" # without a compiler
 command -v systemd-analyze >/dev/null 2>&1 || lean="$lean systemd" # no service manager is started
 python requests python3-requests
 python passlib python3-passlib

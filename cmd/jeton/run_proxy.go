@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/subtle"
 	"io"
 	"log"
 	"net"
@@ -69,18 +70,41 @@ func listenFor(l *wallet.Lease) (*proxied, error) {
 
 // ServeHTTP sends a request on.
 func (p *proxied) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	rest, ok := strings.CutPrefix(r.URL.EscapedPath(), p.prefix)
+	rest, ok := p.rest(r)
+	decoded, err := url.PathUnescape(rest)
 	switch {
 	// A name that resolves to this machine is how a page of another site would come here.
-	case r.Host != p.host, !ok, rest != "" && !strings.HasPrefix(rest, "/"):
+	case r.Host != p.host, !ok, err != nil:
 		http.Error(w, "jeton run: not found", http.StatusNotFound)
 	// With the token, the command could make one for itself, or end this one.
-	case ownPath(strings.TrimPrefix(r.URL.Path, p.prefix)):
+	case ownPath(decoded):
 		http.Error(w, "jeton run: paths below /.jeton/ are not sent on", http.StatusForbidden)
 	default:
 		p.requests.Add(1)
 		p.next.ServeHTTP(w, r)
 	}
+}
+
+// rest returns the path of a request at the service, and whether its sender knows the random part of the address. It is
+// the first part of the path. For clients that drop that where they build an address, such as npm, it is a password.
+func (p *proxied) rest(r *http.Request) (string, bool) {
+	full := r.URL.EscapedPath()
+	rest, ok := strings.CutPrefix(full, p.prefix)
+	if ok && (rest == "" || strings.HasPrefix(rest, "/")) {
+		return rest, true
+	}
+
+	return full, strings.HasPrefix(full, "/") && p.known(r)
+}
+
+// known reports whether a request has the random part as its password, or as its Bearer token.
+func (p *proxied) known(r *http.Request) bool {
+	_, shown, ok := r.BasicAuth()
+	if !ok {
+		shown, ok = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	}
+
+	return ok && subtle.ConstantTimeCompare([]byte(shown), []byte(p.prefix[1:])) == 1
 }
 
 // ownPath reports whether a path is one that Jeton itself answers.
@@ -91,7 +115,8 @@ func ownPath(rest string) bool {
 
 // rewrite makes a request to the listener one to the service. Credentials of the command are not sent beside the token.
 func (p *proxied) rewrite(r *httputil.ProxyRequest) {
-	u, err := url.Parse(p.origin + strings.TrimPrefix(r.In.URL.EscapedPath(), p.prefix))
+	rest, _ := p.rest(r.In)
+	u, err := url.Parse(p.origin + rest)
 	if err != nil {
 		u = &url.URL{} // is refused by the lease: it is of no origin
 	}

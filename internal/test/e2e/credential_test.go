@@ -26,7 +26,13 @@ type helping struct {
 // has one that is for another service, and spent had one that was revoked.
 func newHelping(t *testing.T) *helping {
 	t.Helper()
-	upstream := httptest.NewServer(upstreams())
+	return newHelpingFor(t, upstreams())
+}
+
+// newHelpingFor is newHelping with another application behind the server.
+func newHelpingFor(t *testing.T, application http.Handler) *helping {
+	t.Helper()
+	upstream := httptest.NewServer(application)
 	t.Cleanup(upstream.Close)
 	h := &helping{Server: Start(t, Options{Config: "testdata/helpers.yaml", Env: []string{"UPSTREAM=" + upstream.URL}})}
 	bin := t.TempDir()
