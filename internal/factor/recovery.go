@@ -87,32 +87,50 @@ func inGroups(code string) string {
 	return strings.Join(groups, "-")
 }
 
-// UseRecoveryCode uses a recovery code of a user up. It takes an attempt before it looks at the code. It returns
-// jeton.ErrBadCredential for a code that is wrong or was used, and jeton.ErrTooMany. What the user may do then is for
-// the caller: replace the other factors, and nothing else.
-func (f *Factors) UseRecoveryCode(ctx context.Context, user int64, text string, ev jeton.Event) error {
+// Recover uses a recovery code of a user up, and adds an authenticator app that the user has to confirm. It takes an
+// attempt before it looks at the code. It returns jeton.ErrBadCredential for a code that is wrong or was used,
+// jeton.ErrTooMany, and jeton.ErrConflict if there are too many apps. What the user may do then is for the caller:
+// replace the other factors, and nothing else.
+func (f *Factors) Recover(ctx context.Context, o Owner, text string, ev jeton.Event) (Enrolment, error) {
+	code, err := f.recoveryCode(ctx, o.ID, text)
+	if err != nil {
+		return Enrolment{}, err
+	}
+
+	// After the look at the code: the new app ends one that waits for its first code. Before its use, as it may fail: a
+	// code that was used replaces nothing else.
+	app, err := f.EnrolTOTP(ctx, o, "")
+	if err != nil {
+		return Enrolment{}, err
+	}
+
+	return app, f.use(ctx, code, 1, &ev)
+}
+
+// recoveryCode returns the recovery code of a user, which was not used before. It takes an attempt.
+func (f *Factors) recoveryCode(ctx context.Context, user int64, text string) (Factor, error) {
 	if err := f.Attempt(ctx, user); err != nil {
-		return err
+		return Factor{}, err
 	}
 
 	text = strings.ToLower(cleaned(text))
 	if len(text) != codeChars && len(text) != earlierChars {
-		return fmt.Errorf("recovery code: %w", jeton.ErrBadCredential)
+		return Factor{}, fmt.Errorf("recovery code: %w", jeton.ErrBadCredential)
 	}
 
 	sum := sha256.Sum256([]byte(text))
 	one, err := f.store.FindFactor(ctx, Recovery, sum[:])
-	if err == nil && one.User != user {
+	if err == nil && (one.User != user || !one.Used.IsZero()) {
 		err = jeton.ErrNotFound
 	}
 	if errors.Is(err, jeton.ErrNotFound) {
-		return fmt.Errorf("recovery code: %w", jeton.ErrBadCredential)
+		return Factor{}, fmt.Errorf("recovery code: %w", jeton.ErrBadCredential)
 	}
 	if err != nil {
-		return fmt.Errorf("find recovery code: %w", err)
+		return Factor{}, fmt.Errorf("find recovery code: %w", err)
 	}
 
-	return f.use(ctx, one, 1, &ev)
+	return one, nil
 }
 
 // ReplaceBy confirms an authenticator app, as ConfirmTOTP does, and removes every other one of the user: a recovery

@@ -137,7 +137,6 @@ func (g guesser) passwordPaths(t *testing.T) map[string][]wrongTry {
 }
 
 // codePaths returns the endpoints that check a code or a passkey, which need a user who has shown something else.
-// Recover is the last, as it replaces the app that waits for ConfirmTOTP.
 var codePaths = []string{
 	"api/proof.go Basic", "api/factors.go ConfirmTOTP", "pages/factor.go Factor", "pages/prove.go Prove",
 	"pages/factor.go Recover",
@@ -153,7 +152,7 @@ var apartPaths = []string{
 // checking matches a call that checks what a user shows.
 var checking = regexp.MustCompile(
 	`\.[Ll]ogins\.(Password|Basic|Prove|Factor|Recover|Passkey|PasskeyFactor|ProvePasskey)\(|` +
-		`\.([Aa]ccounts\.Verify|[Ff]actors\.(?:ConfirmTOTP|UseRecoveryCode|UsePasskey|ReplaceBy|Prove|Attempt))\(`,
+		`\.([Aa]ccounts\.Verify|[Ff]actors\.(?:ConfirmTOTP|Recover|UsePasskey|ReplaceBy|Prove|Attempt))\(`,
 )
 
 // TestEveryCheckOfAPasswordOrACodeIsTried reads the sources: a new path has to be added to the tests of the budgets.

@@ -346,15 +346,9 @@ func (l *Logins) recover(ctx context.Context, req FactorRequest, trail *auditTra
 		return jeton.Secret{}, err
 	}
 
-	// First, as it may fail: a code that was used replaces nothing else.
-	app, err := l.factors.EnrolTOTP(ctx, factor.Owner{ID: acct.ID, Name: acct.Name}, "")
-	if trail.check("new app", "", err) != nil {
-		return jeton.Secret{}, err
-	}
-
 	ev := trail.event(l.now(), nil)
 	ev.Target, ev.Reason = "user:"+acct.Name, "recovery code"
-	err = l.factors.UseRecoveryCode(ctx, acct.ID, req.Code, ev)
+	app, err := l.factors.Recover(ctx, factor.Owner{ID: acct.ID, Name: acct.Name}, req.Code, ev)
 	if trail.check("recovery code", "", err) != nil {
 		return jeton.Secret{}, err
 	}
