@@ -11,7 +11,7 @@ packages="
 	./internal/account ./internal/audit ./internal/balance ./internal/cache ./internal/client ./internal/count
 	./internal/gate ./internal/gateway ./internal/http1 ./internal/keys ./internal/limit ./internal/outbox
 	./internal/password ./internal/server ./internal/session ./internal/store/postgres ./internal/store/sqlite
-	./internal/sweep ./internal/test/access ./internal/web
+	./internal/sweep ./internal/test/access ./internal/trace ./internal/web
 "
 
 if [ "${1:-}" = list ]; then

@@ -27,9 +27,12 @@ func TestHeadersOfExportsAreReadFromAFile(t *testing.T) {
 			file, path := filepath.Join(dir, "headers"), filepath.Join(dir, "jeton.yaml")
 			const text = "tracing: {endpoint: 'http://127.0.0.1:4318/v1/traces', headers_file: headers}\nservices: []\n"
 			for name, content := range map[string]string{file: tc.text, path: text} {
-				if err := os.WriteFile(name, []byte(content), tc.mode); err != nil {
+				if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
 					t.Fatal(err)
 				}
+			}
+			if err := os.Chmod(file, tc.mode); err != nil { // whatever the umask is
+				t.Fatal(err)
 			}
 
 			conf, err := config.Load(path, environment())
