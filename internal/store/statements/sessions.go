@@ -48,7 +48,7 @@ func (db *Store) StartSession(
 			return nil, err
 		}
 
-		if err := mayStart(ctx, tx, s); err != nil {
+		if err := checkStart(ctx, tx, s); err != nil {
 			return nil, err
 		}
 

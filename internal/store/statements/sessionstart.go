@@ -11,11 +11,11 @@ import (
 	"github.com/jeton-auth/jeton/internal/session"
 )
 
-// mayStart returns why a session may not start, apart from the terms: see session.Store. It takes the ticket. The row
-// of the owner is held.
-func mayStart(ctx context.Context, tx Conn, s session.Start) error {
+// checkStart returns why a session may not start, apart from the terms: see session.Store. It locks the parent and
+// takes the ticket of the session. The caller has locked the row of the owner.
+func checkStart(ctx context.Context, tx Conn, s session.Start) error {
 	for _, check := range []func(context.Context, Conn, session.Start) error{
-		holdParent, takeTicket, hasIdentity, needsNoFactor,
+		lockParent, takeTicket, checkIdentity, checkFactor,
 	} {
 		if err := check(ctx, tx, s); err != nil {
 			return err
@@ -25,9 +25,9 @@ func mayStart(ctx context.Context, tx Conn, s session.Start) error {
 	return nil
 }
 
-// holdParent returns jeton.ErrBadCredential unless the parent of a session, if it has one, may have
-// it. A step that ends the parent waits, and then finds the child.
-func holdParent(ctx context.Context, tx Conn, s session.Start) error {
+// lockParent returns jeton.ErrBadCredential unless the parent of a session, if it has one, may have it. A concurrent
+// step that ends the parent blocks on this lock, then ends this session too.
+func lockParent(ctx context.Context, tx Conn, s session.Start) error {
 	if s.Parent == 0 {
 		return nil
 	}
@@ -47,7 +47,8 @@ func holdParent(ctx context.Context, tx Conn, s session.Start) error {
 }
 
 // takeTicket takes the ticket that a session starts for, if there is one. It returns jeton.ErrSpent if that was taken,
-// and jeton.ErrBadCredential if it was revoked. A step that revokes it waits, and its caller then finds the session.
+// and jeton.ErrBadCredential if it was revoked. A concurrent step that revokes it blocks on the row, then its caller
+// ends this session too.
 func takeTicket(ctx context.Context, tx Conn, s session.Start) error {
 	if s.Ticket == (secret.Hash{}) {
 		return nil
@@ -71,9 +72,9 @@ func takeTicket(ctx context.Context, tx Conn, s session.Start) error {
 	return jeton.ErrSpent
 }
 
-// hasIdentity returns jeton.ErrBadCredential if a session starts with an identity that the user has no more. A step
-// that removes one waits for the row of the user, which is held, and then finds the session.
-func hasIdentity(ctx context.Context, tx Conn, s session.Start) error {
+// checkIdentity returns jeton.ErrBadCredential if a session starts with an identity that the user no longer has. A
+// concurrent step that removes one blocks on the row of the user, which is locked, then ends this session too.
+func checkIdentity(ctx context.Context, tx Conn, s session.Start) error {
 	if s.Issuer == "" {
 		return nil
 	}
@@ -89,11 +90,11 @@ func hasIdentity(ctx context.Context, tx Conn, s session.Start) error {
 	return err
 }
 
-// needsNoFactor returns jeton.ErrFactor if a session starts with one factor and its user has an authenticator app. A
-// step that confirms one waits for the row of the user, which is held, and then ends the session. It is a statement of
-// its own: one that waits for the row does not see what was committed meanwhile.
-func needsNoFactor(ctx context.Context, tx Conn, s session.Start) error {
-	// A parent has ended with the others, or was there as the app was added.
+// checkFactor returns jeton.ErrFactor if a session starts with one factor and its user has an authenticator app. A
+// concurrent step that confirms one blocks on the row of the user, which is locked, then ends this session too. A
+// separate statement: under READ COMMITTED, the one that waited for the lock does not see rows committed meanwhile.
+func checkFactor(ctx context.Context, tx Conn, s session.Start) error {
+	// Adding an app ends all sign-in sessions except the one that added it, so a live parent is safe.
 	if s.Second || s.Parent != 0 {
 		return nil
 	}
