@@ -12,9 +12,9 @@ import (
 
 // Tracing is where spans of requests are exported to.
 type Tracing struct {
-	Endpoint    string `yaml:"endpoint" required:"true" doc:"URL of a receiver of OTLP over HTTP that takes JSON, with its path, which usually is /v1/traces. http:// is for a receiver on this machine."`
+	Endpoint    string `yaml:"endpoint" required:"true" doc:"URL of a collector of OTLP over HTTP that takes JSON, with its path, which usually is /v1/traces. http:// is for a collector on this machine."`
 	HeadersFile string `yaml:"headers_file" absent:"none" doc:"File with headers of each export, one 'Name: value' a line, mode 0600 or 0640. Relative to this file."`
-	CAFile      string `yaml:"ca_file" absent:"the system's authorities" doc:"PEM file with the certificate authority of the receiver. Relative to this file."`
+	CAFile      string `yaml:"ca_file" absent:"the system's authorities" doc:"PEM file with the certificate authority of the collector. Relative to this file."`
 	Sample      int    `yaml:"sample" default:"10" min:"0" max:"100" doc:"How many percent of the requests get a span that come without a trace. Of those with the trace of a trusted proxy, all get one whose flag 'sampled' is set, and no others."`
 
 	headers http.Header
@@ -37,9 +37,9 @@ func (c checker) tracing() {
 		// The value is not repeated: it may have a password in it.
 		c.Fault(&t.Endpoint, "invalid URL: want one such as http://127.0.0.1:4318/v1/traces, without a password")
 	case u.Scheme == "http" && !outbound.Loopback(u.Hostname()):
-		c.Fault(&t.Endpoint, "http:// is for a receiver on this machine; want https://, or an agent on this machine")
+		c.Fault(&t.Endpoint, "http:// is for a collector on this machine; want https://, or an agent on this machine")
 	case u.Path == "" || u.Path == "/":
-		c.Fault(&t.Endpoint, "has no path; want that of the receiver, such as /v1/traces")
+		c.Fault(&t.Endpoint, "has no path; want that of the collector, such as /v1/traces")
 	}
 
 	if c.Has(&t.CAFile) {

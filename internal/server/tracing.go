@@ -57,7 +57,7 @@ func (s *Server) planTracing(wanted map[string]*planned, conf *config.Config) er
 func (m *metrics) countSpans(dropped func() int64) {
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "jeton_spans_dropped_total",
-		Help: "Spans of requests that were not exported: too many waited, or the receiver did not take them.",
+		Help: "Spans of requests that were not exported: too many waited, or the collector did not take them.",
 	}, func() float64 { return float64(dropped()) }))
 }
 
@@ -91,14 +91,14 @@ func (f *front) endSpan(w *web.Reply, r *http.Request, service string) {
 	}
 
 	f.tracer.End(w.Span, trace.Result{
-		Method:   r.Method,
-		Route:    w.Route,
-		Service:  service,
-		Outcome:  outcome,
-		Request:  w.ID,
-		Upstream: w.Upstream,
-		Status:   w.Status(),
-		Began:    w.Start,
-		Ended:    f.now(),
+		Method:    r.Method,
+		Route:     w.Route,
+		Service:   service,
+		Outcome:   outcome,
+		RequestID: w.ID,
+		Upstream:  w.Upstream,
+		Status:    w.Status(),
+		Began:     w.Start,
+		Ended:     f.now(),
 	})
 }

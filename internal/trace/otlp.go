@@ -8,7 +8,7 @@ import (
 // The messages of OTLP 1 as JSON (opentelemetry-proto, trace/v1 and collector/trace/v1): names in lowerCamelCase, ids
 // in hexadecimal, enums as numbers, and integers of 64 bits as strings.
 type (
-	request struct {
+	exportRequest struct {
 		ResourceSpans []resourceSpans `json:"resourceSpans"`
 	}
 	resourceSpans struct {
@@ -19,10 +19,10 @@ type (
 		Attributes []attribute `json:"attributes"`
 	}
 	scopeSpans struct {
-		Scope scope      `json:"scope"`
-		Spans []wireSpan `json:"spans"`
+		Scope instrumentationScope `json:"scope"`
+		Spans []wireSpan           `json:"spans"`
 	}
-	scope struct {
+	instrumentationScope struct {
 		Name    string `json:"name"`
 		Version string `json:"version,omitempty"`
 	}
@@ -36,21 +36,21 @@ type (
 		Start        string      `json:"startTimeUnixNano"`
 		End          string      `json:"endTimeUnixNano"`
 		Attributes   []attribute `json:"attributes"`
-		Status       *status     `json:"status,omitempty"`
+		Status       *wireStatus `json:"status,omitempty"`
 	}
 	attribute struct {
-		Key   string `json:"key"`
-		Value value  `json:"value"`
+		Key   string   `json:"key"`
+		Value anyValue `json:"value"`
 	}
-	value struct {
+	anyValue struct {
 		String *string `json:"stringValue,omitempty"`
 		Int    string  `json:"intValue,omitempty"`
 	}
-	status struct {
+	wireStatus struct {
 		Code int `json:"code"`
 	}
-	// response is what the receiver answers.
-	response struct {
+	// exportResponse is the response of the collector.
+	exportResponse struct {
 		Partial struct {
 			Rejected rejected `json:"rejectedSpans"`
 			Message  string   `json:"errorMessage"`
@@ -65,7 +65,7 @@ const (
 	flagSampled = 1
 )
 
-// rejected is an integer of 64 bits, which receivers send as a string or as a number.
+// rejected is an integer of 64 bits, which collectors send as a string or as a number.
 type rejected int64
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -82,7 +82,7 @@ func (r *rejected) UnmarshalJSON(b []byte) error {
 }
 
 // encode returns the message with some spans.
-func (t *Tracer) encode(list []span) request {
+func (t *Tracer) encode(list []finished) exportRequest {
 	spans := make([]wireSpan, len(list))
 	for i, s := range list {
 		spans[i] = s.wire()
@@ -93,9 +93,9 @@ func (t *Tracer) encode(list []span) request {
 	about.add("service.version", t.c.Version)
 	about.add("service.instance.id", t.c.Instance)
 
-	return request{[]resourceSpans{{
+	return exportRequest{[]resourceSpans{{
 		Resource:   resource{about},
-		ScopeSpans: []scopeSpans{{scope{"github.com/jeton-auth/jeton", t.c.Version}, spans}},
+		ScopeSpans: []scopeSpans{{instrumentationScope{"github.com/jeton-auth/jeton", t.c.Version}, spans}},
 	}}}
 }
 
@@ -105,13 +105,13 @@ type attributes []attribute
 // add adds an attribute unless it is "".
 func (list *attributes) add(key, text string) {
 	if text != "" {
-		*list = append(*list, attribute{key, value{String: &text}})
+		*list = append(*list, attribute{key, anyValue{String: &text}})
 	}
 }
 
-// wire returns a span as it is sent. Names of attributes are those of the semantic conventions of HTTP where there are
-// some.
-func (s span) wire() wireSpan {
+// wire returns a span as it is exported. Names of attributes are those of the semantic conventions of HTTP where there
+// are some.
+func (s finished) wire() wireSpan {
 	out := wireSpan{
 		TraceID:      s.trace,
 		SpanID:       s.id,
@@ -128,21 +128,21 @@ func (s span) wire() wireSpan {
 	about.add("http.route", s.Route)
 	about.add("jeton.service", s.Service)
 	about.add("jeton.outcome", s.Outcome)
-	about.add("jeton.request_id", s.Request)
+	about.add("jeton.request_id", s.RequestID)
 	about.add("jeton.upstream", s.Upstream)
 	out.Attributes = append(about, attribute{
 		"http.response.status_code",
-		value{Int: strconv.Itoa(s.Status)},
+		anyValue{Int: strconv.Itoa(s.Status)},
 	})
 	if s.Status >= 500 {
-		out.Status = &status{statusError}
+		out.Status = &wireStatus{statusError}
 	}
 
 	return out
 }
 
 // name returns the name of a span, of which there are few: a method and a pattern.
-func (s span) name() string {
+func (s finished) name() string {
 	verb := method(s.Method)
 	if verb == otherMethod {
 		verb = "HTTP"

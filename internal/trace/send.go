@@ -12,31 +12,31 @@ import (
 	"time"
 )
 
-// attempts is how often a batch is sent, if the receiver says that it may succeed later.
+// attempts is how often a batch is sent, if the response of the collector allows a retry.
 const attempts = 3
 
-// maxAnswer bounds what is read of an answer.
-const maxAnswer = 64 << 10
+// maxResponse is the maximum that is read of a response.
+const maxResponse = 64 << 10
 
-// errLater is the answer of a receiver that may take the same spans later.
-type errLater struct {
+// retryableError is a response after which the same spans may be sent again.
+type retryableError struct {
 	status int
-	after  time.Duration // 0: it does not say when
+	after  time.Duration // of Retry-After; 0: none
 }
 
 // Error implements error.
-func (e errLater) Error() string { return fmt.Sprint("the receiver answered ", e.status) }
+func (e retryableError) Error() string { return fmt.Sprint("the collector returned status ", e.status) }
 
 // Run exports spans until ctx ends, then what is left, for at most a second.
 func (t *Tracer) Run(ctx context.Context) {
-	tick := time.NewTicker(t.c.every)
+	tick := time.NewTicker(t.c.sendEvery)
 	defer tick.Stop()
 
 	failing := false
 	for {
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.c.closing)
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.c.closeTime)
 			defer cancel()
 			t.drain(last, &failing)
 
@@ -72,8 +72,8 @@ func (t *Tracer) drain(ctx context.Context, failing *bool) {
 }
 
 // take returns what is in the queue, at most a batch.
-func (t *Tracer) take() (list []span) {
-	for len(list) < t.c.batch {
+func (t *Tracer) take() (list []finished) {
+	for len(list) < t.c.batchSize {
 		select {
 		case s := <-t.queue:
 			list = append(list, s)
@@ -85,8 +85,8 @@ func (t *Tracer) take() (list []span) {
 	return list
 }
 
-// export sends a batch, again if the receiver wants it later.
-func (t *Tracer) export(ctx context.Context, list []span) error {
+// export sends a batch, again after a retryableError.
+func (t *Tracer) export(ctx context.Context, list []finished) error {
 	body, err := json.Marshal(t.encode(list))
 	if err != nil {
 		return err
@@ -94,14 +94,14 @@ func (t *Tracer) export(ctx context.Context, list []span) error {
 
 	for n := 1; ; n++ {
 		err := t.post(ctx, body)
-		var later errLater
-		if !errors.As(err, &later) || n == attempts {
+		var retryable retryableError
+		if !errors.As(err, &retryable) || n == attempts {
 			return err
 		}
 
-		wait := t.c.wait
-		if later.after > 0 {
-			wait = min(later.after, 10*t.c.wait)
+		wait := t.c.retryWait
+		if retryable.after > 0 {
+			wait = min(retryable.after, 10*t.c.retryWait)
 		}
 
 		select {
@@ -114,7 +114,7 @@ func (t *Tracer) export(ctx context.Context, list []span) error {
 
 // post sends a body once.
 func (t *Tracer) post(ctx context.Context, body []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, t.c.limit)
+	ctx, cancel := context.WithTimeout(ctx, t.c.sendLimit)
 	defer cancel()
 
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, t.c.Endpoint, bytes.NewReader(body))
@@ -127,34 +127,35 @@ func (t *Tracer) post(ctx context.Context, body []byte) error {
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", "jeton/"+t.c.Version)
 
-	answer, err := t.c.Client.Do(r)
+	response, err := t.c.Client.Do(r)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = answer.Body.Close() }()
+	defer func() { _ = response.Body.Close() }()
 
-	said, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	result, err := io.ReadAll(io.LimitReader(response.Body, maxResponse))
 	if err != nil {
 		return err
 	}
 
-	return t.judge(answer, said)
+	return t.checkResponse(response, result)
 }
 
-// judge returns what an answer means (OTLP specification, OTLP/HTTP response).
-func (t *Tracer) judge(answer *http.Response, body []byte) error {
-	switch answer.StatusCode {
+// checkResponse returns an error unless the collector took the spans, and counts those that it rejected (OTLP
+// specification, OTLP/HTTP response).
+func (t *Tracer) checkResponse(response *http.Response, body []byte) error {
+	switch response.StatusCode {
 	case http.StatusOK:
-		var said response
-		if json.Unmarshal(body, &said) == nil && said.Partial.Rejected > 0 {
-			t.c.Dropped.Add(int64(said.Partial.Rejected))
+		var result exportResponse
+		if json.Unmarshal(body, &result) == nil && result.Partial.Rejected > 0 {
+			t.c.Dropped.Add(int64(result.Partial.Rejected))
 		}
 
 		return nil
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		seconds, _ := strconv.Atoi(answer.Header.Get("Retry-After")) // 0 for a date
-		return errLater{answer.StatusCode, time.Duration(seconds) * time.Second}
+		seconds, _ := strconv.Atoi(response.Header.Get("Retry-After")) // 0 for a date
+		return retryableError{response.StatusCode, time.Duration(seconds) * time.Second}
 	}
 
-	return fmt.Errorf("the receiver answered %d", answer.StatusCode)
+	return fmt.Errorf("the collector returned status %d", response.StatusCode)
 }

@@ -1,12 +1,13 @@
 // Package trace makes a span for each request and exports it by OTLP over HTTP, in JSON.
 //
 // It promises that tracing delays no request: spans wait in a bounded queue, and one that finds it full is dropped and
-// counted, as are those that the receiver does not take. A span has the method, the pattern of the route, the outcome
+// counted, as are those that the collector does not take. A span has the method, the pattern of the route, the outcome
 // and the id of the request; never a path, a query, a header or the name of a user. Which headers of a caller may begin
 // a trace is for packages web and server, which also say what happened to the request.
 package trace
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"log/slog"
@@ -18,7 +19,7 @@ import (
 
 // Config is what New needs.
 type Config struct {
-	Endpoint string      // URL of the receiver, with the path, which usually is /v1/traces
+	Endpoint string      // URL of the collector, with the path, which usually is /v1/traces
 	Header   http.Header // of each export, such as Authorization; may be nil
 	Client   *http.Client
 	Percent  int    // of the requests without a trace of their own that get one
@@ -28,26 +29,26 @@ type Config struct {
 	// Dropped counts spans that were not exported. Tracers that follow each other share it.
 	Dropped *atomic.Int64
 
-	// For tests; 0 for the constants of these names.
-	queue, batch  int
-	every, limit  time.Duration
-	wait, closing time.Duration
+	// For tests; zero: the default below.
+	queueSize, batchSize int
+	sendEvery, sendLimit time.Duration
+	retryWait, closeTime time.Duration
 }
 
-// How spans are sent. The queue holds a few seconds of a busy server, in about a megabyte.
+// Defaults of Config. The queue holds a few seconds of a busy server, in about a megabyte.
 const (
-	queueSize = 4096
-	batchSize = 512
-	sendEvery = time.Second
-	sendLimit = 5 * time.Second // for one attempt
-	retryWait = time.Second
-	closeTime = time.Second // for what is left at the end
+	defaultQueueSize = 4096
+	defaultBatchSize = 512
+	defaultSendEvery = time.Second
+	defaultSendLimit = 5 * time.Second // for one attempt
+	defaultRetryWait = time.Second
+	defaultCloseTime = time.Second // for what is left at the end
 )
 
 // Tracer makes spans. Its methods are safe for concurrent use.
 type Tracer struct {
 	c     Config
-	queue chan span
+	queue chan finished
 	full  atomic.Bool // for the log
 }
 
@@ -57,33 +58,28 @@ type Span struct{ trace, id, parent string }
 // Result is what happened to a request. Fields that are "" are left out.
 type Result struct {
 	Method, Route, Service string
-	Outcome, Request       string
+	Outcome, RequestID     string
 	Upstream               string // host and port
 	Status                 int
 	Began, Ended           time.Time
 }
 
-// span is a span that waits to be exported.
-type span struct {
+// finished is a span that has ended and waits to be exported.
+type finished struct {
 	Span
 	Result
 }
 
 // New returns a tracer. It exports nothing until Run is called.
 func New(c Config) *Tracer {
-	c.queue, c.batch = either(c.queue, queueSize), either(c.batch, batchSize)
-	c.every, c.limit = either(c.every, sendEvery), either(c.limit, sendLimit)
-	c.wait, c.closing = either(c.wait, retryWait), either(c.closing, closeTime)
+	c.queueSize = cmp.Or(c.queueSize, defaultQueueSize)
+	c.batchSize = cmp.Or(c.batchSize, defaultBatchSize)
+	c.sendEvery = cmp.Or(c.sendEvery, defaultSendEvery)
+	c.sendLimit = cmp.Or(c.sendLimit, defaultSendLimit)
+	c.retryWait = cmp.Or(c.retryWait, defaultRetryWait)
+	c.closeTime = cmp.Or(c.closeTime, defaultCloseTime)
 
-	return &Tracer{c: c, queue: make(chan span, c.queue)}
-}
-
-// either returns a value, or what stands for zero.
-func either[T int | time.Duration](value, otherwise T) T {
-	if value == 0 {
-		return otherwise
-	}
-	return value
+	return &Tracer{c: c, queue: make(chan finished, c.queueSize)}
 }
 
 // Begin begins a span. parent is a valid Traceparent of a peer that is trusted, or "". A request with a parent is
@@ -91,6 +87,8 @@ func either[T int | time.Duration](value, otherwise T) T {
 func (t *Tracer) Begin(parent string) Span {
 	s := Span{}
 	if parent != "" {
+		// W3C Trace Context, section 3.2: version (2 digits), trace-id (32), parent-id (16) and trace-flags (2), all in
+		// hexadecimal and separated by dashes.
 		flags, err := hex.DecodeString(parent[53:55])
 		if err != nil || flags[0]&1 == 0 {
 			return Span{}
@@ -126,12 +124,12 @@ func (t *Tracer) End(s Span, r Result) {
 	}
 
 	select {
-	case t.queue <- span{s, r}:
+	case t.queue <- finished{s, r}:
 		t.full.Store(false)
 	default:
 		t.c.Dropped.Add(1)
 		if !t.full.Swap(true) {
-			t.c.Log.Warn("spans are dropped: the queue is full; the receiver of traces is too slow or away")
+			t.c.Log.Warn("spans are dropped: the queue is full; check that the collector is up and fast enough")
 		}
 	}
 }

@@ -55,16 +55,16 @@ type keyValue struct {
 	}
 }
 
-// receiver answers exports with some responses in turn, and with 200 after them.
-type receiver struct {
+// collector answers exports with some responses in turn, and with 200 after them.
+type collector struct {
 	*httptest.Server
 	bodies chan []byte
 	header chan http.Header
 }
 
-func newReceiver(t *testing.T, answers ...http.HandlerFunc) *receiver {
+func newCollector(t *testing.T, answers ...http.HandlerFunc) *collector {
 	t.Helper()
-	r := &receiver{bodies: make(chan []byte, 100), header: make(chan http.Header, 100)}
+	r := &collector{bodies: make(chan []byte, 100), header: make(chan http.Header, 100)}
 	var n atomic.Int64
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
 		body, _ := io.ReadAll(in.Body)
@@ -80,8 +80,8 @@ func newReceiver(t *testing.T, answers ...http.HandlerFunc) *receiver {
 	return r
 }
 
-// start runs a tracer that sends to the receiver, until the test ends.
-func (r *receiver) start(t *testing.T, c Config) *Tracer {
+// start runs a tracer that sends to the collector, until the test ends.
+func (r *collector) start(t *testing.T, c Config) *Tracer {
 	t.Helper()
 	client, err := outbound.Target{Private: true}.Client("http")
 	if err != nil {
@@ -90,7 +90,7 @@ func (r *receiver) start(t *testing.T, c Config) *Tracer {
 
 	c.Endpoint, c.Client = r.URL+"/v1/traces", client
 	c.Dropped, c.Log = &atomic.Int64{}, slog.New(slog.DiscardHandler)
-	c.every, c.wait = time.Millisecond, time.Millisecond
+	c.sendEvery, c.retryWait = time.Millisecond, time.Millisecond
 	tracer := New(c)
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -105,7 +105,7 @@ func (r *receiver) start(t *testing.T, c Config) *Tracer {
 }
 
 // next returns an export.
-func (r *receiver) next(t *testing.T) []byte {
+func (r *collector) next(t *testing.T) []byte {
 	t.Helper()
 	eventually(t, "an export", func() bool { return len(r.header) > 0 })
 	<-r.header
@@ -124,7 +124,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 func TestASpanIsExportedAsTheProtocolHasIt(t *testing.T) {
-	r := newReceiver(t)
+	r := newCollector(t)
 	tracer := r.start(t, Config{
 		Percent:  100,
 		Version:  "v1.2.3",
@@ -135,15 +135,15 @@ func TestASpanIsExportedAsTheProtocolHasIt(t *testing.T) {
 	s := tracer.Begin(sampled)
 	began := time.Unix(1_800_000_000, 5)
 	tracer.End(s, Result{
-		Method:   "POST",
-		Route:    "/orders/{id}",
-		Service:  "shop",
-		Outcome:  "ok",
-		Request:  "r1",
-		Upstream: "10.0.0.1:80",
-		Status:   502,
-		Began:    began,
-		Ended:    began.Add(time.Second),
+		Method:    "POST",
+		Route:     "/orders/{id}",
+		Service:   "shop",
+		Outcome:   "ok",
+		RequestID: "r1",
+		Upstream:  "10.0.0.1:80",
+		Status:    502,
+		Began:     began,
+		Ended:     began.Add(time.Second),
 	})
 
 	var got received
@@ -226,10 +226,10 @@ func TestWhichRequestsAreTraced(t *testing.T) {
 func TestAFullQueueDropsSpansAndCountsThem(t *testing.T) {
 	var dropped atomic.Int64
 	tracer := New(Config{
-		Percent: 100,
-		Dropped: &dropped,
-		Log:     slog.New(slog.DiscardHandler),
-		queue:   2,
+		Percent:   100,
+		Dropped:   &dropped,
+		Log:       slog.New(slog.DiscardHandler),
+		queueSize: 2,
 	})
 	for range 5 {
 		tracer.End(tracer.Begin(""), Result{}) // would block here if it waited
@@ -241,7 +241,7 @@ func TestAFullQueueDropsSpansAndCountsThem(t *testing.T) {
 	}
 }
 
-func TestWhatTheReceiverDoesNotTakeIsDropped(t *testing.T) {
+func TestWhatTheCollectorDoesNotTakeIsDropped(t *testing.T) {
 	redirect := func(w http.ResponseWriter, in *http.Request) {
 		http.Redirect(w, in, "/elsewhere", http.StatusTemporaryRedirect)
 	}
@@ -261,17 +261,17 @@ func TestWhatTheReceiverDoesNotTakeIsDropped(t *testing.T) {
 		dropped int64
 	}{
 		{"all are taken", nil, 1, 0},
-		{"the receiver is busy for a moment", []http.HandlerFunc{status(503), status(429)}, 3, 0},
-		{"the receiver stays busy", []http.HandlerFunc{status(503), status(502), status(504)}, 3, 2},
-		{"the receiver refuses", []http.HandlerFunc{status(400)}, 1, 2},
-		{"the receiver takes one, and says so with a string", []http.HandlerFunc{partly(`"1"`)}, 1, 1},
-		{"the receiver takes one, and says so with a number", []http.HandlerFunc{partly("1")}, 1, 1},
+		{"the collector is busy for a moment", []http.HandlerFunc{status(503), status(429)}, 3, 0},
+		{"the collector stays busy", []http.HandlerFunc{status(503), status(502), status(504)}, 3, 2},
+		{"the collector refuses", []http.HandlerFunc{status(400)}, 1, 2},
+		{"the collector takes one, and says so with a string", []http.HandlerFunc{partly(`"1"`)}, 1, 1},
+		{"the collector takes one, and says so with a number", []http.HandlerFunc{partly("1")}, 1, 1},
 		{"a redirect is not followed with the header", []http.HandlerFunc{redirect}, 1, 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := newReceiver(t, tc.answers...)
+			r := newCollector(t, tc.answers...)
 			tracer := r.start(t, Config{Percent: 100})
-			list := []span{{Span: tracer.Begin("")}, {Span: tracer.Begin("")}}
+			list := []finished{{Span: tracer.Begin("")}, {Span: tracer.Begin("")}}
 			if err := tracer.export(t.Context(), list); err != nil {
 				tracer.c.Dropped.Add(int64(len(list)))
 			}
@@ -283,9 +283,9 @@ func TestWhatTheReceiverDoesNotTakeIsDropped(t *testing.T) {
 	}
 }
 
-func TestAReceiverThatHangsIsGivenUp(t *testing.T) {
-	r := newReceiver(t, func(_ http.ResponseWriter, in *http.Request) { <-in.Context().Done() })
-	tracer := r.start(t, Config{Percent: 100, limit: 100 * time.Millisecond})
+func TestACollectorThatHangsIsGivenUp(t *testing.T) {
+	r := newCollector(t, func(_ http.ResponseWriter, in *http.Request) { <-in.Context().Done() })
+	tracer := r.start(t, Config{Percent: 100, sendLimit: 100 * time.Millisecond})
 
 	tracer.End(tracer.Begin(""), Result{})
 	eventually(t, "the span to be dropped", func() bool { return tracer.c.Dropped.Load() > 0 })
@@ -298,16 +298,16 @@ func TestAReceiverThatHangsIsGivenUp(t *testing.T) {
 }
 
 func TestSpansThatWaitAreExportedAtTheEnd(t *testing.T) {
-	r := newReceiver(t)
+	r := newCollector(t)
 	tracer := New(Config{
-		Percent:  100,
-		Endpoint: r.URL,
-		Client:   r.Client(),
-		Dropped:  &atomic.Int64{},
-		Log:      slog.New(slog.DiscardHandler),
-		every:    time.Hour,
-		closing:  time.Minute,
-		batch:    2,
+		Percent:   100,
+		Endpoint:  r.URL,
+		Client:    r.Client(),
+		Dropped:   &atomic.Int64{},
+		Log:       slog.New(slog.DiscardHandler),
+		sendEvery: time.Hour,
+		closeTime: time.Minute,
+		batchSize: 2,
 	})
 	for range 3 {
 		tracer.End(tracer.Begin(""), Result{Method: "BREW"})
