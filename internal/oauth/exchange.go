@@ -25,15 +25,24 @@ func (s *Server) exchange(w *web.Reply, r *http.Request, credential signin.Clien
 	case form.Has("requested_token_type") && form.Get("requested_token_type") != typeAccessToken:
 		return jeton.WithDetail(jeton.ErrInvalid, "requested_token_type must be "+typeAccessToken+", or absent")
 	case form.Get("subject_token_type") == typeAccessToken:
-		return s.exchangeOwn(w, r, credential, form)
-	case form.Get("subject_token_type") != typeJWT && form.Get("subject_token_type") != typeIDToken:
-		return jeton.WithDetail(
-			jeton.ErrInvalid,
-			"subject_token_type must be "+typeAccessToken+", or of a token of another issuer "+typeJWT+" or "+
-				typeIDToken,
-		)
+		return s.exchangeAccessToken(w, r, credential, form)
+	case form.Get("subject_token_type") == typeJWT || form.Get("subject_token_type") == typeIDToken:
+		return s.exchangeWorkloadToken(w, r, credential, form)
 	}
 
+	return jeton.WithDetail(
+		jeton.ErrInvalid,
+		"subject_token_type must be "+typeAccessToken+", or of a token of another issuer "+typeJWT+" or "+typeIDToken,
+	)
+}
+
+// exchangeWorkloadToken exchanges the token of another issuer for one of a client.
+func (s *Server) exchangeWorkloadToken(
+	w *web.Reply,
+	r *http.Request,
+	credential signin.ClientCredential,
+	form url.Values,
+) error {
 	if err := s.useGrant(&credential, form, "subject_token"); err != nil {
 		return err
 	}
@@ -47,8 +56,13 @@ func (s *Server) exchange(w *web.Reply, r *http.Request, credential signin.Clien
 	return nil
 }
 
-// exchangeOwn exchanges a token of this server for the next service.
-func (s *Server) exchangeOwn(w *web.Reply, r *http.Request, credential signin.ClientCredential, form url.Values) error {
+// exchangeAccessToken exchanges an access token of this server for the next service.
+func (s *Server) exchangeAccessToken(
+	w *web.Reply,
+	r *http.Request,
+	credential signin.ClientCredential,
+	form url.Values,
+) error {
 	named := audience(form)
 	switch {
 	case !form.Has("subject_token"):

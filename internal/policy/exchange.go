@@ -9,9 +9,9 @@ import (
 // rule shows, or a chain that no audit log explains.
 const MaxActors = 5
 
-// Exchange says which tokens a client exchanges for one that is valid at the next service, and with which terms. The
-// zero value allows nothing.
-type Exchange struct {
+// ExchangeRule says which tokens a client exchanges for one that is valid at the next service, and with which terms.
+// The zero value allows nothing.
+type ExchangeRule struct {
 	From       string        // service that the token is for
 	To         string        // service that the new one is for
 	Scopes     []string      // at most, of those of the token; none: no scope
@@ -23,7 +23,7 @@ type Exchange struct {
 
 // Terms returns the terms of a token by the rule, which are never wider than those of the service. The token is opaque:
 // it ends with the one that it was exchanged for, so it is looked up.
-func (e Exchange) Terms(t TokenTerms) TokenTerms {
+func (e ExchangeRule) Terms(t TokenTerms) TokenTerms {
 	t.Format = Opaque
 	if e.Lifetime > 0 {
 		t.Lifetime = min(t.Lifetime, e.Lifetime)
@@ -36,7 +36,7 @@ func (e Exchange) Terms(t TokenTerms) TokenTerms {
 }
 
 // Granted returns the scopes of a token by the rule, of those that the exchanged one has.
-func (e Exchange) Granted(has []string) []string {
+func (e ExchangeRule) Granted(has []string) []string {
 	lacks := func(s string) bool { return !slices.Contains(e.Scopes, s) }
 	return slices.DeleteFunc(slices.Clone(has), lacks)
 }

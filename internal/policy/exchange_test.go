@@ -20,19 +20,19 @@ func TestTermsOfAnExchangeAreNeverWiderThanThoseOfTheService(t *testing.T) {
 
 	for _, tc := range []struct {
 		name     string
-		rule     Exchange
+		rule     ExchangeRule
 		service  TokenTerms
 		lifetime time.Duration
 		uses     int64
 	}{
-		{"nothing is said", Exchange{MaxUses: Unlimited}, open, 10 * time.Minute, Unlimited},
-		{"the service counts", Exchange{MaxUses: Unlimited}, service, 10 * time.Minute, 5},
-		{"the rule counts", Exchange{MaxUses: 3}, open, 10 * time.Minute, 3},
-		{"both count, the rule less", Exchange{MaxUses: 3}, service, 10 * time.Minute, 3},
-		{"both count, the service less", Exchange{MaxUses: 9}, service, 10 * time.Minute, 5},
-		{"a shorter lifetime", Exchange{Lifetime: time.Minute, MaxUses: Unlimited}, open, time.Minute, Unlimited},
-		{"a longer lifetime", Exchange{Lifetime: time.Hour, MaxUses: Unlimited}, open, 10 * time.Minute, Unlimited},
-		{"the zero value", Exchange{}, open, 10 * time.Minute, 0},
+		{"nothing is said", ExchangeRule{MaxUses: Unlimited}, open, 10 * time.Minute, Unlimited},
+		{"the service counts", ExchangeRule{MaxUses: Unlimited}, service, 10 * time.Minute, 5},
+		{"the rule counts", ExchangeRule{MaxUses: 3}, open, 10 * time.Minute, 3},
+		{"both count, the rule less", ExchangeRule{MaxUses: 3}, service, 10 * time.Minute, 3},
+		{"both count, the service less", ExchangeRule{MaxUses: 9}, service, 10 * time.Minute, 5},
+		{"a shorter lifetime", ExchangeRule{Lifetime: time.Minute, MaxUses: Unlimited}, open, time.Minute, Unlimited},
+		{"a longer lifetime", ExchangeRule{Lifetime: time.Hour, MaxUses: Unlimited}, open, 10 * time.Minute, Unlimited},
+		{"the zero value", ExchangeRule{}, open, 10 * time.Minute, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := tc.rule.Terms(tc.service)
@@ -56,7 +56,7 @@ func TestAnExchangeGrantsScopesThatBothHave(t *testing.T) {
 		{"none that the token lacks", []string{"delete"}, []string{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := Exchange{Scopes: tc.rule}.Granted(has)
+			got := ExchangeRule{Scopes: tc.rule}.Granted(has)
 			if !slices.Equal(got, tc.scope) {
 				t.Errorf("Granted = %v, want %v", got, tc.scope)
 			}

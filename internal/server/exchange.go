@@ -15,7 +15,7 @@ func exchanges(conf *config.Config) (signin.Exchanges, error) {
 	all := signin.Exchanges{}
 	for _, c := range conf.Clients {
 		for _, e := range c.Exchanges {
-			rule := policy.Exchange{
+			rule := policy.ExchangeRule{
 				From:       e.From,
 				To:         e.To,
 				Scopes:     e.Scopes,

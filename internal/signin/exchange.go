@@ -17,7 +17,7 @@ import (
 )
 
 // Exchanges are the rules of clients that exchange tokens for those of the next service, by the name of the client.
-type Exchanges map[string][]policy.Exchange
+type Exchanges map[string][]policy.ExchangeRule
 
 // ExchangeRequest is a client's request to act for the owner of a token at another service (RFC 8693).
 type ExchangeRequest struct {
@@ -70,7 +70,7 @@ type exchange struct {
 	once     token.Once
 	subject  *token.Live
 	from, to Target
-	rule     policy.Exchange
+	rule     policy.ExchangeRule
 }
 
 // run does what Exchange says, and collects the checks in the trail.
@@ -98,7 +98,7 @@ func (e *exchange) run(ctx context.Context) (token.Minted, error) {
 	return e.mint(ctx, scopes)
 }
 
-// findSubject finds the token, which is valid now.
+// findSubject finds the subject token and checks its window.
 func (e *exchange) findSubject(ctx context.Context) error {
 	live, err := e.logins.tokens.Lookup(ctx, e.req.Subject)
 	if err != nil {
@@ -124,7 +124,7 @@ func (e *exchange) refuse(err error) error {
 // findRule finds the rule of the client for the two services.
 func (e *exchange) findRule(context.Context) error {
 	rules := e.req.Rules[e.client.Name]
-	value := fmt.Sprintf("%s exchanges a token for %v for %s; the rules of the client are [%s]",
+	value := fmt.Sprintf("client %s: from %v to %s; rules: [%s]",
 		e.client.Name, e.subject.Audience, clip(fmt.Sprintf("%q", e.req.Audience)), describeRules(rules))
 
 	known := false
@@ -164,7 +164,7 @@ func (e *exchange) service(service string) (Target, bool) {
 }
 
 // describeRules shows from which service to which other one a client exchanges tokens.
-func describeRules(rules []policy.Exchange) string {
+func describeRules(rules []policy.ExchangeRule) string {
 	list := make([]string, len(rules))
 	for i, r := range rules {
 		list[i] = r.From + " to " + r.To
@@ -186,7 +186,8 @@ func (e *exchange) checkActors(context.Context) error {
 func (e *exchange) checkOwner(ctx context.Context) error {
 	owner, who := e.subject.Owner, e.subject.Principal()
 
-	// At each request at the first service, too: the user may have left a group since the token was issued.
+	// The first service checks this at each request; so do we: the user may have left a group since the token was
+	// issued.
 	allowed := owner.ValidAt(e.from.Service) && e.from.Allow.CheckLogin(who) == nil &&
 		owner.ValidAt(e.to.Service) && e.to.Allow.CheckLogin(who) == nil
 	if !allowed {
@@ -245,7 +246,7 @@ func (e *exchange) mint(ctx context.Context, scopes []string) (token.Minted, err
 	ev := e.trail.event(e.logins.now(), nil, lastStep...)
 	ev.Target = e.target
 
-	m, err := e.logins.tokens.Exchange(ctx, token.Exchange{
+	m, err := e.logins.tokens.Exchange(ctx, token.ExchangeRequest{
 		Subject: e.subject,
 		By:      e.client,
 		Rule:    e.rule,

@@ -13,12 +13,12 @@ import (
 	"github.com/jeton-auth/jeton/internal/secret"
 )
 
-// Exchange is a request of a client to act for the owner of a token at another service (RFC 8693). The client has been
-// proved, a rule allows the exchange, and the scopes are granted.
-type Exchange struct {
+// ExchangeRequest is a request of a client to act for the owner of a token at another service (RFC 8693). The client
+// has been proved, a rule allows the exchange, and the scopes are granted.
+type ExchangeRequest struct {
 	Subject *Live // the token that is exchanged
 	By      client.Client
-	Rule    policy.Exchange
+	Rule    policy.ExchangeRule
 	Terms   policy.TokenTerms // of the service that the new token is for
 	Scopes  []string          // sorted
 	Once    Once              // the assertion that proved the client, if one did
@@ -59,7 +59,7 @@ func (l *Live) CheckActors(by client.Client, to string) error {
 // uses than that has left; with shared uses, each is one of both. Exchange returns jeton.ErrSpent for a token without
 // uses, jeton.ErrForbidden for a chain that is too long or a loop, and jeton.ErrBadCredential if the token or its owner
 // has changed meanwhile.
-func (t *Tokens) Exchange(ctx context.Context, x Exchange, ev jeton.Event) (Minted, error) {
+func (t *Tokens) Exchange(ctx context.Context, x ExchangeRequest, ev jeton.Event) (Minted, error) {
 	left, err := t.UsesLeft(ctx, x.Subject)
 	if err != nil {
 		return Minted{}, err
@@ -108,7 +108,7 @@ func (t *Tokens) Exchange(ctx context.Context, x Exchange, ev jeton.Event) (Mint
 
 // record returns the token to store, still without accessor and secret. left is how many uses the exchanged token has,
 // or policy.Unlimited.
-func (x Exchange) record(now time.Time, left int64) (Record, error) {
+func (x ExchangeRequest) record(now time.Time, left int64) (Record, error) {
 	s := x.Subject
 	if err := s.Check(now); err != nil {
 		return Record{}, err

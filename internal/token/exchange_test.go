@@ -14,13 +14,13 @@ import (
 )
 
 // exchange returns a request to exchange a token, whose rule and scopes are often wider than the token.
-func (g generator) exchange(subject *Live) Exchange {
+func (g generator) exchange(subject *Live) ExchangeRequest {
 	uses := []int64{policy.Unlimited, 1, 3, 9}
 	lifetimes := []time.Duration{0, time.Minute, 5 * time.Minute, time.Hour}
-	x := Exchange{
+	x := ExchangeRequest{
 		Subject: subject,
 		By:      client.Client{ID: int64(1 + g.IntN(3)), Name: []string{"reports", "archive", "shop"}[g.IntN(3)]},
-		Rule: policy.Exchange{
+		Rule: policy.ExchangeRule{
 			From:       "reports",
 			To:         "archive",
 			Scopes:     some(g, []string{"read", "write", "admin", "delete"}),
@@ -60,7 +60,7 @@ func (g generator) subject() (*Live, int64) {
 }
 
 // widerThan returns what of an exchanged token exceeds its subject or its rule, or "".
-func (x Exchange) widerThan(r Record, left int64) string {
+func (x ExchangeRequest) widerThan(r Record, left int64) string {
 	s := x.Subject
 	counted := left != policy.Unlimited
 	shared := func(h Share) bool { return h.Token == s.Record.Number && h.Max == s.MaxUses }
