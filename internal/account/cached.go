@@ -18,8 +18,8 @@ type Contact struct {
 	Email string
 }
 
-// maxCached bounds the cache: about as many users as may be busy at one time, since each request of one that is not
-// here costs a question to the store. A user takes about 500 bytes, and at most about two kilobytes.
+// maxCached is the maximum number of users in the cache: about as many as may be busy at one time, since a miss costs
+// one query. A user takes about 500 bytes, and at most about 2 KB: 128 MB in the worst case.
 const maxCached = 1 << 16
 
 // cachedUser is an account without its password, and how it is addressed.
@@ -28,8 +28,9 @@ type cachedUser struct {
 	contact Contact
 }
 
-// FindCached is Find for requests that are many. It returns the account as it was at the call or later, without the
-// hash of its password, and asks the store once, until the user changes. The caller must not change the groups.
+// FindCached is like Find, from a cache; use it on each request. It returns the account as it was at the call or later,
+// without the hash of its password, and asks the store once, until the user changes. The caller must not change the
+// groups.
 func (a *Accounts) FindCached(ctx context.Context, name string) (Account, error) {
 	u, err := a.cached(ctx, name)
 	if err != nil {
@@ -55,7 +56,8 @@ func (a *Accounts) Contact(ctx context.Context, name string) (Contact, error) {
 
 // cached returns a user from memory, or else from the store.
 func (a *Accounts) cached(ctx context.Context, name string) (*cachedUser, error) {
-	// Before the cache: once it returns, all changes that were answered before the call have been received.
+	// Call Fresh before reading the cache: when it returns, all changes that were answered before the call have been
+	// received.
 	if err := a.store.Fresh(ctx); err != nil {
 		return nil, fmt.Errorf("find user: %w", err)
 	}
