@@ -41,6 +41,7 @@ var blocks = []struct {
 	{name: "credentials", run: (*bench).credentials},
 	{name: "openid", run: (*bench).openid},
 	{name: "pages", run: (*bench).pages},
+	{name: "run", run: (*bench).runs},
 	{name: "gateway", run: (*bench).gateways},
 	{name: "forward", run: (*bench).decisions},
 	{name: "flasktokens", run: (*bench).againstPyJWT},
