@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"net/url"
 	"os"
@@ -32,6 +33,8 @@ type examined struct {
 	text string // of the configuration
 	mode os.FileMode
 	conf server.Config
+
+	stopped string // data directory of a server that does not run, to be copied
 }
 
 // findings returns what Examine finds, with the configuration as it is now.
@@ -71,11 +74,15 @@ func (e *examined) chmod(name string, mode os.FileMode) {
 	e.t.Cleanup(func() { _ = os.Chmod(e.in(name), info.Mode().Perm()) })
 }
 
-// copied goes on with a copy of the data directory, whose server does not run.
+// copied goes on with a copy of the stopped server's data directory. That of a running server could change between
+// the copy of its database and that of the log beside it.
 func (e *examined) copied() {
 	to := e.t.TempDir()
 	for _, name := range []string{"jeton.db", "jeton.db-wal", "keys.secret", "pubkey.pem", "private.pem"} {
-		text, err := os.ReadFile(e.in(name))
+		text, err := os.ReadFile(filepath.Join(e.stopped, name))
+		if errors.Is(err, fs.ErrNotExist) && name == "jeton.db-wal" {
+			continue // a server that stops writes its log into the database
+		}
 		if err == nil {
 			err = os.WriteFile(filepath.Join(to, name), text, 0o600)
 		}
@@ -160,6 +167,8 @@ admin: {listen: "off"}
 services:
   - {name: shop, listen: "localhost:0", tokens: {}, routes: [{match: GET /, open: true, respond: {text: shop}}]}
 `, port)
+	stopped := jetontest.Start(t, conf)
+	stopped.Stop()
 	s := jetontest.Start(t, conf)
 
 	for _, tc := range []struct {
@@ -269,7 +278,12 @@ services:
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			e := &examined{t: t, text: conf, conf: server.Config{DataDir: s.Dir()}}
+			e := &examined{
+				t:       t,
+				text:    conf,
+				conf:    server.Config{DataDir: s.Dir()},
+				stopped: stopped.Dir(),
+			}
 			tc.broken(e)
 			wantFinding(t, e.findings(), tc.want, tc.fix)
 		})
@@ -299,8 +313,11 @@ services:
 	e := &examined{t: t, text: conf, conf: server.Config{DataDir: s.Dir()}}
 	got := e.findings()
 	wantFinding(t, got, "certificate-time", "renew")
+	got = slices.DeleteFunc(got, func(f doctor.Finding) bool {
+		return !strings.HasPrefix(f.Name, "certificate") && !strings.HasPrefix(f.Name, "issuer")
+	})
 	if len(got) != 1 {
-		t.Errorf("got findings %+v, want the certificate alone", got)
+		t.Errorf("got findings %+v of certificates and the issuer, want the certificate alone", got)
 	}
 }
 
