@@ -44,12 +44,12 @@ type SigningKey struct {
 }
 
 // Token describes a token. It holds neither the secret nor the signed text. Its kind is how it was made: access, issued
-// to a proved owner; personal, made by its owner; approved, requested by a program and approved by its owner; or
-// leased, made for one job, with which it ends.
+// to a proved owner; personal, made by its owner; approved, requested by a program and approved by its owner;
+// leased, made for one job, with which it ends; or exchanged, with which a client acts for its owner (RFC 8693).
 type Token struct {
 	Accessor      string    `json:"accessor"` // public handle; the jti of a signed token
 	Format        string    `json:"format"`   // jwt or opaque
-	Kind          string    `json:"kind"`     // access, personal, approved or leased
+	Kind          string    `json:"kind"`     // access, personal, approved, leased or exchanged
 	Name          string    `json:"name,omitempty"`
 	Parent        string    `json:"parent,omitempty"` // accessor of the token that it derives from
 	Client        string    `json:"client,omitempty"`

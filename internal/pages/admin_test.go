@@ -11,6 +11,7 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/factor/passkey"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/token"
 )
 
 func TestEveryPageOfAdministratorsNeedsTheirGroup(t *testing.T) {
@@ -141,6 +142,35 @@ func TestTheStateOfAKeyOfAClient(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := clientKey(tc.key, noon).State.Text.Key; got != tc.want {
 				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestEachKindOfTokenHasATag: as a tag of a token, and as a choice of the list.
+func TestEachKindOfTokenHasATag(t *testing.T) {
+	p := newPages(t)
+	for kind, want := range map[token.Kind]string{
+		token.Access:    "admin.tag.access",
+		token.Personal:  "admin.tag.personal",
+		token.Approved:  "token.requested",
+		token.Leased:    "token.job",
+		token.Exchanged: "admin.tag.exchanged",
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			tags := p.adminTokenTags(jeton.Token{Kind: string(kind), Expires: p.Now().Add(time.Hour)})
+			if len(tags) != 1 || tags[0].Text.Key != want {
+				t.Errorf("got tags %+v, want %s", tags, want)
+			}
+
+			var chosen []string
+			for _, c := range kindSelect(string(kind)).Choices {
+				if c.Selected {
+					chosen = append(chosen, c.Text.Key)
+				}
+			}
+			if !slices.Equal(chosen, []string{want}) {
+				t.Errorf("got choices %q, want %s", chosen, want)
 			}
 		})
 	}

@@ -103,6 +103,7 @@ func kindSelect(chosen string) Select {
 		{token.Personal, text("admin.tag.personal")},
 		{token.Approved, text("token.requested")},
 		{token.Leased, text("token.job")},
+		{token.Exchanged, text("admin.tag.exchanged")},
 		{token.Access, text("admin.tag.access")},
 	} {
 		s.Choices = append(s.Choices, Choice{
@@ -172,6 +173,8 @@ func (p *Pages) adminTokenTags(t jeton.Token) []Tag {
 		tags = append(tags, Tag{Text: text("token.requested")})
 	case token.Leased:
 		tags = append(tags, Tag{Text: text("token.job")})
+	case token.Exchanged:
+		tags = append(tags, Tag{Text: text("admin.tag.exchanged")})
 	default:
 		tags = append(tags, Tag{Kind: "plain", Text: text("admin.tag.access")})
 	}
