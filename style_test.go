@@ -248,6 +248,36 @@ func TestPackageCommentsNameExistingFiles(t *testing.T) {
 	found.report(t)
 }
 
+// listsFiles are the packages whose comment lists all their files.
+var listsFiles = []string{"internal/pages", "internal/server", "internal/signin"}
+
+func TestPackageCommentsListAllFiles(t *testing.T) {
+	found := newOffences("files not listed")
+	named := map[string][]string{}
+	for _, f := range goFiles(t) {
+		if f.AST.Doc != nil {
+			named[f.Dir] = append(named[f.Dir], goFile.FindAllString(f.AST.Doc.Text(), -1)...)
+		}
+	}
+
+	for _, f := range goFiles(t) {
+		base := filepath.Base(f.Path)
+		if !slices.Contains(listsFiles, f.Dir) || f.AST.Doc != nil || strings.HasSuffix(base, "_test.go") {
+			continue
+		}
+
+		listed := slices.ContainsFunc(named[f.Dir], func(pattern string) bool {
+			ok, err := filepath.Match(pattern, base)
+			return err == nil && ok
+		})
+		if !listed {
+			found.add(f, 1, "not in the list of files of its package comment, want a line there")
+		}
+	}
+
+	found.report(t)
+}
+
 // TestTheRootPackageNamesEveryPackage keeps the map in 'go doc' of the root complete.
 func TestTheRootPackageNamesEveryPackage(t *testing.T) {
 	found := newOffences("map")

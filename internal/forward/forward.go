@@ -4,6 +4,8 @@
 // a proxy does not send exactly as its configuration has it is refused: a header that is missing, sent twice, or of
 // another proxy. Every answer has all headers of the identity, so that none of a client is left.
 //
+// A new proxy is a row of contracts (contract.go), an answer (answer.go), and a template in folder proxies.
+//
 // Packages gateway and gate judge; package server names the services, and has the listener.
 package forward
 

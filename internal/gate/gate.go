@@ -13,6 +13,9 @@
 // is not in the headers. Beside it, the kind needs a bit in policy.Kinds, a line in
 // gateway/credentials.go, and a word in the accept keys of package config.
 //
+// A new rule of a route is a key in package config, a line in gateway/routes.go, a field of
+// policy.Access and a step in gate.go.
+//
 // One use is one request: a counted route does not upgrade connections (request.go).
 package gate
 

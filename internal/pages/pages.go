@@ -26,10 +26,15 @@
 //	fail.go, notice.go     what a page says of an error, here and at services
 //	signin.go, continue.go, signout.go, prove.go, setup.go, invite.go, link.go, recover.go  pages before an account
 //	factor.go, factors.go, qr.go  second factors: at a sign-in, and of an account
+//	passkey_factor.go, verify.go, consent.go, notme.go  other steps of a sign-in and of links in mails
 //	device.go              the page for the code of a device
 //	upstream.go, connections.go  sign-ins at other providers, and accounts there
 //	passkeys.go            sign-ins and proofs with passkeys, and the page that lists them
-//	account.go, admin.go   pages of an account, and of administrators
+//	account.go, account_proof.go, security.go, activity.go  pages of an account
+//	sessions.go, sessions_agent.go, tokens*.go  the sessions and tokens of a user
+//	jobs.go, requests.go   jobs and agents that act for a user, and requests for tokens
+//	admin*.go              pages of administrators
+//	details.go, outcome.go, phrases*.go  texts of errors, refusals and the audit log, in a language
 package pages
 
 import (

@@ -10,8 +10,17 @@
 //	core.go, store.go, datadir.go    what is open: the data directory, the store, all that uses it
 //	patience.go                      a start while the database is slow
 //	plan.go, issuer.go, users_api.go from a configuration to routes, by listener
+//	pages.go, issuer_api.go          the pages of the authorization server, and their API
+//	api_caller.go                    how pages call the API, in this process
+//	approval.go, managers.go         requests for tokens, and who manages others
+//	upstream.go, workload.go         other issuers: of users, and of software
+//	exchange.go                      the rules of token exchange
+//	routes.go, find_route.go         the printed route table, and the route of a request
+//	shown_services.go, overview.go   what administrators see of services and the server
 //	signin.go                        the addresses that browsers use for the services
 //	listen.go, front.go              from a connection to a handler
+//	connections.go, frontrefusal.go  the limit on connections, and refusals of a listener
+//	tracing.go, servers_metric.go    spans of requests, and the state of upstreams
 //	mux.go                           from a path to its route and access rule
 //	forward.go                       the listener that decides for other proxies
 //	admin.go, metrics.go             health, readiness and metrics
@@ -22,8 +31,13 @@
 //	work.go                          what runs for a configuration, until the next one
 //	reload.go                        SIGHUP: all of a new configuration, or nothing
 //	certificate.go, selfsigned.go    certificates from files, and the one that the server makes
+//	certificates.go                  which certificate is served, and for how long
 //	ordered.go                       certificates from a certificate authority
 //	backup.go, copy.go, migrate.go   commands on a database without a server
+//	undo.go, undo_postgres.go        going back to the version before an upgrade
+//	preflight.go                     what an upgrade of the schema would do
+//	examine*.go, inventory.go        what doctor and preflight look at
+//	adopt.go, differences.go         the configuration file and the database, compared
 //	running.go                       which servers are running on this machine
 //	forwarded.go, logthrottle.go     warnings that must not fill the log
 package server

@@ -17,6 +17,7 @@
 //	code.go            a sign-in at the issuer that continues at a service
 //	link.go            a sign-in with a one-time link
 //	recover.go         a link that sets a password
+//	address.go         a link that confirms a new e-mail address
 //	letter.go          what a mail says, and to whom
 //	notme.go           the link of a notice, which ends everything of its user
 //	upstream.go        a sign-in at another provider
@@ -24,12 +25,19 @@
 //	device.go          a sign-in at a device without a browser (RFC 8628)
 //	device_answer.go   the answer of its user
 //	preview.go         what a relying party would learn of a user
+//	consent.go         what a user allows a relying party
+//	relying.go         a relying party's request for tokens
+//	redeem.go          an authorization code, for tokens
+//	exchange.go        a token, for one of the next service (RFC 8693)
 //	uses.go            how often a sign-in session may be used at a relying party
 //	passkey.go         a passkey, alone or as a new proof
 //	passkey_own.go     the passkeys of a user
 //	document.go        a client that a document describes
 //	push.go            a pushed authorization request (RFC 9126)
 //	factor.go          a sign-in that awaits its second factor
+//	passkey_factor.go  a passkey as the second factor
+//	prove.go           a new proof of the user of a session
+//	verify.go          a password, within the limits on guessing
 //	open.go            the last step of each: the session
 //	require.go         how a user has to be proved
 //	managers.go        the same of users who manage others

@@ -5,4 +5,7 @@
 // 500 with the id of the request. Bodies are bounded and read strictly. Every refusal names its
 // outcome in the header Jeton-Error. Package internal/gate decides who may make a request, and
 // the endpoints decide what they answer.
+//
+// For example, cookie.go has the attributes of every cookie, and outcome.go the status, title and
+// Retry-After of each outcome.
 package web
