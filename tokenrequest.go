@@ -32,6 +32,9 @@ type TokenRequested struct {
 type TokenRequestPoll struct {
 	ID     string `json:"id"`
 	Secret string `json:"secret"`
+
+	// Withdraw ends the request instead.
+	Withdraw bool `json:"withdraw,omitempty"`
 }
 
 // WaitingRequest is a request for a token as the user sees it who is asked.

@@ -68,6 +68,19 @@ func (r *TokenRequest) ID() string { return r.asked.ID }
 // Waits returns for how long the request waits for the user.
 func (r *TokenRequest) Waits() time.Duration { return time.Duration(r.asked.Seconds) * time.Second }
 
+// Withdraw ends the request: the user no longer sees it, and if the user has approved it, the token is not made. It
+// returns jeton.ErrNotFound if the request has ended, or the token was handed out.
+func (r *TokenRequest) Withdraw(ctx context.Context) error {
+	in := jeton.TokenRequestPoll{ID: r.asked.ID, Secret: r.asked.Secret, Withdraw: true}
+
+	var out struct{}
+	if err := r.at.post(ctx, r.at.maker, tokenPollPath, in, &out); err != nil {
+		return fmt.Errorf("withdraw request %s at %s: %w", r.asked.ID, r.at.origin, err)
+	}
+
+	return nil
+}
+
 // Wait returns the token when the user has approved it. It returns jeton.ErrForbidden if the user refuses,
 // jeton.ErrNotFound if the request ends without an answer, and the error of ctx.
 func (r *TokenRequest) Wait(ctx context.Context) (jeton.Token, jeton.Secret, error) {

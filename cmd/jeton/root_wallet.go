@@ -12,15 +12,15 @@ This program is the caller's wallet. The one with the server has all commands.`
   jeton call GET https://app.example.org/reports`
 )
 
-// addServer adds no server: this build is for machines that only call services. Of 'jeton token' it has what other
-// programs ask the wallet for.
+// addServer adds no server: this build is for machines that only call services. Of 'jeton token' it has what needs
+// the wallet alone.
 func addServer(root *cobra.Command) {
 	c := &cobra.Command{
 		Use:     "token",
-		Short:   "Print the token of an identity",
+		Short:   "Print the token of an identity, or ask a user for one",
 		GroupID: groupWallet,
 	}
 
-	c.AddCommand(tokenPrint())
+	c.AddCommand(tokenPrint(), tokenRequest())
 	root.AddCommand(c)
 }

@@ -1,13 +1,8 @@
-//go:build !walletonly
-
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -94,6 +89,9 @@ func (k *requestFlags) run(c *cobra.Command) error {
 
 	tok, secret, err := asked.Wait(c.Context())
 	if err != nil {
+		if c.Context().Err() != nil {
+			withdraw(c, asked)
+		}
 		return err
 	}
 	if k.out.json {
@@ -111,6 +109,21 @@ func (k *requestFlags) run(c *cobra.Command) error {
 	_, err = fmt.Fprintln(c.OutOrStdout(), secret.Reveal())
 
 	return err
+}
+
+// withdraw ends a request that no program waits for any more, after a signal. A second signal ends the program.
+func withdraw(c *cobra.Command, asked *wallet.TokenRequest) {
+	const longest = 5 * time.Second
+
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), longest)
+	defer cancel()
+
+	if err := asked.Withdraw(ctx); err != nil {
+		fmt.Fprintf(c.ErrOrStderr(), "jeton: %s; it ends by itself\n", oneLine(err.Error()))
+		return
+	}
+
+	fmt.Fprintf(c.ErrOrStderr(), "withdrew request %s\n", asked.ID())
 }
 
 // ask makes the request with the token of an outer 'jeton run', unless --as names an identity.
@@ -131,111 +144,4 @@ func (k *requestFlags) ask(ctx context.Context, w *wallet.Wallet) (*wallet.Token
 	}
 
 	return id.RequestToken(ctx, k.in)
-}
-
-// tokenRequests implements 'jeton token requests'.
-func tokenRequests() *cobra.Command {
-	var p place
-	var out output
-	var user string
-
-	c := &cobra.Command{
-		Use:     "requests --user USER",
-		Short:   "List the requests for tokens that wait for a user, newest first",
-		Args:    noArgs,
-		Example: `  jeton token requests --user diane`,
-	}
-
-	path := func() string { return "/api/v1/token-requests?" + url.Values{"user": {user}}.Encode() }
-	headings := []string{
-		"ID",
-		"REQUESTED BY",
-		"NAME",
-		"SERVICE",
-		"SCOPES",
-		"ALLOWS",
-		"USES",
-		"LIFETIME",
-		"REASON",
-		"ENDS",
-	}
-	c.RunE = listing(&p, &out, path, headings, func(r jeton.WaitingRequest) []string {
-		uses := "not counted"
-		if r.MaxUses > 0 {
-			uses = fmt.Sprint(r.MaxUses)
-		}
-
-		return []string{
-			r.ID,
-			r.By,
-			r.Name,
-			r.Service,
-			cmp.Or(strings.Join(r.Scopes, " "), "-"),
-			cmp.Or(strings.Join(r.Allows, ", "), "every request"),
-			uses,
-			(time.Duration(r.Seconds) * time.Second).String(),
-			r.Reason,
-			when(r.Expires),
-		}
-	})
-
-	c.Flags().StringVar(&user, "user", "", "user who is asked (required)")
-	_ = c.MarkFlagRequired("user")
-
-	return withFlags(c, &p, &out)
-}
-
-// answerPath returns the path in the API at which a request is answered.
-func answerPath(id, answer string) string {
-	return "/api/v1/token-requests/" + url.PathEscape(id) + "/" + answer
-}
-
-// tokenApprove implements 'jeton token approve'.
-func tokenApprove() *cobra.Command {
-	var in jeton.TokenTerms
-	var lifetime time.Duration
-
-	c := changeCommand(&cobra.Command{
-		Use:   "approve REQUEST",
-		Short: "Approve a request for a token for its user, perhaps narrower",
-		Args:  exactArgs("REQUEST"),
-		Example: `  jeton token approve r_06h03tp9e1xyq4jgdbkdrx8
-  jeton token approve r_06h03tp9e1xyq4jgdbkdrx8 --max-uses 3 --expires 10m`,
-	}, func(args []string) (change, error) {
-		body := jeton.TokenApproval{
-			Scopes:  in.Scopes,
-			Allows:  in.Allows,
-			MaxUses: in.MaxUses,
-			Seconds: int64(lifetime / time.Second),
-		}
-
-		return change{
-			method:  http.MethodPost,
-			path:    answerPath(args[0], "approve"),
-			body:    body,
-			subject: "request " + args[0],
-			done:    "approved " + args[0],
-		}, nil
-	})
-	narrowing(c.Flags(), &in)
-	c.Flags().Var((*durationFlag)(&lifetime), "expires", "lifetime, such as 10m (default: as requested)")
-
-	return c
-}
-
-// tokenDeny implements 'jeton token deny'.
-func tokenDeny() *cobra.Command {
-	return changeCommand(&cobra.Command{
-		Use:     "deny REQUEST",
-		Short:   "Refuse a request for a token",
-		Args:    exactArgs("REQUEST"),
-		Example: `  jeton token deny r_06h03tp9e1xyq4jgdbkdrx8`,
-	}, func(args []string) (change, error) {
-		return change{
-			method:  http.MethodPost,
-			path:    answerPath(args[0], "deny"),
-			subject: "request " + args[0],
-			done:    "refused " + args[0],
-		}, nil
-	})
 }

@@ -241,22 +241,9 @@ func (a *Approvals) create(
 
 // unanswered returns why a request without an answer gives no token.
 func (a *Approvals) unanswered(ctx context.Context, by Caller, in jeton.TokenRequestPoll) error {
-	t, err := a.conf.Tickets.Look(ctx, ticket.Request, ticket.Derive(requestOf, in.ID))
-	switch {
-	case errors.Is(err, jeton.ErrBadCredential), errors.Is(err, jeton.ErrSpent):
-		// Answered by a session that has ended since, or expired.
-		return errEnded
-	case err != nil:
+	w, err := a.own(ctx, by, in)
+	if err != nil {
 		return err
-	}
-
-	var w waiting
-	if err := json.Unmarshal(t.Data, &w); err != nil {
-		return fmt.Errorf("request for a token: %w", err)
-	}
-	mine := secret.HashOf(ticket.Derive(answerOf, in.Secret)) == w.Answer
-	if !mine || w.By != by.actor() || w.Service != by.Service {
-		return errEnded
 	}
 
 	if _, err := a.poll.Begin(a.conf.Now(), hex.EncodeToString(w.Answer[:]), netip.Addr{}, false); err != nil {
@@ -264,4 +251,67 @@ func (a *Approvals) unanswered(ctx context.Context, by Caller, in jeton.TokenReq
 	}
 
 	return ErrWaiting
+}
+
+// own returns the request of a caller that waits. It returns errEnded if none does.
+func (a *Approvals) own(ctx context.Context, by Caller, in jeton.TokenRequestPoll) (waiting, error) {
+	t, err := a.conf.Tickets.Look(ctx, ticket.Request, ticket.Derive(requestOf, in.ID))
+	switch {
+	case errors.Is(err, jeton.ErrBadCredential), errors.Is(err, jeton.ErrSpent):
+		// Answered by a session that has ended since, or expired.
+		return waiting{}, errEnded
+	case err != nil:
+		return waiting{}, err
+	}
+
+	var w waiting
+	if err := json.Unmarshal(t.Data, &w); err != nil {
+		return waiting{}, fmt.Errorf("request for a token: %w", err)
+	}
+	mine := secret.HashOf(ticket.Derive(answerOf, in.Secret)) == w.Answer
+	if !mine || w.By != by.actor() || w.Service != by.Service {
+		return waiting{}, errEnded
+	}
+
+	return w, nil
+}
+
+// Withdraw ends a request of a caller that no longer waits for it, also if the user has approved it. It returns
+// jeton.ErrNotFound for a request that has ended, whose token was handed out, or that is not the caller's.
+func (a *Approvals) Withdraw(ctx context.Context, by Caller, in jeton.TokenRequestPoll) error {
+	_, err := a.own(ctx, by, in)
+	if errors.Is(err, errEnded) {
+		err = a.approved(ctx, by, in)
+	}
+	if err != nil {
+		return err
+	}
+
+	// In this order: once the request is deleted, no answer to it can come, and one that came before is deleted next.
+	if err := a.conf.Tickets.Revoke(ctx, ticket.Request, ticket.Derive(requestOf, in.ID)); err != nil {
+		return err
+	}
+
+	return a.conf.Tickets.Revoke(ctx, ticket.Answered, ticket.Derive(answerOf, in.Secret))
+}
+
+// approved returns errEnded unless a request of a caller has an answer that was not collected.
+func (a *Approvals) approved(ctx context.Context, by Caller, in jeton.TokenRequestPoll) error {
+	t, err := a.conf.Tickets.Look(ctx, ticket.Answered, ticket.Derive(answerOf, in.Secret))
+	switch {
+	case errors.Is(err, jeton.ErrBadCredential), errors.Is(err, jeton.ErrSpent):
+		return errEnded
+	case err != nil:
+		return err
+	}
+
+	var ans answer
+	if err := json.Unmarshal(t.Data, &ans); err != nil {
+		return fmt.Errorf("answer to a request for a token: %w", err)
+	}
+	if ans.Asker != by.actor() || ans.ID != in.ID || t.Service != by.Service {
+		return errEnded
+	}
+
+	return nil
 }

@@ -92,6 +92,13 @@ func (g *Gateway) pollToken(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
+	if in.Withdraw {
+		if err := g.approved.Withdraw(r.Context(), by, in); err != nil {
+			return err
+		}
+		return web.JSON(w, http.StatusOK, struct{}{})
+	}
+
 	made, secret, err := g.approved.Redeem(r.Context(), by, in, g.tokenEvent(w, audit.TokenCreate))
 	switch {
 	case errors.Is(err, approval.ErrWaiting):

@@ -450,6 +450,27 @@ func TestARequestForATokenGivesNone(t *testing.T) {
 			b.post("/sign-out")
 			b.signIn("diane")
 		}, http.StatusNotFound},
+		{"that is withdrawn", func(p program, poll jeton.TokenRequestPoll) {
+			poll.Withdraw = true
+			thief := program{t, s, "reports", s.Enter("reports", "eshana", right)}
+			thief.polls(poll, http.StatusNotFound)
+			p.polls(jeton.TokenRequestPoll{ID: poll.ID, Secret: "x", Withdraw: true}, http.StatusNotFound)
+			p.polls(poll, http.StatusOK)
+			p.polls(poll, http.StatusNotFound)
+			b.decides(poll.ID, "approve", "", http.StatusNotFound)
+		}, http.StatusNotFound},
+		{"that is approved and withdrawn", func(p program, poll jeton.TokenRequestPoll) {
+			approve(p, poll.ID)
+			poll.Withdraw = true
+			thief := program{t, s, "reports", s.Enter("reports", "eshana", right)}
+			thief.polls(poll, http.StatusNotFound)
+			p.polls(poll, http.StatusOK)
+			p.polls(poll, http.StatusNotFound)
+		}, http.StatusNotFound},
+		{"that is withdrawn by another program", func(_ program, poll jeton.TokenRequestPoll) {
+			poll.Withdraw = true
+			program{t, s, "reports", s.Enter("reports", "eshana", right)}.polls(poll, http.StatusNotFound)
+		}, http.StatusAccepted},
 		{"that was not answered in time", func(_ program, poll jeton.TokenRequestPoll) {
 			c.move(10 * time.Minute)
 			b.decides(poll.ID, "approve", "", http.StatusNotFound)
