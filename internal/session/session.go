@@ -105,7 +105,8 @@ type Store interface {
 	// one; nor with an Issuer unless the owner has an identity of it; nor with a Ticket that was
 	// revoked. It takes the ticket, or returns jeton.ErrSpent if that was taken. Without Second and a Parent it
 	// returns jeton.ErrFactor if the owner has an authenticator app: one that was confirmed before this step was not
-	// asked for, and one that is confirmed after it ends this session. It calls judge with what the
+	// asked for, and one that is confirmed after it ends this session. With Second it returns jeton.ErrBadCredential if
+	// the owner has no second factor left: all were reset since one was shown. It calls judge with what the
 	// owner did at the service before. If judge returns no error, it ends the sessions that judge
 	// names with their children, adds this one, and adds the event; otherwise it changes nothing.
 	// Unless it has a Parent, its device becomes known, or the network if it has none, and if that was not known for

@@ -90,26 +90,31 @@ func checkIdentity(ctx context.Context, tx Conn, s session.Start) error {
 	return err
 }
 
-// checkFactor returns jeton.ErrFactor if a session starts with one factor and its user has an authenticator app. A
-// concurrent step that confirms one blocks on the row of the user, which is locked, then ends this session too. A
-// separate statement: under READ COMMITTED, the one that waited for the lock does not see rows committed meanwhile.
+// checkFactor returns jeton.ErrFactor if a session starts with one factor and its user has an authenticator app, and
+// jeton.ErrBadCredential if it starts with a second factor and the user has none left. A concurrent step that confirms
+// or removes one blocks on the row of the user, which is locked; its caller then ends this session too. A separate
+// statement: under READ COMMITTED, the one that waited for the lock does not see rows committed meanwhile.
 func checkFactor(ctx context.Context, tx Conn, s session.Start) error {
 	// Adding an app ends all sign-in sessions except the one that added it, so a live parent is safe.
-	if s.Second || s.Parent != 0 {
+	if s.Parent != 0 {
 		return nil
 	}
 
-	var one int
+	var apps, all int
 	err := tx.QueryRow(
-		ctx, "SELECT 1 FROM factors WHERE account = $1 AND kind = $2 AND confirmed >= 0"+atMost(1), s.User,
-		string(factor.TOTP),
-	).Scan(&one)
+		ctx,
+		"SELECT count(*) FILTER (WHERE kind = $2), count(*) FROM factors"+
+			" WHERE account = $1 AND confirmed >= 0 AND kind <> $3",
+		s.User, string(factor.TOTP), string(factor.Recovery),
+	).Scan(&apps, &all)
 	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return nil
 	case err != nil:
 		return err
+	case apps > 0 && !s.Second:
+		return jeton.ErrFactor
+	case all == 0 && s.Second:
+		return jeton.ErrBadCredential
 	}
 
-	return jeton.ErrFactor
+	return nil
 }
