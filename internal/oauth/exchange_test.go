@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -119,10 +117,16 @@ func (c *chained) on(t *testing.T) *chained { return &chained{c.fixture.on(t)} }
 // signed returns a signed token of diane, which is not stored.
 func (c *chained) signed(service string) string {
 	c.t.Helper()
-	a := c.Ask("GET", service, "/token", "Authorization", basicOf("diane:correct horse battery"))
+	return c.signedOf("diane", service)
+}
+
+// signedOf returns a signed token of a user, which is not stored.
+func (c *chained) signedOf(user, service string) string {
+	c.t.Helper()
+	a := c.Ask("GET", service, "/token", "Authorization", basicOf(user+":correct horse battery"))
 	var out struct{ Token string }
 	if err := json.Unmarshal([]byte(a.Body), &out); err != nil || out.Token == "" {
-		c.t.Fatalf("token of diane: got %d %s, want a token", a.Status, a.Body)
+		c.t.Fatalf("token of %s: got %d %s, want a token", user, a.Status, a.Body)
 	}
 
 	return out.Token
@@ -269,177 +273,40 @@ func TestAChainOfExchangesNamesAllActors(t *testing.T) {
 	}
 }
 
-// exchangeRefusal is an exchange that must be refused, and the check that fails.
-type exchangeRefusal struct {
-	name, by, token, to string
-	fields              []string
-	code                string
-	check, says         string
-}
-
-// badSubjects lists tokens that must not be exchanged.
-func (c *chained) badSubjects() []exchangeRefusal {
-	revoked := c.signed("reports")
-	c.MustControl("DELETE", "/api/v1/tokens/"+jtiOf(c.t, revoked), nil, nil)
-	revokedOpaque := c.personal(0, "reports")
-	c.MustControl("DELETE", "/api/v1/tokens/"+revokedOpaque.Accessor, nil, nil)
-	spent := c.personal(1, "reports").Secret
-	if a := c.bearer("reports", "/who", spent); a.Status != http.StatusOK {
-		c.t.Fatalf("the only use: got %d, want 200", a.Status)
-	}
-	early := c.AddToken(jetontest.NewToken{
-		User:      "diane",
-		Name:      "early",
-		Services:  []string{"reports"},
-		NotBefore: c.clock.now().Add(30 * time.Minute),
-		Expires:   c.clock.now().Add(time.Hour),
-	})
-
-	return []exchangeRefusal{
-		{"not a token", "reports", "x", "archive", nil, "invalid_request", "subject token", "header.payload"},
-		{"an unknown opaque token", "reports", "jtp_" + strings.Repeat("0", 40), "archive", nil, "invalid_request",
-			"subject token", "form"},
-		{"a revoked signed token", "reports", revoked, "archive", nil, "invalid_request", "subject token", "ended"},
-		{"a revoked opaque token", "reports", revokedOpaque.Secret, "archive", nil, "invalid_request",
-			"subject token", "ended"},
-		{"a token that is not valid yet", "reports", early.Secret, "archive", nil, "invalid_request", "window", "now"},
-		{"a spent token", "reports", spent, "archive", nil, "invalid_request", "uses", "none left"},
-	}
-}
-
-// badRequests lists what the rules do not allow, with tokens that are valid.
-func (c *chained) badRequests() []exchangeRefusal {
-	diane := c.signed("reports")
-	front := c.signed("front")
-
-	return []exchangeRefusal{
-		{"a client without a rule", "other", diane, "archive", nil, "invalid_target", "exchange", "no rule"},
-		{"a service without a rule", "reports", diane, "front", nil, "invalid_target", "exchange", "no rule"},
-		{"a service that does not exist", "reports", diane, "nowhere", nil, "invalid_target", "exchange", "no rule"},
-		{"a token for another service", "reports", front, "archive", nil, "invalid_target", "exchange",
-			"for another service"},
-		{"a service that requires more", "reports", diane, "vault", nil, "invalid_target", "owner", "requires more"},
-		{"a service that the user may not use", "reports", diane, "closed", nil, "invalid_target", "owner",
-			"may not log in"},
-		{"a wider scope", "reports", diane, "archive", []string{"scope", "admin"}, "invalid_scope", "scopes",
-			"requested"},
-	}
-}
-
-func TestAnExchangeIsRefused(t *testing.T) {
-	c := newChained(t)
-	for _, tc := range append(c.badSubjects(), c.badRequests()...) {
-		t.Run(tc.name, func(t *testing.T) {
-			c := c.on(t)
-			a := c.exchange(tc.by, tc.token, tc.to, tc.fields...)
-			bare(t, a, http.StatusBadRequest, tc.code)
-
-			check, says := c.failed(a.Request())
-			if check != tc.check || !strings.Contains(says, tc.says) {
-				t.Errorf("refused by %q: %q, want %q with %q", check, says, tc.check, tc.says)
-			}
-		})
-	}
-
-	t.Run("an expired token", func(t *testing.T) {
-		c := c.on(t)
-		token := c.signed("reports")
-		c.clock.move(11 * time.Minute)
-		a := c.exchange("reports", token, "archive")
-		bare(t, a, http.StatusBadRequest, "invalid_request")
-		if check, says := c.failed(a.Request()); check != "window" {
-			t.Errorf("refused by %q: %q, want window", check, says)
-		}
-	})
-
-	t.Run("a token that ends before the new one would be valid", func(t *testing.T) {
-		c := c.on(t)
-		token := c.signed("reports")
-		c.clock.move(6 * time.Minute)
-		a := c.exchange("reports", token, "later")
-		bare(t, a, http.StatusBadRequest, "invalid_request")
-		if check, says := c.failed(a.Request()); check != "terms" {
-			t.Errorf("refused by %q: %q, want terms", check, says)
-		}
-	})
-}
-
-func TestAnExchangeNeedsTheParametersOfTheStandard(t *testing.T) {
-	c := newChained(t)
-	token := c.signed("reports")
-	base := map[string]string{
-		"grant_type":         grantExchange,
-		"client_id":          "reports",
-		"client_secret":      chainSecret,
-		"subject_token":      token,
-		"subject_token_type": typeAccess,
-		"audience":           "archive",
-	}
-	const jwt = "urn:ietf:params:oauth:token-type:jwt"
-
-	for _, tc := range []struct {
-		name, field, value string
-		status             int
-		code               string
-	}{
-		{"an actor_token", "actor_token", "x", 400, "invalid_request"},
-		{"an actor_token_type", "actor_token_type", typeAccess, 400, "invalid_request"},
-		{"no subject_token", "subject_token", "", 400, "invalid_request"},
-		{"no subject_token_type", "subject_token_type", "", 400, "invalid_request"},
-		{"a type that is not supported", "subject_token_type", "urn:ietf:params:oauth:token-type:saml2", 400,
-			"invalid_request"},
-		{"a token of this server as one of another issuer", "subject_token_type", jwt, 400, "invalid_request"},
-		{"another requested type", "requested_token_type", jwt, 400, "invalid_request"},
-		{"no audience", "audience", "", 400, "invalid_request"},
-		{"two services", "resource", "counted", 400, "invalid_request"},
-		{"no secret", "client_secret", "", 401, "invalid_client"},
-		{"a wrong secret", "client_secret", "wrong", 401, "invalid_client"},
-		{"an unknown client", "client_id", "unknown", 401, "invalid_client"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			c := c.on(t)
-			fields := []string{tc.field, tc.value}
-			for name, value := range base {
-				if name != tc.field {
-					fields = append(fields, name, value)
-				}
-			}
-			a := c.Post("/oauth2/token", fields...)
-			if a.Status != tc.status || !strings.HasPrefix(a.Body, `{"error":"`+tc.code+`"`) {
-				t.Errorf("got %d %s, want %d %s", a.Status, a.Body, tc.status, tc.code)
-			}
-		})
-	}
-}
-
 func TestAnExchangedTokenEndsWithWhatItCameFrom(t *testing.T) {
 	c := newChained(t)
 	disable := map[string]any{"disabled": true}
-	for _, tc := range []struct {
+	change := map[string]any{"password": "battery horse correct"}
+	for i, tc := range []struct {
 		name string
-		end  func(c *chained, subject string)
+		end  func(c *chained, user, subject string)
 	}{
-		{"the signed token is revoked", func(c *chained, subject string) {
+		{"the signed token is revoked", func(c *chained, _, subject string) {
 			c.MustControl("DELETE", "/api/v1/tokens/"+jtiOf(c.t, subject), nil, nil)
 		}},
-		{"all tokens of the user are revoked", func(c *chained, _ string) {
-			c.MustControl("POST", "/api/v1/users/diane/end-tokens", nil, nil)
+		{"all tokens of the user are revoked", func(c *chained, user, _ string) {
+			c.MustControl("POST", "/api/v1/users/"+user+"/end-tokens", nil, nil)
 		}},
 		{"the client revokes it", nil},
-		{"the user is disabled", func(c *chained, _ string) {
-			c.MustControl("PUT", "/api/v1/users/diane/disabled", disable, nil)
+		{"the user is disabled", func(c *chained, user, _ string) {
+			c.MustControl("PUT", "/api/v1/users/"+user+"/disabled", disable, nil)
+		}},
+		{"the password is changed", func(c *chained, user, _ string) {
+			c.MustControl("PUT", "/api/v1/users/"+user+"/password", change, nil)
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := c.on(t)
-			subject := c.signed("reports")
+			user := fmt.Sprintf("user-%d", i) // the others go on
+			c.AddUser(user, "correct horse battery")
+			subject := c.signedOf(user, "reports")
 			token := opens(t, "exchange", c.exchange("reports", subject, "archive"))
 			if a := c.bearer("archive", "/who", token); a.Status != http.StatusOK {
 				t.Fatalf("before: got %d, want 200", a.Status)
 			}
 
 			if tc.end != nil {
-				tc.end(c, subject)
+				tc.end(c, user, subject)
 			} else {
 				c.Post("/oauth2/revoke", "client_id", "reports", "client_secret", chainSecret, "token", token)
 			}
@@ -447,6 +314,20 @@ func TestAnExchangedTokenEndsWithWhatItCameFrom(t *testing.T) {
 				t.Errorf("afterwards: got %d %q, want bad_credential", a.Status, a.Code())
 			}
 		})
+	}
+}
+
+func TestAnExchangedTokenEndsWithAnOpaqueOne(t *testing.T) {
+	c := newChained(t)
+	subject := c.personal(0, "reports")
+	token := opens(t, "exchange", c.exchange("reports", subject.Secret, "archive"))
+	if a := c.bearer("archive", "/who", token); a.Status != http.StatusOK {
+		t.Fatalf("before: got %d, want 200", a.Status)
+	}
+
+	c.MustControl("DELETE", "/api/v1/tokens/"+subject.Accessor, nil, nil)
+	if a := c.bearer("archive", "/who", token); a.Code() != "bad_credential" {
+		t.Errorf("afterwards: got %d %q, want bad_credential", a.Status, a.Code())
 	}
 }
 
@@ -465,87 +346,6 @@ func TestAnExchangedTokenEndsWithTheClientThatActs(t *testing.T) {
 	}
 	if a := c.bearer("archive", "/who", token); a.Code() != "bad_credential" {
 		t.Errorf("after the client was disabled: got %d %q, want bad_credential", a.Status, a.Code())
-	}
-}
-
-func TestUsesOfAnExchangedToken(t *testing.T) {
-	c := newChained(t)
-
-	t.Run("shared uses are those of both, exactly", func(t *testing.T) {
-		c := c.on(t)
-		parent := c.personal(9, "counted").Secret
-		var tokens []string
-		for range 3 {
-			tokens = append(tokens, opens(t, "exchange", c.exchange("reports", parent, "archive")))
-		}
-
-		var taken atomic.Int64
-		var all sync.WaitGroup
-		for i := range 30 {
-			all.Go(func() {
-				service, token := "archive", parent
-				if i%4 == 3 {
-					service = "counted"
-				} else {
-					token = tokens[i%4]
-				}
-				if c.bearer(service, "/who", token).Status == http.StatusOK {
-					taken.Add(1)
-				}
-			})
-		}
-		all.Wait()
-		if taken.Load() != 9 {
-			t.Errorf("%d requests were accepted, want 9", taken.Load())
-		}
-
-		a := c.exchange("reports", parent, "archive")
-		bare(t, a, http.StatusBadRequest, "invalid_request")
-		if got := c.bearer("archive", "/who", tokens[0]); got.Code() != "spent" {
-			t.Errorf("a child of a spent token: got %d %q, want spent", got.Status, got.Code())
-		}
-	})
-
-	t.Run("without shared uses there are no more than the token has left", func(t *testing.T) {
-		c := c.on(t)
-		parent := c.personal(3, "counted").Secret
-		if a := c.bearer("counted", "/who", parent); a.Status != http.StatusOK {
-			t.Fatalf("first use: got %d, want 200", a.Status)
-		}
-
-		a := c.exchange("reports", parent, "limited")
-		token := opens(t, "exchange", a)
-		if !strings.Contains(a.Body, `"max_uses":2`) {
-			t.Errorf("exchange: got %s, want 2 uses", a.Body)
-		}
-		for _, want := range []string{"", "", "spent"} {
-			if got := c.bearer("limited", "/files/a", token); got.Code() != want {
-				t.Errorf("with the token: got %d %q, want %q", got.Status, got.Code(), want)
-			}
-		}
-		if got := c.bearer("counted", "/who", parent); got.Left() != "1" {
-			t.Errorf("the exchanged token has %s uses left, want 1: none was shared", got.Left())
-		}
-	})
-
-	t.Run("the rule and the service limit them, too", func(t *testing.T) {
-		c := c.on(t)
-		a := c.exchange("reports", c.signed("reports"), "counted")
-		opens(t, "exchange", a)
-		if !strings.Contains(a.Body, `"max_uses":2`) {
-			t.Errorf("exchange: got %s, want the 2 uses of the rule", a.Body)
-		}
-	})
-}
-
-func TestAnExchangedTokenIsForTheRequestsOfTheRule(t *testing.T) {
-	c := newChained(t)
-	token := opens(t, "exchange", c.exchange("reports", c.personal(9, "counted").Secret, "limited"))
-	if got := c.bearer("limited", "/files/a", token); got.Status != http.StatusOK {
-		t.Errorf("a path of the rule: got %d %q, want 200", got.Status, got.Code())
-	}
-	if got := c.bearer("limited", "/who", token); got.Code() != "forbidden" {
-		t.Errorf("another path: got %d %q, want forbidden", got.Status, got.Code())
 	}
 }
 

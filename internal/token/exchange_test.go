@@ -66,6 +66,8 @@ func (x ExchangeRequest) widerThan(r Record, left int64) string {
 	shared := func(h Share) bool { return h.Token == s.Record.Number && h.Max == s.MaxUses }
 
 	switch {
+	case counted && left < 1:
+		return "count: no use is left"
 	case !slices.Equal(r.Audience, []string{"archive"}):
 		return "audience"
 	case r.Owner.ID != s.Owner.ID || r.Parent != s.Record.Number:

@@ -1,0 +1,90 @@
+package oauth_test
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+func TestUsesOfAnExchangedToken(t *testing.T) {
+	c := newChained(t)
+
+	t.Run("shared uses are those of both, exactly", func(t *testing.T) {
+		c := c.on(t)
+		parent := c.personal(9, "counted").Secret
+		var tokens []string
+		for range 3 {
+			tokens = append(tokens, opens(t, "exchange", c.exchange("reports", parent, "archive")))
+		}
+
+		var taken atomic.Int64
+		var all sync.WaitGroup
+		for i := range 30 {
+			all.Go(func() {
+				service, token := "archive", parent
+				if i%4 == 3 {
+					service = "counted"
+				} else {
+					token = tokens[i%4]
+				}
+				if c.bearer(service, "/who", token).Status == http.StatusOK {
+					taken.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if taken.Load() != 9 {
+			t.Errorf("%d requests were accepted, want 9", taken.Load())
+		}
+
+		a := c.exchange("reports", parent, "archive")
+		bare(t, a, http.StatusBadRequest, "invalid_request")
+		if got := c.bearer("archive", "/who", tokens[0]); got.Code() != "spent" {
+			t.Errorf("a child of a spent token: got %d %q, want spent", got.Status, got.Code())
+		}
+	})
+
+	t.Run("without shared uses there are no more than the token has left", func(t *testing.T) {
+		c := c.on(t)
+		parent := c.personal(3, "counted").Secret
+		if a := c.bearer("counted", "/who", parent); a.Status != http.StatusOK {
+			t.Fatalf("first use: got %d, want 200", a.Status)
+		}
+
+		a := c.exchange("reports", parent, "limited")
+		token := opens(t, "exchange", a)
+		if !strings.Contains(a.Body, `"max_uses":2`) {
+			t.Errorf("exchange: got %s, want 2 uses", a.Body)
+		}
+		for _, want := range []string{"", "", "spent"} {
+			if got := c.bearer("limited", "/files/a", token); got.Code() != want {
+				t.Errorf("with the token: got %d %q, want %q", got.Status, got.Code(), want)
+			}
+		}
+		if got := c.bearer("counted", "/who", parent); got.Left() != "1" {
+			t.Errorf("the exchanged token has %s uses left, want 1: none was shared", got.Left())
+		}
+	})
+
+	t.Run("the rule and the service limit them, too", func(t *testing.T) {
+		c := c.on(t)
+		a := c.exchange("reports", c.signed("reports"), "counted")
+		opens(t, "exchange", a)
+		if !strings.Contains(a.Body, `"max_uses":2`) {
+			t.Errorf("exchange: got %s, want the 2 uses of the rule", a.Body)
+		}
+	})
+}
+
+func TestAnExchangedTokenIsForTheRequestsOfTheRule(t *testing.T) {
+	c := newChained(t)
+	token := opens(t, "exchange", c.exchange("reports", c.personal(9, "counted").Secret, "limited"))
+	if got := c.bearer("limited", "/files/a", token); got.Status != http.StatusOK {
+		t.Errorf("a path of the rule: got %d %q, want 200", got.Status, got.Code())
+	}
+	if got := c.bearer("limited", "/who", token); got.Code() != "forbidden" {
+		t.Errorf("another path: got %d %q, want forbidden", got.Status, got.Code())
+	}
+}
