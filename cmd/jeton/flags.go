@@ -53,8 +53,8 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// filledFlag is a flag with a text that is not empty. Without the flag, the text is: a script whose variable is not set
-// must not get the default.
+// filledFlag is a string flag that refuses an empty value: a script whose variable is not set must not get the default.
+// Without the flag it is empty.
 type filledFlag string
 
 // Type is that of a string flag, as help shows it.

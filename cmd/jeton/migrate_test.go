@@ -26,11 +26,11 @@ func TestAPreflightSaysHowToUpgrade(t *testing.T) {
 			"rolling: replace one server after the other; those of the previous version continue (2 servers running)",
 		}, {
 			"a step beside which they cannot", server.Preflight{Servers: 2, Stop: "0009_x.sql"}, true,
-			"with a stop, for 0009_x.sql: stop all servers of the previous version, then start this one, which " +
-				"refuses to upgrade the schema before (2 servers running)",
+			"with a stop, for 0009_x.sql: stop all servers of the previous version, then start this one; until then " +
+				"it refuses to start (2 servers running)",
 		}, {
 			"such a step after they were stopped", server.Preflight{Stop: "0009_x.sql"}, true,
-			"with a stop, for 0009_x.sql: start no server of the previous version any more (0 servers running)",
+			"with a stop, for 0009_x.sql: do not start the previous version again (0 servers running)",
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

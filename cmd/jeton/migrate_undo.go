@@ -55,9 +55,12 @@ beside the file, which needs the same space again; a server may be running.`,
 func printPreflight(w io.Writer, p server.Preflight, conf server.Config) {
 	printSteps(w, p.Steps, "would be applied", conf.Where())
 	if len(p.Steps) == 0 {
+		how := "start this version"
 		if conf.File.Database != nil {
-			fmt.Fprintln(w, "upgrade: rolling: replace one server after the other")
+			how = "rolling: replace one server after the other"
 		}
+		fmt.Fprintln(w, "upgrade: "+how)
+
 		return
 	}
 
@@ -88,10 +91,10 @@ func howToUpgrade(p server.Preflight, shared bool) string {
 		return "rolling: replace one server after the other; those of the previous version continue (" +
 			running + ")"
 	case p.Servers == 0:
-		return "with a stop, for " + p.Stop + ": start no server of the previous version any more (" + running + ")"
+		return "with a stop, for " + p.Stop + ": do not start the previous version again (" + running + ")"
 	default:
-		return "with a stop, for " + p.Stop + ": stop all servers of the previous version, then start this one, " +
-			"which refuses to upgrade the schema before (" + running + ")"
+		return "with a stop, for " + p.Stop + ": stop all servers of the previous version, then start this one; " +
+			"until then it refuses to start (" + running + ")"
 	}
 }
 

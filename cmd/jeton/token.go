@@ -48,9 +48,9 @@ func tokenList() *cobra.Command {
 		Short: "List stored tokens, newest first",
 		Args:  noArgs,
 		Long: `List stored tokens, newest first: opaque tokens, and all tokens that are counted. Signed
-tokens that are not counted are not stored. A token is of kind personal, approved (a program requested it),
-leased (of a running job of 'jeton run'), exchanged (a client acts for its owner) or access (issued to
-a proved user or client).`,
+tokens that are not counted are stored only once they have been exchanged. A token is of kind
+personal, approved (a program requested it), leased (of a running job of 'jeton run'), exchanged
+(a client acts for its owner) or access (issued to a proved user or client).`,
 		Example: `  jeton token list --client ci
   jeton token list --user diane --kind leased`,
 	}
