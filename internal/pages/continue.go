@@ -57,7 +57,7 @@ const defaultPage = "/account"
 // account: another site must not choose where a user lands.
 func localPage(text string) string {
 	path := web.ReturnPath(text)
-	for _, own := range []string{"/account", "/admin", "/device", continuePath} {
+	for _, own := range []string{"/account", "/admin", "/device", verifyDonePath, continuePath} {
 		rest, ok := strings.CutPrefix(path, own)
 		if ok && (rest == "" || rest[0] == '/' || rest[0] == '?') {
 			return path

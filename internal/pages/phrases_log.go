@@ -90,6 +90,7 @@ var logPhrases = []phrase{
 	},
 	{`no device waits with this code`, text("log.no-device")},
 	{`a link to confirm a new e-mail address is sent`, text("log.address-link")},
+	{`the link is that of another user`, text("log.link-of-other")},
 	{
 		`this user has a second factor, so a password alone is not accepted: sign in with a browser, or use a token`,
 		text("log.second-factor"),

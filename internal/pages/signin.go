@@ -44,9 +44,9 @@ func (p *Pages) signInRoutes() []web.Route {
 		{Pattern: "GET /not-me", Access: policy.Open, Handle: p.notMeDone},
 		{Pattern: "GET /not-me/{ticket}", Access: policy.Open, Handle: p.notMePage},
 		{Pattern: "POST /not-me/{ticket}", Access: policy.Open, Handle: p.notMe},
-		{Pattern: "GET /verify", Access: policy.Open, Handle: p.verifyDone},
-		{Pattern: "GET /verify/{ticket}", Access: policy.Open, Handle: p.verifyPage},
-		{Pattern: "POST /verify/{ticket}", Access: policy.Open, Handle: p.verify},
+		{Pattern: "GET /verify", Access: policy.Session, Handle: p.verifyDone},
+		{Pattern: "GET /verify/{ticket}", Access: policy.Session, Handle: p.verifyPage},
+		{Pattern: "POST /verify/{ticket}", Access: policy.Session, Handle: p.verify},
 		{Pattern: "GET /invite/{ticket}", Access: policy.Open, Handle: p.invitePage},
 		{Pattern: "POST /invite/{ticket}", Access: policy.Open, Handle: p.invite},
 		{Pattern: "GET /device", Access: policy.Session, Handle: p.devicePage},
@@ -111,6 +111,8 @@ func (p *Pages) signInPage(w *web.Reply, r *http.Request) error {
 		v.Note = &Note{Kind: Good, Text: text("recover.done")}
 	case "invited":
 		v.Note = &Note{Kind: Good, Text: text("invite.done")}
+	case "other":
+		v.Note = &Note{Text: text("verify.other")}
 	}
 	if v.Name.Value == "" && !query.Has("done") && p.isPrerendered(v) {
 		return p.showEmptySignIn(w, r, v)

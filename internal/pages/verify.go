@@ -3,8 +3,10 @@ package pages
 import (
 	"errors"
 	"net/http"
+	"net/url"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/gate"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -26,9 +28,9 @@ const verifyDonePath = "/verify"
 func (p *Pages) verifyPage(w *web.Reply, r *http.Request) error {
 	hideAddress(w)
 
-	name, address, err := p.Logins.Verifiable(r.Context(), r.PathValue("ticket"))
+	name, address, err := p.Logins.Verifiable(r.Context(), gate.From(w).Session(), r.PathValue("ticket"))
 	if err != nil {
-		return p.deadLink(w, r, err, text("verify.dead.do"))
+		return p.notVerified(w, r, err)
 	}
 
 	return p.show(w, r, http.StatusOK, "sign-in/verify", verifyView{
@@ -38,8 +40,7 @@ func (p *Pages) verifyPage(w *web.Reply, r *http.Request) error {
 	})
 }
 
-// verify answers POST /verify/{ticket}: the address is that of the user from then on. It starts no session, and one of
-// another user in this browser goes on.
+// verify answers POST /verify/{ticket}: the address is that of the user from then on.
 func (p *Pages) verify(w *web.Reply, r *http.Request) error {
 	hideAddress(w)
 
@@ -48,18 +49,33 @@ func (p *Pages) verify(w *web.Reply, r *http.Request) error {
 	}
 
 	err := p.Logins.VerifyAddress(r.Context(), signin.VerifyRequest{
+		Live:    gate.From(w).Session(),
 		Secret:  r.PathValue("ticket"),
 		Source:  w.Source,
 		Request: w.ID,
 	})
-	if errors.Is(err, jeton.ErrConflict) {
-		return p.dead(w, r, text("verify.taken.do"))
-	}
 	if err != nil {
-		return p.deadLink(w, r, err, text("verify.dead.do"))
+		return p.notVerified(w, r, err)
 	}
 
 	return see(w, verifyDonePath)
+}
+
+// notVerified answers for a link that does not make an address that of the user of the session. That of another user
+// leads to the sign-in and back: a stranger who got the link by mistake sees nothing of the account.
+func (p *Pages) notVerified(w *web.Reply, r *http.Request, err error) error {
+	switch {
+	case errors.Is(err, jeton.ErrForbidden):
+		return see(w, pathWith("/sign-in", url.Values{
+			otherParam: {"1"},
+			"done":     {"other"},
+			toParam:    {r.URL.Path},
+		}))
+	case errors.Is(err, jeton.ErrConflict):
+		return p.dead(w, r, text("verify.taken.do"))
+	}
+
+	return p.deadLink(w, r, err, text("verify.dead.do"))
 }
 
 // verifyDone answers GET /verify, after an address was confirmed.

@@ -2,7 +2,7 @@ package server_test
 
 import (
 	"net/http"
-	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,13 +43,13 @@ func TestANewAddressCountsOnceItsLinkIsUsed(t *testing.T) {
 	b.signIn("diane")
 	path := b.asksAddress(server, "new@example.org")
 
-	// Programs that check mail follow links.
-	lookAt(t, s, path)
+	// Programs that check mail, and browsers, follow links.
+	lookAt(t, s, path, b.client)
 	if got := addressOf(s, "diane"); got != "diane@example.org" {
 		t.Errorf("the address is %s before the link is used, want the one before", got)
 	}
 
-	if a := submit(s, path, url.Values{}); a.Status != http.StatusSeeOther {
+	if a := b.post(path); a.Status != http.StatusSeeOther {
 		t.Fatalf("the link: got %d, want 303: %s", a.Status, a.Body)
 	}
 	if got := addressOf(s, "diane"); got != "new@example.org" {
@@ -58,8 +58,52 @@ func TestANewAddressCountsOnceItsLinkIsUsed(t *testing.T) {
 	if m := mailAbout(t, server, "Your e-mail address at Example was changed"); m.To != "diane@example.org" {
 		t.Errorf("the notice goes to %s, want the address before", m.To)
 	}
-	if a := submit(s, path, url.Values{}); a.Status == http.StatusSeeOther {
+	if a := b.post(path); a.Status == http.StatusSeeOther {
 		t.Error("the link works twice, want once")
+	}
+}
+
+// again returns another browser in which the user has signed in.
+func (b *browser) again() *browser {
+	b.t.Helper()
+	next := newBrowser(b.t, b.s)
+	next.signIn("diane")
+
+	return next
+}
+
+func TestALinkThatConfirmsAnAddressIsForASessionOfItsUser(t *testing.T) {
+	server := smtptest.Start(t, smtptest.Options{})
+	s := startMailing(t, mailOptions(t, server)...)
+	s.AddUser("mallory", right)
+	b := newBrowser(t, s)
+	b.signIn("diane")
+	path := b.asksAddress(server, "stranger@example.net")
+
+	signedOut, other := newBrowser(t, s), newBrowser(t, s)
+	other.signIn("mallory")
+	for who, stranger := range map[string]*browser{"without a session": signedOut, "another user": other} {
+		page := stranger.get(s.Issuer() + path)
+		if to := page.Header.Get("Location"); !strings.HasPrefix(to, "/sign-in?") {
+			t.Errorf("%s: the page: got %d to %q, want to the sign-in", who, page.Status, to)
+		}
+		if shown := stranger.open(s.Issuer() + path).Body; strings.Contains(shown, "diane") {
+			t.Errorf("%s: the page names the user of the link: %s", who, shown)
+		}
+
+		stranger.post(path)
+		if got := addressOf(s, "diane"); got != "diane@example.org" {
+			t.Fatalf("%s: the address is %s, want the one before", who, got)
+		}
+	}
+
+	// The sign-in leads back to the link.
+	if a := other.signInHere("diane"); a.Status != http.StatusOK || !strings.Contains(a.Body, "stranger@example.net") {
+		t.Errorf("after the sign-in: got %d %s, want the page of the link", a.Status, a.Body)
+	}
+	other.post(path)
+	if got := addressOf(s, "diane"); got != "stranger@example.net" {
+		t.Errorf("the address is %s after its user has confirmed it, want the new one", got)
 	}
 }
 
@@ -71,7 +115,10 @@ func TestALinkThatConfirmsAnAddressDies(t *testing.T) {
 		{"by a newer one", func(b *browser, server *smtptest.Server, _ *heldClock) {
 			b.asksAddress(server, "newer@example.org")
 		}},
-		{"by another password", func(b *browser, _ *smtptest.Server, _ *heldClock) { setPassword(b.s, right+" 2") }},
+		{"by another password", func(b *browser, _ *smtptest.Server, _ *heldClock) {
+			setPassword(b.s, right+" 2")
+			setPassword(b.s, right)
+		}},
 		{"after a day", func(_ *browser, _ *smtptest.Server, c *heldClock) { c.move(25 * time.Hour) }},
 		{"as another user has the address", func(b *browser, _ *smtptest.Server, _ *heldClock) {
 			b.s.AddUser("eric", right)
@@ -87,7 +134,7 @@ func TestALinkThatConfirmsAnAddressDies(t *testing.T) {
 			path := b.asksAddress(server, "new@example.org")
 
 			tc.then(b, server, c)
-			if a := submit(s, path, url.Values{}); a.Status == http.StatusSeeOther {
+			if a := b.again().post(path); a.Status == http.StatusSeeOther {
 				t.Errorf("the link: got %d, want it refused", a.Status)
 			}
 			if got := addressOf(s, "diane"); got != "diane@example.org" {

@@ -49,22 +49,23 @@ func linkIn(t *testing.T, s *jetontest.Server, m smtptest.Mail) string {
 }
 
 // lookAt follows a link as programs that check mail do, and as browsers and scripts of pages do, and sends its form
-// from another site. The caller checks that nothing has changed.
-func lookAt(t *testing.T, s *jetontest.Server, path string) {
+// from another site; without a session, or as a client that has one. The caller checks that nothing has changed.
+func lookAt(t *testing.T, s *jetontest.Server, path string, as ...*http.Client) {
 	t.Helper()
+	client := append(as, s.Client())[0]
 	for _, look := range [][]string{
 		{http.MethodGet},
 		{http.MethodHead},
 		{http.MethodGet, "HX-Request", "true"},
 		{http.MethodGet, "Sec-Purpose", "prefetch"},
 	} {
-		if a := s.Send(s.Client(), look[0], s.Issuer()+path, "", look[1:]...); a.Status != http.StatusOK {
+		if a := s.Send(client, look[0], s.Issuer()+path, "", look[1:]...); a.Status != http.StatusOK {
 			t.Errorf("%v: got %d, want 200", look, a.Status)
 		}
 	}
 
 	form := []string{"Content-Type", "application/x-www-form-urlencoded", "Origin", "https://mallory.example"}
-	if a := s.Send(s.Client(), http.MethodPost, s.Issuer()+path, "", form...); a.Status != http.StatusForbidden {
+	if a := s.Send(client, http.MethodPost, s.Issuer()+path, "", form...); a.Status != http.StatusForbidden {
 		t.Errorf("from another site: got %d, want 403", a.Status)
 	}
 }

@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -57,7 +56,7 @@ func TestAnAddressIsVerifiedByALinkInAMail(t *testing.T) {
 	b.signIn("fay")
 	own := b.asksAddress(server, "f@example.org")
 	is("while another address of the user's own is not confirmed", "fay", true)
-	submit(s, own, url.Values{})
+	b.post(own)
 	is("another address of the user's own, which was confirmed", "fay", true)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/mail"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/ticket"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -111,15 +112,20 @@ func (l *Logins) addressLetter(ctx context.Context, m mail.Mail, acct account.Ac
 	}, err
 }
 
-// Verifiable returns the name of the user and the address of a link. It does not use the link up. It returns
-// jeton.ErrBadCredential or jeton.ErrSpent for a link that changes nothing any more.
-func (l *Logins) Verifiable(ctx context.Context, text string) (name, address string, err error) {
-	acct, of, err := l.verifiable(ctx, text)
-	return acct.Name, of.Address, err
+// Verifiable returns the name and the address of a link of the user of a session. It does not use the link up. It
+// returns jeton.ErrBadCredential or jeton.ErrSpent for a link that changes nothing any more, and jeton.ErrForbidden for
+// a link of another user: a stranger who got it by a mistake learns no name.
+func (l *Logins) Verifiable(ctx context.Context, live *session.Live, text string) (name, address string, err error) {
+	acct, of, err := l.verifiable(ctx, live, text)
+	if err != nil {
+		return "", "", err
+	}
+
+	return acct.Name, of.Address, nil
 }
 
 // verifiable returns the account of a link, with its ticket's data.
-func (l *Logins) verifiable(ctx context.Context, text string) (account.Account, newAddress, error) {
+func (l *Logins) verifiable(ctx context.Context, live *session.Live, text string) (account.Account, newAddress, error) {
 	var of newAddress
 
 	t, err := l.tickets.Look(ctx, ticket.Verify, text)
@@ -136,6 +142,8 @@ func (l *Logins) verifiable(ctx context.Context, text string) (account.Account, 
 		return account.Account{}, of, &refused{UnknownUser}
 	case err != nil:
 		return account.Account{}, of, err
+	case acct.ID != live.User:
+		return acct, of, jeton.WithDetail(jeton.ErrForbidden, "the link is that of another user")
 	}
 
 	return acct, of, of.check(acct)
@@ -143,14 +151,16 @@ func (l *Logins) verifiable(ctx context.Context, text string) (account.Account, 
 
 // VerifyRequest is the use of a link that makes an address that of a user.
 type VerifyRequest struct {
-	Secret  string // of the link
+	Live    *session.Live // of the user who has opened the link
+	Secret  string        // of the link
 	Source  netip.Addr
 	Request string // ID of the request
 }
 
 // VerifyAddress makes the address of a link that of its user, who has shown that mail to it arrives. The address before
-// gets a notice. It proves no user and starts no session. Of concurrent calls with one link, one succeeds. It returns
-// the errors of Verifiable, and jeton.ErrConflict for an address that another user has taken meanwhile.
+// gets a notice. It needs a session of that user: a stranger who got the link, by mistake or on purpose, must not make
+// the own address that of the account. Of concurrent calls with one link, one succeeds. It returns the errors of
+// Verifiable, and jeton.ErrConflict for an address that another user has taken meanwhile.
 func (l *Logins) VerifyAddress(ctx context.Context, req VerifyRequest) error {
 	trail := auditTrail{
 		action:  audit.UserVerify,
@@ -158,10 +168,8 @@ func (l *Logins) VerifyAddress(ctx context.Context, req VerifyRequest) error {
 		request: req.Request,
 	}
 
-	acct, of, err := l.verifiable(ctx, req.Secret)
-	if acct.Name != "" {
-		trail.actor = "user:" + acct.Name
-	}
+	trail.actor = "user:" + req.Live.Name
+	acct, of, err := l.verifiable(ctx, req.Live, req.Secret)
 	if err == nil {
 		_, err = l.tickets.Take(ctx, ticket.Verify, req.Secret)
 	}
