@@ -142,7 +142,7 @@ func (x ExchangeRequest) record(now time.Time, left int64) (Record, error) {
 		Window:   terms.Window(now),
 		Created:  now,
 		Source:   x.Source,
-		Actors:   append([]Actor{{Client: x.By.Name, ID: x.By.ID, From: x.Rule.From}}, s.Actors...),
+		Actors:   append([]Actor{x.actor()}, s.Actors...),
 	}
 	r.Window.Closes = earlier(r.Window.Closes, s.Window.Closes)
 	if r.Window.Opens.Before(s.Window.Opens) {
@@ -164,6 +164,16 @@ func (x ExchangeRequest) record(now time.Time, left int64) (Record, error) {
 	return r, nil
 }
 
+// actor returns the client that acts.
+func (x ExchangeRequest) actor() Actor {
+	return Actor{
+		Client:  x.By.Name,
+		ID:      x.By.ID,
+		Version: x.By.Version,
+		From:    x.Rule.From,
+	}
+}
+
 // shares returns the counts that a use of a token is taken from, for one that shares them.
 func (r *Record) shares() []Share {
 	if r.MaxUses == policy.Unlimited {
@@ -172,15 +182,19 @@ func (r *Record) shares() []Share {
 	return append([]Share{{Token: r.Number, Max: r.MaxUses}}, r.Shares...)
 }
 
-// standing returns jeton.ErrBadCredential unless all clients that act for the owner of a token are enabled.
+// standing returns jeton.ErrBadCredential unless all clients that act for the owner of a token are enabled, and their
+// tokens were not revoked since. A client has another version after that, and after it was disabled.
 func (t *Tokens) standing(ctx context.Context, r Record) error {
 	for _, a := range r.Actors {
 		c, err := t.clients.Find(ctx, a.Client)
 		switch {
 		case err != nil && !errors.Is(err, jeton.ErrNotFound):
 			return fmt.Errorf("find client that acts for the owner of a token: %w", err)
-		case err != nil || c.ID != a.ID || c.Disabled:
-			return refused("client %s, which acts with token %s, is deleted or disabled", a.Client, r.Accessor)
+		case err != nil || c.ID != a.ID || c.Version != a.Version || c.Disabled:
+			return refused(
+				"client %s, which acts with token %s, is deleted, disabled, or has revoked its tokens",
+				a.Client, r.Accessor,
+			)
 		}
 	}
 

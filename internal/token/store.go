@@ -107,9 +107,10 @@ type Record struct {
 
 // Actor is a client that acts for the owner of a token: it has exchanged a token of the owner, or of an earlier actor.
 type Actor struct {
-	Client string `json:"client"`
-	ID     int64  `json:"id"`
-	From   string `json:"from"` // service that the exchanged token was for
+	Client  string `json:"client"`
+	ID      int64  `json:"id"`
+	Version int64  `json:"version"` // of the client that was proved, as in Owner
+	From    string `json:"from"`    // service that the exchanged token was for
 }
 
 // Share is the count of another token that a token shares.

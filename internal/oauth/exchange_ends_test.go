@@ -1,0 +1,72 @@
+package oauth_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// reload makes the server read the configuration of chain with a change.
+func (c *chained) reload(old, changed string) {
+	c.t.Helper()
+	if !strings.Contains(chain, old) {
+		c.t.Fatalf("the configuration has no %q", old)
+	}
+
+	hash := fmt.Sprintf("%x", sha256.Sum256([]byte(chainSecret)))
+	yaml := strings.Replace(chain, old, changed, 1)
+	if err := c.Reload(strings.ReplaceAll(yaml, "${HASH}", hash)); err != nil {
+		c.t.Fatalf("reload: %v", err)
+	}
+}
+
+func TestWhatEndsTokensOfAClientEndsThoseWithWhichItActs(t *testing.T) {
+	c := newChained(t)
+	const reports = "  - name: reports\n    secret_hash: ${HASH}\n"
+	for _, tc := range []struct {
+		name string
+		end  func(c *chained)
+	}{
+		{"its tokens are revoked", func(c *chained) {
+			c.MustControl("POST", "/api/v1/clients/reports/end-tokens", nil, nil)
+		}},
+		{"it is disabled, and enabled again", func(c *chained) {
+			c.reload(reports, reports+"    disabled: true\n")
+			c.reload(reports, reports)
+		}},
+		{"it is removed, and declared again", func(c *chained) {
+			from := strings.Index(chain, reports)
+			to := strings.Index(chain, "  - name: archive\n    secret_hash")
+			c.reload(chain[from:to], "")
+			c.reload(reports, reports)
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := c.on(t)
+			front := c.personal(0, "front").Secret
+			first := opens(t, "exchange", c.exchange("reports", c.signed("reports"), "archive"))
+			last := opens(t, "front to reports", c.exchange("front", front, "reports"))
+			last = opens(t, "reports to archive", c.exchange("reports", last, "archive"))
+
+			for _, token := range []string{first, last} {
+				if a := c.bearer("archive", "/who", token); a.Status != http.StatusOK {
+					t.Fatalf("before: got %d %q, want 200", a.Status, a.Code())
+				}
+			}
+
+			tc.end(c)
+			for _, token := range []string{first, last} {
+				if a := c.bearer("archive", "/who", token); a.Code() != "bad_credential" {
+					t.Errorf("afterwards: got %d %q, want bad_credential", a.Status, a.Code())
+				}
+			}
+
+			again := opens(t, "exchange again", c.exchange("reports", c.signed("reports"), "archive"))
+			if a := c.bearer("archive", "/who", again); a.Status != http.StatusOK {
+				t.Errorf("a new exchange: got %d %q, want 200", a.Status, a.Code())
+			}
+		})
+	}
+}
