@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/jeton-auth/jeton/jetontest"
 )
 
 // reload makes the server read the configuration of chain with a change.
@@ -69,4 +71,23 @@ func TestWhatEndsTokensOfAClientEndsThoseWithWhichItActs(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAnExchangeGivesAClientNoServiceThatItMayNotUse(t *testing.T) {
+	c := newChained(t)
+	own := func(service string) jetontest.Answer {
+		return c.Post(
+			"/oauth2/token", "grant_type", "client_credentials", "client_id", "ci", "client_secret", chainSecret,
+			"audience", service,
+		)
+	}
+	token := opens(t, "token of ci", own("reports"))
+	bare(t, own("archive"), http.StatusBadRequest, "invalid_target")
+
+	a := c.exchange("reports", token, "archive")
+	bare(t, a, http.StatusBadRequest, "invalid_target")
+	if check, says := c.failed(a.Request()); check != "owner" || !strings.Contains(says, "archive") {
+		t.Errorf("refused by %q: %q, want owner with archive", check, says)
+	}
+	opens(t, "exchange for a service that ci may use", c.exchange("reports", token, "counted"))
 }

@@ -194,8 +194,7 @@ func (e *exchange) checkOwner(ctx context.Context) error {
 		return e.trail.deny("owner", e.target, NoLogin)
 	}
 	if owner.Kind != jeton.KindUser {
-		e.trail.pass("owner", e.target)
-		return nil
+		return e.checkClientOwner(ctx)
 	}
 
 	// The token shows that its user was proved as the first service requires, and no more.
@@ -209,6 +208,23 @@ func (e *exchange) checkOwner(ctx context.Context) error {
 	}
 	if first.And(second) != first {
 		return e.trail.deny("owner", e.to.Service+" requires "+second.String(), LessProved)
+	}
+	e.trail.pass("owner", e.target)
+
+	return nil
+}
+
+// checkClientOwner checks that a client which owns the token has both services, as for a token that it requests itself.
+func (e *exchange) checkClientOwner(ctx context.Context) error {
+	owner, err := e.logins.clients.FindForLogin(ctx, e.subject.Owner.Name)
+	if err != nil {
+		return e.trail.check("owner", e.target, err)
+	}
+
+	for _, t := range []Target{e.from, e.to} {
+		if !slices.Contains(owner.Services, t.Service) {
+			return e.trail.deny("owner", describeChoice([]string{t.Service}, owner.Services), NoLogin)
+		}
 	}
 	e.trail.pass("owner", e.target)
 
