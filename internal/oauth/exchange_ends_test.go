@@ -91,3 +91,26 @@ func TestAnExchangeGivesAClientNoServiceThatItMayNotUse(t *testing.T) {
 	}
 	opens(t, "exchange for a service that ci may use", c.exchange("reports", token, "counted"))
 }
+
+func TestSharedUsesStayShared(t *testing.T) {
+	c := newChained(t)
+	root := c.personal(2, "counted").Secret
+	shared := opens(t, "with shared uses", c.exchange("reports", root, "archive"))
+
+	accepted := 0
+	for range 3 {
+		a := c.exchange("archive", shared, "reports")
+		if a.Status != http.StatusOK {
+			break
+		}
+		token := opens(t, "without shared uses", a)
+		for range 2 {
+			if c.bearer("reports", "/who", token).Status == http.StatusOK {
+				accepted++
+			}
+		}
+	}
+	if accepted != 2 {
+		t.Errorf("%d requests were accepted, want the 2 of the first token", accepted)
+	}
+}

@@ -156,6 +156,9 @@ func (x ExchangeRequest) record(now time.Time, left int64) (Record, error) {
 		if r.MaxUses == policy.Unlimited || r.MaxUses > left {
 			r.MaxUses = left
 		}
+
+		// What the token shares itself is shared further, whatever this rule says.
+		r.Shares = s.Shares
 		if x.Rule.SharedUses {
 			r.Shares = s.shares()
 		}

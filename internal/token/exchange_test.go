@@ -55,6 +55,9 @@ func (g generator) subject() (*Live, int64) {
 		return l, policy.Unlimited
 	}
 	l.MaxUses += int64(g.IntN(9))
+	if len(l.Actors) > 0 {
+		l.Shares = []Share{{Token: 90, Max: 3}}
+	}
 
 	return l, l.MaxUses - int64(g.IntN(int(l.MaxUses)+1))
 }
@@ -84,6 +87,8 @@ func (x ExchangeRequest) widerThan(r Record, left int64) string {
 		return "lifetime of the rule"
 	case exceeds(r.MaxUses, x.Rule.MaxUses) || exceeds(r.MaxUses, x.Terms.MaxUses) || exceeds(r.MaxUses, left):
 		return "uses"
+	case counted && !slices.Equal(r.Shares[max(0, len(r.Shares)-len(s.Shares)):], s.Shares):
+		return "shared uses of the subject"
 	case counted && x.Rule.SharedUses && !slices.ContainsFunc(r.Shares, shared):
 		return "shared uses"
 	case len(r.Actors) != len(s.Actors)+1 || r.Actors[0].Client != x.By.Name || !slices.Equal(r.Actors[1:], s.Actors):
