@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
@@ -112,5 +114,30 @@ func TestSharedUsesStayShared(t *testing.T) {
 	}
 	if accepted != 2 {
 		t.Errorf("%d requests were accepted, want the 2 of the first token", accepted)
+	}
+}
+
+func TestATokenHasABoundOfRules(t *testing.T) {
+	c := newChained(t)
+	ask := func(rules int) error {
+		var allows []string
+		for i := range rules {
+			allows = append(allows, fmt.Sprintf("* /files/%d", i))
+		}
+		return c.Control("POST", "/api/v1/tokens", map[string]any{
+			"name":       "laptop",
+			"user":       "diane",
+			"services":   []string{"counted"},
+			"allows":     allows,
+			"expires_at": c.clock.now().Add(time.Hour),
+		}, nil)
+	}
+
+	if err := ask(policy.MaxRules); err != nil {
+		t.Errorf("as many rules as permitted: %v", err)
+	}
+	err := ask(policy.MaxRules + 1)
+	if err == nil || !strings.Contains(err.Error(), "invalid allows: 101 rules, want at most 100") {
+		t.Errorf("more: got %v, want the bound", err)
 	}
 }

@@ -1,8 +1,11 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 	"time"
+
+	"github.com/jeton-auth/jeton"
 )
 
 // MaxActors is how many clients act for the owner of a token, one for the other, at most. More would be a loop that no
@@ -41,30 +44,53 @@ func (e ExchangeRule) Granted(has []string) []string {
 	return slices.DeleteFunc(slices.Clone(has), lacks)
 }
 
-// Narrowed returns limits that permit what both l and the rules permit, and false if that is nothing. No rule permits
-// every request.
-func (l Limits) Narrowed(rules []Rule) (Limits, bool) {
+// maxNarrowed is how many rules Narrowed returns at most: each is stored with the token, and read at its requests.
+const maxNarrowed = 1000
+
+// Errors of Narrowed. Each is jeton.ErrForbidden.
+var (
+	errNothing = fmt.Errorf("%w: the token permits no request that the rule allows", jeton.ErrForbidden)
+	errRules   = fmt.Errorf(
+		"%w: the token and the rule have more than %d methods and paths in common; want fewer, such as /files/*",
+		jeton.ErrForbidden, maxNarrowed,
+	)
+)
+
+// Narrowed returns limits that permit what both l and the rules permit, and jeton.ErrForbidden if that is nothing, or
+// too many rules. No rule permits every request.
+func (l Limits) Narrowed(rules []Rule) (Limits, error) {
 	switch {
 	case len(rules) == 0:
-		return l, true
+		return l, nil
 	case len(l.Allows) == 0:
 		l.Allows = rules
-		return l, true
+		return l, nil
 	}
 
 	var both []Rule
+	known := map[Rule]bool{}
 	for _, a := range l.Allows {
 		for _, b := range rules {
 			r, ok := a.and(b)
-			if ok && !slices.Contains(both, r) {
-				both = append(both, r)
+			if !ok || known[r] {
+				continue
 			}
+			if len(both) == maxNarrowed {
+				return Limits{}, errRules
+			}
+
+			known[r] = true
+			both = append(both, r)
 		}
 	}
 	l.Allows = both
 
 	// An empty list would permit everything.
-	return l, len(both) > 0
+	if len(both) == 0 {
+		return Limits{}, errNothing
+	}
+
+	return l, nil
 }
 
 // and returns the rule that matches what both rules match, and false if that is nothing. Of two paths that both match

@@ -1,11 +1,15 @@
 package policy
 
 import (
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/jeton-auth/jeton"
 )
 
 func TestTermsOfAnExchangeAreNeverWiderThanThoseOfTheService(t *testing.T) {
@@ -79,15 +83,33 @@ func TestNarrowedLimitsPermitWhatBothPermit(t *testing.T) {
 
 	for range 5000 {
 		own, more := Limits{Allows: rules()}, rules()
-		both, ok := own.Narrowed(more)
+		both, err := own.Narrowed(more)
 		for _, method := range []string{"GET", "POST", "DELETE"} {
 			for _, path := range []string{"/", "/a", "/a/b", "/a/b/c", "/ab", "/b/c"} {
 				req := Request{Method: method, Path: path, Source: netip.MustParseAddr("10.0.0.1")}
 				want := own.Check(req) == nil && Limits{Allows: more}.Check(req) == nil
-				if got := ok && both.Check(req) == nil; got != want {
+				if got := err == nil && both.Check(req) == nil; got != want {
 					t.Fatalf("%v and %v permit %s %s: %v, want %v", own.Allows, more, method, path, got, want)
 				}
 			}
 		}
+	}
+}
+
+func TestNarrowedLimitsHaveABound(t *testing.T) {
+	methods := []Rule{{"GET", "/*"}, {"HEAD", "/*"}, {"POST", "/*"}, {"PUT", "/*"}, {"DELETE", "/*"}}
+	files := func(n int) Limits {
+		var l Limits
+		for i := range n {
+			l.Allows = append(l.Allows, Rule{"*", fmt.Sprintf("/files/%d", i)})
+		}
+		return l
+	}
+
+	if got, err := files(maxNarrowed / 5).Narrowed(methods); err != nil || len(got.Allows) != maxNarrowed {
+		t.Errorf("as many rules as permitted: got %d, %v, want %d", len(got.Allows), err, maxNarrowed)
+	}
+	if got, err := files(maxNarrowed/5 + 1).Narrowed(methods); !errors.Is(err, jeton.ErrForbidden) {
+		t.Errorf("more: got %d rules, %v, want ErrForbidden", len(got.Allows), err)
 	}
 }

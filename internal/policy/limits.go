@@ -9,6 +9,9 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
+// MaxRules is how many rules a user gives a token at most: each exchange and each request reads them.
+const MaxRules = 100
+
 // Request is what the limits of a credential are checked against.
 type Request struct {
 	Method string

@@ -189,6 +189,9 @@ func (d Draft) check(now time.Time) error {
 		text = "expires_at must be within 366 days"
 	case d.MaxUses < 0:
 		text = "max_uses must be 1 or more, or absent"
+	// A lease has those of its maker, which may be of an older version.
+	case len(d.Limits.Allows) > policy.MaxRules && !d.leased:
+		text = fmt.Sprintf("invalid allows: %d rules, want at most %d", len(d.Limits.Allows), policy.MaxRules)
 	default:
 		return nil
 	}

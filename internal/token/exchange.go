@@ -27,9 +27,8 @@ type ExchangeRequest struct {
 
 // Errors of a token that may not be exchanged. Each is jeton.ErrForbidden.
 var (
-	errLoop   = fmt.Errorf("%w: a loop: the client or the service is in the chain already", jeton.ErrForbidden)
-	errDepth  = fmt.Errorf("%w: %d clients act for the owner already", jeton.ErrForbidden, policy.MaxActors)
-	errLimits = fmt.Errorf("%w: the token permits no request that the rule allows", jeton.ErrForbidden)
+	errLoop  = fmt.Errorf("%w: a loop: the client or the service is in the chain already", jeton.ErrForbidden)
+	errDepth = fmt.Errorf("%w: %d clients act for the owner already", jeton.ErrForbidden, policy.MaxActors)
 )
 
 // UsesLeft returns how many uses a token has, policy.Unlimited if it is not counted, or jeton.ErrSpent. It takes none.
@@ -123,9 +122,9 @@ func (x ExchangeRequest) record(now time.Time, left int64) (Record, error) {
 		return Record{}, err
 	}
 
-	limits, ok := s.Limits.Narrowed(x.Rule.Allows)
-	if !ok {
-		return Record{}, errLimits
+	limits, err := s.Limits.Narrowed(x.Rule.Allows)
+	if err != nil {
+		return Record{}, err
 	}
 
 	terms := x.Rule.Terms(x.Terms)
