@@ -119,7 +119,8 @@ func secondFactorStarts(t *testing.T, s Store) {
 	started(t, s, childLogin(top, diane, "shop", "child"))
 	started(t, s, newLogin(ben, "issuer", "passkey", noon))
 
-	// A reset ends the sessions after its own step: a sign-in that had shown the passkey before may not start one since.
+	// A reset ends the sessions after its own step: a sign-in that had shown the passkey before may not start one
+	// since.
 	_, err = s.RemoveFactors(t.Context(), ben.ID, factor.Which{All: true}, nil)
 	wants(t, "RemoveFactors", err, nil)
 	in = newLogin(ben, "issuer", "removed", noon)
