@@ -22,7 +22,7 @@ type Principal struct {
 	Token   string    // accessor of the token that authenticated it, or ""
 	Scopes  []string  // of that token, sorted; never changed in place
 	Since   time.Time // when the subject authenticated (auth_time)
-	Actors  []string  // clients that act for it with an exchanged token (RFC 8693), the latest first; never changed
+	Actors  []string  // clients that act for it with an exchanged token (RFC 8693), the latest first; do not modify
 }
 
 // Actor is a client that acts for a subject, perhaps for another one that did before it: the claim act (RFC 8693,

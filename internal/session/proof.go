@@ -65,7 +65,7 @@ func (s *Sessions) Prove(
 }
 
 // maxProofs limits the proofs that are cached, of about 200 bytes each: about as many as sessions may be busy at one
-// time, since each request of one that is not here costs a question to the store. A service that needs none reads none.
+// time, since each request of one that is not here costs one query. A service that needs none reads none.
 const maxProofs = 1 << 16
 
 // Proof is how and when the user of a session was last proved. It is never changed.

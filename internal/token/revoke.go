@@ -7,7 +7,8 @@ import (
 	"github.com/jeton-auth/jeton"
 )
 
-// RevokeKind revokes all tokens of a user that are of a kind, and the tokens that derive from them.
+// RevokeKind revokes all tokens of a user that are of a kind, and the tokens that derive from them. It returns
+// jeton.ErrNotFound without a user, and jeton.ErrInvalid for a kind that is not revoked together.
 func (t *Tokens) RevokeKind(ctx context.Context, user string, kind Kind, ev jeton.Event) error {
 	// An empty field of Which selects any user.
 	if user == "" {

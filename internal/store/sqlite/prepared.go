@@ -49,7 +49,7 @@ func (c *preparedCache) take(ctx context.Context, text string) *prepared {
 		return p
 	}
 
-	// Without the lock: it may wait for a connection. What is wrong with a text, its run says.
+	// Without the lock: it may wait for a connection. An invalid statement fails when it runs.
 	stmt, err := c.prepare(ctx, text)
 	if err != nil {
 		return nil

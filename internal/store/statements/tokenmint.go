@@ -101,7 +101,7 @@ func hasRoom(ctx context.Context, tx Conn, m token.Mint) error {
 		return nil
 	}
 
-	// Of both kinds a user has as many as permitted.
+	// Both kinds count towards one limit.
 	kind, kinds := string(token.Leased), "kind = 'leased'"
 	if m.Kind.IsPersonal() {
 		kind, kinds = string(token.Personal), "kind IN ('personal', 'approved')"
