@@ -119,6 +119,11 @@ func TestALinkThatConfirmsAnAddressDies(t *testing.T) {
 			setPassword(b.s, right+" 2")
 			setPassword(b.s, right)
 		}},
+		{"by another address that is removed again", func(b *browser, _ *smtptest.Server, _ *heldClock) {
+			for _, email := range []string{"admin@example.org", "diane@example.org"} {
+				b.s.MustControl(http.MethodPut, "/api/v1/users/diane", map[string]string{"email": email}, nil)
+			}
+		}},
 		{"after a day", func(_ *browser, _ *smtptest.Server, c *heldClock) { c.move(25 * time.Hour) }},
 		{"as another user has the address", func(b *browser, _ *smtptest.Server, _ *heldClock) {
 			b.s.AddUser("eric", right)

@@ -45,7 +45,9 @@ func TestAnAddressIsVerifiedByALinkInAMail(t *testing.T) {
 	askLink(t, s, "diane")
 	sent := nextLink(t, s, server)
 	setAddress("other@example.org")
-	setsPassword(t, s, sent)
+	if status := setByLink(s, sent, right+" 3"); status != http.StatusGone {
+		t.Errorf("a link that went to the address before: got %d, want 410", status)
+	}
 	is("a link that went to the address before", "diane", false)
 
 	inviting(s, map[string]any{"email": "fay@example.org"})

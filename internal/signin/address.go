@@ -18,8 +18,18 @@ import (
 
 // newAddress is the data of a ticket that makes an e-mail address that of a user.
 type newAddress struct {
-	recovery        // of the user and the credential; a change of it ends the ticket
-	Address  string `json:"address"`
+	recovery         // of the user, the credential and the address before; a change of either ends the ticket
+	Address  string  `json:"address"`
+	Before   *string `json:"before"` // the address that it replaces
+}
+
+// check returns jeton.ErrBadCredential if the credential or the address has changed since, or the account is disabled.
+func (n newAddress) check(acct account.Account) error {
+	if n.Before == nil || *n.Before != acct.Email {
+		return jeton.ErrBadCredential
+	}
+
+	return n.recovery.check(acct)
 }
 
 // AddressRequest is a user's request for a new e-mail address of its own.
@@ -84,7 +94,7 @@ func (l *Logins) addressLink(ctx context.Context, m mail.Mail, acct account.Acco
 	if err != nil {
 		return "", err
 	}
-	data, err := json.Marshal(newAddress{recovery{User: acct.UUID, Version: acct.Version}, m.To})
+	data, err := json.Marshal(newAddress{recovery{User: acct.UUID, Version: acct.Version}, m.To, &acct.Email})
 	if err != nil {
 		return "", err
 	}
@@ -170,11 +180,10 @@ func (l *Logins) VerifyAddress(ctx context.Context, req VerifyRequest) error {
 
 	trail.actor = "user:" + req.Live.Name
 	acct, of, err := l.verifiable(ctx, req.Live, req.Secret)
-	if err == nil {
-		_, err = l.tickets.Take(ctx, ticket.Verify, req.Secret)
-	}
 	err = trail.check("link", "", err)
 	if err == nil {
+		// The step that changes the address ends the link: it compares the address before, so that of concurrent uses
+		// one succeeds, and a step that fails uses nothing up.
 		_, err = l.accounts.Update(ctx, trail.actor, acct, account.Update{
 			Email:   &of.Address,
 			Reached: of.Address,

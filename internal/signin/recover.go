@@ -249,9 +249,10 @@ func (l *Logins) recoverable(ctx context.Context, text string) (account.Account,
 	return acct, of, of.check(acct)
 }
 
-// check returns jeton.ErrBadCredential if the credential has changed, or the account is disabled.
+// check returns jeton.ErrBadCredential if the credential has changed, or the address to which the link was sent, or the
+// account is disabled.
 func (r recovery) check(acct account.Account) error {
-	if acct.Version != r.Version {
+	if acct.Version != r.Version || r.Sent != "" && acct.Email != r.Sent {
 		return jeton.ErrBadCredential
 	}
 	if acct.Disabled {

@@ -276,6 +276,12 @@ func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Chang
 		return err
 	}
 
+	if a.Email != old.Email {
+		if err := endLinksByMail(ctx, tx, a.ID); err != nil {
+			return err
+		}
+	}
+
 	if !end && !c.EndTokens {
 		return nil
 	}
@@ -298,6 +304,15 @@ func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Chang
 	}
 
 	return endTokensOfUser(ctx, tx, old, a.Disabled || !c.KeepTokens, ev)
+}
+
+// endLinksByMail deletes the links that were sent by mail to an address of a user, or are to give it another one: the
+// mailbox before opens the account no longer, and what was asked for before a change must not undo it.
+func endLinksByMail(ctx context.Context, tx Conn, user int64) error {
+	const links = "DELETE FROM tickets WHERE account = $1 AND purpose IN ($2, $3)"
+	_, err := tx.Exec(ctx, links, user, string(ticket.RecoverMail), string(ticket.Verify))
+
+	return err
 }
 
 // freeEmail returns jeton.ErrConflict when another user has the address. Steps that change

@@ -82,7 +82,8 @@ func (db *Store) noticesOfChange(
 	ev jeton.Event,
 ) error {
 	// To the address before the change: an attacker who took over the account has chosen the new one.
-	if c.Profile != nil && c.Profile(a.Profile).EmailFolded != a.EmailFolded {
+	// An address that is folded alike may be that of another user, such as strasse@ and straße@.
+	if c.Profile != nil && c.Profile(a.Profile).Email != a.Email {
 		if err := db.addNotice(ctx, tx, mail.Address, a, ev); err != nil {
 			return err
 		}

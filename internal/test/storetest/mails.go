@@ -23,6 +23,7 @@ func Mails(t *testing.T, open Open) {
 		{"a mail is claimed as it was added, and is due again after its time", claimingMails},
 		{"of many claims at once, one gets a mail", racingMails},
 		{"the link of a mail that is sent again is not brought back", linkedMails},
+		{"another address ends the links that were sent by mail", linksOfAddress},
 	})
 }
 
@@ -257,6 +258,31 @@ func linkedMails(t *testing.T, s Store) {
 	// So does a mail that was dropped.
 	must(t, s.DropMail(t.Context(), newer.ID))
 	wantError(t, s.AddMailLink(t.Context(), newer.ID, second, in), jeton.ErrNotFound)
+}
+
+func linksOfAddress(t *testing.T, s Store) {
+	diane := addressed(t, s)
+	hashes := map[ticket.Purpose]secret.Hash{}
+	for _, p := range []ticket.Purpose{ticket.RecoverMail, ticket.Verify, ticket.Recover} {
+		in := newTicket(p)
+		in.Subject = diane.ID
+		hashes[p] = added(t, s, string(p), in)
+	}
+
+	change := func(what string, c account.Change, want error) {
+		t.Helper()
+		must(t, s.ChangeUser(t.Context(), "diane", c, noon, event(audit.UserChange, "user:diane")))
+		for _, p := range []ticket.Purpose{ticket.RecoverMail, ticket.Verify} {
+			_, err := s.FindTicket(t.Context(), p, hashes[p], noon)
+			wants(t, what+": "+string(p), err, want)
+		}
+	}
+	change("another group", account.Change{Groups: &[]string{"staff"}}, nil)
+	change("another address", account.Change{Profile: atAddress("d@example.org")}, jeton.ErrNotFound)
+
+	// An operator passed it on, to the user and not to an address.
+	_, err := s.FindTicket(t.Context(), ticket.Recover, hashes[ticket.Recover], noon)
+	wants(t, "a link that an operator passed on", err, nil)
 }
 
 // wantError fails unless an error is the outcome that is wanted.
