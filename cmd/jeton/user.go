@@ -276,8 +276,9 @@ func userLogout() *cobra.Command {
 // userEndTokens implements 'jeton user end-tokens'. The sessions stay: 'jeton user logout' ends them.
 func userEndTokens() *cobra.Command {
 	var kind string
+	var c *cobra.Command
 
-	c := changeCommand(&cobra.Command{
+	c = changeCommand(&cobra.Command{
 		Use:   "end-tokens NAME",
 		Short: "Revoke all tokens of a user, or those of one kind; the sessions stay",
 		Args:  exactArgs("NAME"),
@@ -285,7 +286,8 @@ func userEndTokens() *cobra.Command {
   jeton user end-tokens diane --kind leased`,
 	}, func(args []string) (change, error) {
 		path, done := userPath(args[0], "end-tokens"), "revoked all tokens of user "+args[0]
-		if kind != "" {
+		// An empty one is refused: --kind "$UNSET" must not end all tokens.
+		if c.Flags().Changed("kind") {
 			path += "?" + url.Values{"kind": {kind}}.Encode()
 			done = "revoked all " + kind + " tokens of user " + args[0]
 		}

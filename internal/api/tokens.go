@@ -377,8 +377,16 @@ func (a *API) endTokensOf(w *web.Reply, r *http.Request, c caller, user string) 
 	ev := a.event(w, c, audit.UserEndTokens, "user:"+user)
 	ev.Reason = "all tokens ended"
 
-	kind := r.URL.Query().Get("kind")
-	if kind != "" {
+	// An empty kind, as of a script whose variable is not set, must not end all tokens, nor two kinds those of one.
+	kinds, given := r.URL.Query()["kind"]
+	if given && (len(kinds) != 1 || kinds[0] == "") {
+		return jeton.WithDetail(
+			jeton.ErrInvalid, "invalid kind: want one, as in ?kind=leased, or none, which ends all tokens",
+		)
+	}
+
+	if given {
+		kind := kinds[0]
 		ev.Reason = "all " + kind + " tokens ended"
 		if err := a.Tokens.RevokeKind(r.Context(), user, token.Kind(kind), ev); err != nil {
 			return err
