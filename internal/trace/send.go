@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 )
@@ -112,6 +113,15 @@ func (t *Tracer) export(ctx context.Context, list []finished) error {
 	}
 }
 
+// withoutURL returns why a request failed. The error of package http repeats the URL, whose query may have a key in it.
+func withoutURL(err error) error {
+	var of *url.Error
+	if errors.As(err, &of) {
+		return of.Err
+	}
+	return err
+}
+
 // post sends a body once.
 func (t *Tracer) post(ctx context.Context, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, t.c.sendLimit)
@@ -129,7 +139,7 @@ func (t *Tracer) post(ctx context.Context, body []byte) error {
 
 	response, err := t.c.Client.Do(r)
 	if err != nil {
-		return err
+		return withoutURL(err)
 	}
 	defer func() { _ = response.Body.Close() }()
 

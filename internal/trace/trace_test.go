@@ -323,3 +323,27 @@ func TestSpansThatWaitAreExportedAtTheEnd(t *testing.T) {
 		t.Errorf("export = %s, want no method that a caller has invented", first)
 	}
 }
+
+func TestTheLogHasNoURLOfTheCollector(t *testing.T) {
+	r := newCollector(t)
+	r.Close()
+	var text strings.Builder
+	tracer := New(Config{
+		Percent:   100,
+		Endpoint:  r.URL + "/v1/traces?api-key=s3cret",
+		Client:    r.Client(),
+		Dropped:   &atomic.Int64{},
+		Log:       slog.New(slog.NewTextHandler(&text, nil)),
+		sendEvery: time.Hour,
+		closeTime: time.Minute,
+		batchSize: 2,
+	})
+	tracer.End(tracer.Begin(""), Result{})
+
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	tracer.Run(ended)
+	if got := text.String(); !strings.Contains(got, "not exported") || strings.Contains(got, "s3cret") {
+		t.Errorf("log = %q, want that spans were not exported, without the URL", got)
+	}
+}
