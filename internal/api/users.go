@@ -310,6 +310,12 @@ func (a *API) update(w *web.Reply, r *http.Request, c caller, acct account.Accou
 	if self && a.toVerify(acct, in.SelfChange) {
 		return a.updateVerified(w, r, c, acct, update)
 	}
+	if self && in.Email != nil {
+		// The user keeps the address, or removes it: another one that waits for its link does not count any longer.
+		if err := a.Logins.CancelAddress(r.Context(), acct); err != nil {
+			return err
+		}
+	}
 
 	changed, err := a.Accounts.Update(r.Context(), c.actor(), acct, update)
 	if err != nil {
@@ -329,7 +335,8 @@ type ChangedUser struct {
 // toVerify reports whether the address of a change counts only after the link of a mail to it was used: a user could
 // else have links to set a password, and notices, sent to a stranger, or misspell it and get none.
 func (a *API) toVerify(acct account.Account, in SelfChange) bool {
-	if !a.Issuer || in.Email == nil {
+	// A user of one service has no account at the issuer, where such links are opened.
+	if acct.Service != "" || in.Email == nil {
 		return false
 	}
 	to := strings.TrimSpace(*in.Email)
@@ -372,14 +379,18 @@ func (a *API) updateVerified(
 // mayUpdateSelf checks that a user who sets a new password or changes the e-mail address knows the current password. A
 // link to set a password goes to that address: a stolen session, however new it is, must not become the account.
 func (a *API) mayUpdateSelf(w *web.Reply, r *http.Request, c caller, acct account.Account, in SelfChange) error {
+	// Where every caller manages every user, another account could change it anyway.
+	address := in.Email != nil && *in.Email != acct.Email && !a.AllAdmins
+
 	switch {
 	case in.Password != nil && in.Current == nil:
 		return jeton.WithDetail(jeton.ErrInvalid, "current_password missing")
 	case in.Password != nil:
 		_, err := a.checkPassword(w, r, c, acct, Proof{in.Current, in.Code})
-		return err
-	// Where every caller manages every user, another account could change it anyway.
-	case in.Email != nil && *in.Email != acct.Email && !a.AllAdmins:
+		if err != nil {
+			return err
+		}
+	case address:
 		// Who has no password, or sends it with each request, has the login itself as the proof.
 		if c.Session != "" && acct.Password != "" && in.Current == nil {
 			return jeton.WithDetail(jeton.ErrProof, "a new e-mail address needs current_password")
@@ -389,7 +400,10 @@ func (a *API) mayUpdateSelf(w *web.Reply, r *http.Request, c caller, acct accoun
 		if err != nil {
 			return err
 		}
+	}
 
+	// Each new address may be that of a stranger, who gets a mail, whatever else changes with it.
+	if address {
 		return a.Logins.LimitAddress(acct, w.Source)
 	}
 

@@ -1,6 +1,8 @@
 package server_test
 
 import (
+	"encoding/base64"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -124,6 +126,9 @@ func TestALinkThatConfirmsAnAddressDies(t *testing.T) {
 				b.s.MustControl(http.MethodPut, "/api/v1/users/diane", map[string]string{"email": email}, nil)
 			}
 		}},
+		{"by keeping the address", func(b *browser, _ *smtptest.Server, _ *heldClock) {
+			b.post("/account", "email", "diane@example.org", "current", right)
+		}},
 		{"after a day", func(_ *browser, _ *smtptest.Server, c *heldClock) { c.move(25 * time.Hour) }},
 		{"as another user has the address", func(b *browser, _ *smtptest.Server, _ *heldClock) {
 			b.s.AddUser("eric", right)
@@ -146,5 +151,38 @@ func TestALinkThatConfirmsAnAddressDies(t *testing.T) {
 				t.Errorf("the address is %s, want the one before", got)
 			}
 		})
+	}
+}
+
+// TestEveryUsersAPIVerifiesANewAddress changes the address at a service, and with the password.
+func TestEveryUsersAPIVerifiesANewAddress(t *testing.T) {
+	server := smtptest.Start(t, smtptest.Options{})
+	s := jetontest.Start(t, mailing+`
+services:
+  - name: shop
+    listen: localhost:0
+    host: shop.example
+    login: {paths: [/login]}
+    accept: [session, basic]
+    users_api: {}
+    routes: [{match: GET /about, respond: {text: about}}]
+`, mailOptions(t, server)...)
+	s.AddUser("diane", right)
+	s.MustControl(http.MethodPut, "/api/v1/users/diane", map[string]string{"email": "diane@example.org"}, nil)
+
+	const change = `{"email": %q, "password": %q, "current_password": %q}`
+	password := right
+	for i, want := range []int{202, 202, 202, 429} {
+		next := fmt.Sprintf("%s %d", right, i)
+		body := fmt.Sprintf(change, fmt.Sprintf("stranger%d@example.net", i), next, password)
+		a := s.Send(
+			s.Client(), http.MethodPut, s.URL("shop")+"/api/v1/users/me", body, "Content-Type", "application/json",
+			"Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("diane:"+password)),
+		)
+		if a.Status != want || addressOf(s, "diane") != "diane@example.org" {
+			t.Fatalf("change %d = %d %s, address %s, want %d and the address before", i, a.Status, a.Body,
+				addressOf(s, "diane"), want)
+		}
+		password = next
 	}
 }

@@ -87,6 +87,11 @@ func (l *Logins) AskAddress(ctx context.Context, acct account.Account, req Addre
 	return nil
 }
 
+// CancelAddress ends the link of a new address that a user has not opened.
+func (l *Logins) CancelAddress(ctx context.Context, acct account.Account) error {
+	return l.tickets.End(ctx, ticket.Verify, acct.ID)
+}
+
 // addressLink stores the ticket of the link of a mail, and returns the path of the link. It returns jeton.ErrNotFound
 // for a link that has ended since.
 func (l *Logins) addressLink(ctx context.Context, m mail.Mail, acct account.Account) (string, error) {
@@ -123,7 +128,7 @@ func (l *Logins) addressLetter(ctx context.Context, m mail.Mail, acct account.Ac
 }
 
 // Verifiable returns the name and the address of a link of the user of a session. It does not use the link up. It
-// returns jeton.ErrBadCredential or jeton.ErrSpent for a link that changes nothing any more, and jeton.ErrForbidden for
+// returns jeton.ErrBadCredential or jeton.ErrSpent for a link that has ended or was used, and jeton.ErrForbidden for
 // a link of another user: a stranger who got it by a mistake learns no name.
 func (l *Logins) Verifiable(ctx context.Context, live *session.Live, text string) (name, address string, err error) {
 	acct, of, err := l.verifiable(ctx, live, text)

@@ -276,10 +276,8 @@ func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Chang
 		return err
 	}
 
-	if a.Email != old.Email {
-		if err := endLinksByMail(ctx, tx, a.ID); err != nil {
-			return err
-		}
+	if err := endLinksByMail(ctx, tx, old, a); err != nil {
+		return err
 	}
 
 	if !end && !c.EndTokens {
@@ -306,11 +304,15 @@ func changeUser(ctx context.Context, tx Conn, a account.Account, c account.Chang
 	return endTokensOfUser(ctx, tx, old, a.Disabled || !c.KeepTokens, ev)
 }
 
-// endLinksByMail deletes the links that were sent by mail to an address of a user, or are to give it another one: the
-// mailbox before opens the account no longer, and what was asked for before a change must not undo it.
-func endLinksByMail(ctx context.Context, tx Conn, user int64) error {
+// endLinksByMail deletes the links that were sent by mail to an address of a user, or are to give it another one, if
+// the address changes: the mailbox before opens the account no longer, and an earlier request must not undo the change.
+func endLinksByMail(ctx context.Context, tx Conn, old, changed account.Account) error {
+	if changed.Email == old.Email {
+		return nil
+	}
+
 	const links = "DELETE FROM tickets WHERE account = $1 AND purpose IN ($2, $3)"
-	_, err := tx.Exec(ctx, links, user, string(ticket.RecoverMail), string(ticket.Verify))
+	_, err := tx.Exec(ctx, links, changed.ID, string(ticket.RecoverMail), string(ticket.Verify))
 
 	return err
 }
