@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/config"
@@ -90,9 +91,15 @@ func (f *front) endSpan(w *web.Reply, r *http.Request, service string) {
 		outcome = w.Refused
 	}
 
+	// The pattern of a route may begin with its method, which a span has apart.
+	route := w.Route
+	if _, path, ok := strings.Cut(route, " "); ok {
+		route = path
+	}
+
 	f.tracer.End(w.Span, trace.Result{
 		Method:    r.Method,
-		Route:     w.Route,
+		Route:     route,
 		Service:   service,
 		Outcome:   outcome,
 		RequestID: w.ID,

@@ -101,7 +101,7 @@ services:
     listen: localhost:0
     login: {paths: [/login]}
     routes:
-      - match: /orders/{id}
+      - match: GET /orders/{id}
         upstream: {url: '%s'}
       - match: /open
         open: true
