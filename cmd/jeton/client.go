@@ -366,6 +366,9 @@ func clientTerms() *cobra.Command {
 		Use:   "terms NAME",
 		Short: "Set the services and scopes that a client may have tokens for",
 		Args:  exactArgs("NAME"),
+
+		Annotations: map[string]string{emptyRemoves: "yes"},
+
 		Long: `Set the services and scopes that a client may have tokens for, beginning with its next
 token. A list replaces the current one; --scope '' removes all. Tokens issued before keep
 their scopes: 'jeton client end-tokens' revokes them.`,

@@ -23,6 +23,9 @@ func clientAddresses() *cobra.Command {
 		Use:   "addresses NAME",
 		Short: "Set the addresses of a client that signs users in",
 		Args:  exactArgs("NAME"),
+
+		Annotations: map[string]string{emptyRemoves: "yes"},
+
 		Long: `Set the addresses of a client that signs users in (OpenID Connect). A list replaces the
 current one; an empty value removes all. The next request has to name one of the new ones.`,
 		Example: `  jeton client addresses grafana --redirect-uri https://metrics.example.org/login/generic_oauth

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/config/yamlread"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // withFlags adds groups of flags to a command and returns it.
@@ -51,6 +53,29 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 
 		return nil
 	}
+}
+
+// emptyRemoves marks a command whose lists may be empty: they replace lists.
+const emptyRemoves = "an empty list removes all"
+
+// checkLists refuses a list that is empty, or has an empty entry, and an identity without a name: with
+// --scope "$SCOPE", a script whose variable is not set would get a token with all scopes.
+func checkLists(c *cobra.Command) error {
+	if c.Annotations[emptyRemoves] != "" {
+		return nil
+	}
+
+	var fault error
+	c.Flags().Visit(func(f *pflag.Flag) {
+		list, ok := f.Value.(pflag.SliceValue)
+		empty := ok && (len(list.GetSlice()) == 0 || slices.Contains(list.GetSlice(), ""))
+		if empty || f.Name == "as" && f.Value.String() == "" {
+			const text = "--%s is empty; leave the flag out for the default; see '%s --help'"
+			fault = usage{fmt.Errorf(text, f.Name, c.CommandPath())}
+		}
+	})
+
+	return fault
 }
 
 // filledFlag is a string flag that refuses an empty value: a script whose variable is not set must not get the default.

@@ -102,6 +102,9 @@ func execute(ctx context.Context, root *cobra.Command) error {
 			return
 		}
 		c.RunE = func(c *cobra.Command, args []string) error {
+			if err := checkLists(c); err != nil {
+				return err
+			}
 			begun = true
 			return do(c, args)
 		}
