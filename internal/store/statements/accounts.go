@@ -126,8 +126,8 @@ func insertUser(ctx context.Context, tx Conn, a account.Account) (int64, error) 
 // list encodes names as JSON. nil is the empty list, never null, so that equal lists are
 // equal in the database.
 func list(groups []string) string {
-	if groups == nil {
-		groups = []string{}
+	if len(groups) == 0 {
+		return "[]"
 	}
 
 	b, err := json.Marshal(groups)

@@ -11,10 +11,12 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 )
 
+// insertedEvent adds an event.
+var insertedEvent = insertInto("audit", auditColumns)
+
 // appendEvents adds events inside a step that changes something.
 func appendEvents(ctx context.Context, tx Conn, events ...jeton.Event) error {
 	// In the step of the change: neither exists without the other.
-	add := insertInto("audit", auditColumns)
 	for _, e := range events {
 		checks := ""
 		if len(e.Checks) > 0 {
@@ -26,7 +28,7 @@ func appendEvents(ctx context.Context, tx Conn, events ...jeton.Event) error {
 		}
 
 		if _, err := tx.Exec(
-			ctx, add, milli(e.Time), e.Request, e.Actor, e.Action, e.Target, e.Service, e.Outcome, e.Reason,
+			ctx, insertedEvent, milli(e.Time), e.Request, e.Actor, e.Action, e.Target, e.Service, e.Outcome, e.Reason,
 			e.Source, checks,
 		); err != nil {
 			return err

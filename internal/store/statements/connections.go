@@ -12,14 +12,16 @@ import (
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
-// useConnection stores that a user has signed in at the client of a grant. The step holds the user and the client.
-func useConnection(ctx context.Context, tx Conn, g token.Grant) error {
-	const use = ` ON CONFLICT (account, client) DO UPDATE SET used = excluded.used,
+// usedConnection stores a sign-in at a client. Scopes that the user has agreed to stay as they are.
+var usedConnection = insertInto("connections", connectionColumns) +
+	` ON CONFLICT (account, client) DO UPDATE SET used = excluded.used,
 scopes = CASE WHEN connections.agreed < 0 THEN excluded.scopes ELSE connections.scopes END`
 
+// useConnection stores that a user has signed in at the client of a grant. The step holds the user and the client.
+func useConnection(ctx context.Context, tx Conn, g token.Grant) error {
 	at := milli(g.Created)
 	_, err := tx.Exec(
-		ctx, insertInto("connections", connectionColumns)+use, g.Owner.ID, g.Client, list(g.Scopes), -1, at, at,
+		ctx, usedConnection, g.Owner.ID, g.Client, list(g.Scopes), -1, at, at,
 	)
 
 	return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/audit"
@@ -41,22 +42,22 @@ func (db *Store) AddGrant(ctx context.Context, g token.Grant, access token.Recor
 	}})
 }
 
+// insertedGrant stores what only grants have.
+var insertedGrant = insertInto("grants", grantColumns)
+
 // insertGrant stores a grant that is permitted, without what depends on it, and returns its number.
 func insertGrant(ctx context.Context, tx Conn, g token.Grant) (int64, error) {
 	if err := permittedGrant(ctx, tx, g); err != nil {
 		return 0, err
 	}
-	if err := insertToken(ctx, tx, g.Record); err != nil {
-		return 0, err
-	}
 
-	number, err := numberOf(ctx, tx, g.Hash)
+	number, err := insertToken(ctx, tx, g.Record)
 	if err != nil {
 		return 0, err
 	}
 
 	_, err = tx.Exec(
-		ctx, insertInto("grants", grantColumns), g.Code[:], number, g.Client, g.Login, g.SessionID, g.Offline,
+		ctx, insertedGrant, g.Code[:], number, g.Client, g.Login, g.SessionID, g.Offline,
 		milli(g.SignedIn), g.Methods, g.Turn, milli(g.Turned), g.Level,
 	)
 
@@ -97,12 +98,11 @@ func endOldestGrants(ctx context.Context, tx Conn, g token.Grant, ev jeton.Event
 func oldestGrants(ctx context.Context, tx Conn, g token.Grant) ([]string, error) {
 	const few = 10
 
-	// SQLite takes the tables of a CROSS JOIN in this order: a user has fewer tokens than a client may have grants.
+	// The name of a grant is that of its client.
 	rows, err := tx.Query(
-		ctx, "SELECT t.accessor FROM tokens t CROSS JOIN grants g"+
-			" WHERE t.account = $1 AND t.account <> 0 AND t.kind = 'grant' AND g.number = t.number AND g.client = $2"+
-			" ORDER BY t.number DESC LIMIT $3 OFFSET $4",
-		g.Owner.ID, g.Client, few, token.MaxGrants,
+		ctx, "SELECT accessor FROM tokens WHERE account = $1 AND name = $2 AND kind = 'grant' ORDER BY number DESC"+
+			atMost(few)+fmt.Sprintf(" OFFSET %d", token.MaxGrants),
+		g.Owner.ID, g.Name,
 	)
 	if err != nil {
 		return nil, err
@@ -124,22 +124,21 @@ func oldestGrants(ctx context.Context, tx Conn, g token.Grant) ([]string, error)
 // permittedGrant checks that all that a grant depends on is still as it was when it was read, and holds it to the end
 // of the step: what ends one of them waits, and then finds the grant.
 func permittedGrant(ctx context.Context, tx Conn, g token.Grant) error {
-	// The owner comes first, as in every step that holds more than one of these.
-	if err := stands(ctx, tx, g.Owner); err != nil {
-		return err
+	const stand = "SELECT 1 FROM users u CROSS JOIN clients c CROSS JOIN sessions s" +
+		" WHERE u.id = $1 AND u.version = $2 AND NOT u.disabled" +
+		" AND c.id = $3 AND NOT c.disabled AND s.login = $4 AND s.account = $1"
+
+	if g.Owner.Kind != jeton.KindUser {
+		return jeton.ErrBadCredential
 	}
 
-	for _, held := range []struct {
-		text string
-		lock string
-		args []any
-	}{
-		{"SELECT 1 FROM clients WHERE id = $1 AND NOT disabled", "FOR SHARE", []any{g.Client}},
-		{"SELECT 1 FROM sessions WHERE login = $1 AND account = $2", "FOR KEY SHARE", []any{g.Login, g.Owner.ID}},
-	} {
-		if err := hold(ctx, tx, held.text+tx.Lock(held.lock), held.args...); err != nil {
-			return err
-		}
+	// Rows are locked in this order. The owner comes first, as in every step that holds more than one of these.
+	err := hold(
+		ctx, tx, stand+tx.Lock("FOR SHARE OF u FOR SHARE OF c FOR KEY SHARE OF s"),
+		g.Owner.ID, g.Owner.Version, g.Client, g.Login,
+	)
+	if err != nil {
+		return err
 	}
 
 	return holdCode(ctx, tx, g)
@@ -172,16 +171,10 @@ func holdCode(ctx context.Context, tx Conn, g token.Grant) error {
 	return err
 }
 
-// numberOf returns the number of a token that was stored in this step.
-func numberOf(ctx context.Context, tx Conn, h secret.Hash) (n int64, err error) {
-	err = tx.QueryRow(ctx, "SELECT number FROM tokens WHERE hash = $1", h[:]).Scan(&n)
-	return n, err
-}
-
 // addAccess stores an access token of a grant, with its event.
 func addAccess(ctx context.Context, tx Conn, grant int64, access token.Record, ev jeton.Event) error {
 	access.Parent = grant
-	if err := insertToken(ctx, tx, access); err != nil {
+	if err := addToken(ctx, tx, access); err != nil {
 		return err
 	}
 
@@ -236,18 +229,13 @@ func (db *Store) TurnGrant(
 	ev jeton.Event,
 ) error {
 	return db.do(ctx, func(ctx context.Context, tx Conn) error {
-		if err := stands(ctx, tx, g.Owner); err != nil {
-			return err
-		}
+		const stand = "SELECT 1 FROM users u CROSS JOIN tokens t" +
+			" WHERE u.id = $1 AND u.version = $2 AND NOT u.disabled AND t.number = $3 AND t.account = $1"
 
-		// A step that ends the grant waits, and then finds the new token.
-		var one int
-		err := tx.QueryRow(
-			ctx, "SELECT 1 FROM tokens WHERE number = $1"+tx.Lock("FOR KEY SHARE"), g.Number,
-		).Scan(&one)
-		if errors.Is(err, sql.ErrNoRows) {
-			return jeton.ErrBadCredential
-		}
+		// A step that ends the grant waits, and then finds the new token. The owner is locked first, as in every step.
+		err := hold(
+			ctx, tx, stand+tx.Lock("FOR SHARE OF u FOR KEY SHARE OF t"), g.Owner.ID, g.Owner.Version, g.Number,
+		)
 		if err != nil {
 			return err
 		}

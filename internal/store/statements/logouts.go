@@ -10,11 +10,14 @@ import (
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
+// insertedRelying stores a client of a sign-in session, once.
+var insertedRelying = insertInto("relying_sessions", relyingColumns) + " ON CONFLICT (login, client) DO NOTHING"
+
 // addRelyingSession stores that the client of a grant has signed a user in. The step holds the session, so that what
 // ends it finds the row.
 func addRelyingSession(ctx context.Context, tx Conn, g token.Grant) error {
 	_, err := tx.Exec(
-		ctx, insertInto("relying_sessions", relyingColumns)+" ON CONFLICT (login, client) DO NOTHING",
+		ctx, insertedRelying,
 		g.Login, g.Client, g.SessionID, g.Subject, -1, 0,
 	)
 

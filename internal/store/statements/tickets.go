@@ -32,13 +32,16 @@ func (db *Store) AddTicket(ctx context.Context, h secret.Hash, t ticket.Ticket) 
 	})
 }
 
+// insertedTicket stores a ticket.
+var insertedTicket = insertInto("tickets", ticketColumns)
+
 // addTicket does what AddTicket says, as part of a step.
 func addTicket(ctx context.Context, tx Conn, h secret.Hash, t ticket.Ticket) error {
 	// Not nil, which would be NULL.
 	data := append([]byte{}, t.Data...)
 
 	_, err := tx.Exec(
-		ctx, insertInto("tickets", ticketColumns), h[:], string(t.Purpose), t.Subject, t.Login, t.Service,
+		ctx, insertedTicket, h[:], string(t.Purpose), t.Subject, t.Login, t.Service,
 		data, milli(t.Expires), nil,
 	)
 	if err != nil || t.Subject == 0 || t.Purpose == ticket.NotMe {

@@ -39,7 +39,7 @@ func (db *Store) MintToken(ctx context.Context, m token.Mint) error {
 		}
 
 		if m.Keep {
-			if err := insertToken(ctx, tx, m.Record); err != nil {
+			if err := addToken(ctx, tx, m.Record); err != nil {
 				return err
 			}
 		}
@@ -79,10 +79,7 @@ func keepSubject(ctx context.Context, tx Conn, m *token.Mint) error {
 	const number = "SELECT number FROM tokens WHERE hash = $1"
 	err = tx.QueryRow(ctx, number, h).Scan(&m.Parent)
 	if errors.Is(err, sql.ErrNoRows) {
-		if err := insertToken(ctx, tx, *m.Subject); err != nil {
-			return err
-		}
-		err = tx.QueryRow(ctx, number, h).Scan(&m.Parent)
+		m.Parent, err = insertToken(ctx, tx, *m.Subject)
 	}
 	m.Shown = m.Subject.Hash
 

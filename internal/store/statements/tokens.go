@@ -36,26 +36,43 @@ OR NOT u.disabled AND (t.kind IN ('personal', 'approved') OR u.version = t.versi
 const FindSigned = `SELECT COALESCE((SELECT number FROM tokens WHERE hash = $1), 0),
 EXISTS (SELECT 1 FROM revoked WHERE hash = $1 OR hash = $2)`
 
-func insertToken(ctx context.Context, tx Conn, r token.Record) error {
+// insertedToken stores a token.
+var insertedToken = insertInto("tokens", "account, client, "+tokenColumns)
+
+// insertToken stores a token and returns its number.
+func insertToken(ctx context.Context, tx Conn, r token.Record) (n int64, err error) {
+	err = tx.QueryRow(ctx, insertedToken+" RETURNING number", tokenValues(r)...).Scan(&n)
+	return n, err
+}
+
+// addToken stores a token whose number is not needed.
+func addToken(ctx context.Context, tx Conn, r token.Record) error {
+	_, err := tx.Exec(ctx, insertedToken, tokenValues(r)...)
+	return err
+}
+
+// tokenValues returns the values of insertedToken.
+func tokenValues(r token.Record) []any {
 	// 0 is no owner: exactly one of the two is set.
 	user, client := r.Owner.ID, int64(0)
 	if r.Owner.Kind == jeton.KindClient {
 		user, client = 0, r.Owner.ID
 	}
 
-	_, err := tx.Exec(
-		ctx, insertInto("tokens", "account, client, "+tokenColumns), user, client, r.Accessor, r.Hash[:],
-		string(r.Format), string(r.Kind), r.Name, r.Parent, r.Owner.Version, list(r.Audience),
-		list(r.Scopes), texts(r.Limits.Allows), texts(r.Limits.Networks), r.MaxUses, milli(r.Created),
-		milli(r.Window.Opens), milli(r.Window.Closes), r.Source, milli(r.LastUsed),
+	return []any{
+		user, client, r.Accessor, r.Hash[:], string(r.Format), string(r.Kind), r.Name, r.Parent, r.Owner.Version,
+		list(r.Audience), list(r.Scopes), texts(r.Limits.Allows), texts(r.Limits.Networks), r.MaxUses,
+		milli(r.Created), milli(r.Window.Opens), milli(r.Window.Closes), r.Source, milli(r.LastUsed),
 		objects(r.Actors), objects(r.Shares),
-	)
-
-	return err
+	}
 }
 
 // texts writes values as a JSON list of their texts.
 func texts[T fmt.Stringer](values []T) string {
+	if len(values) == 0 {
+		return "[]"
+	}
+
 	list := make([]string, len(values))
 	for i, v := range values {
 		list[i] = v.String()

@@ -373,7 +373,7 @@ func endingGrants(t *testing.T, open Open) {
 func oldestGrantEnds(t *testing.T, s Store) {
 	g := newGranting(t, s)
 	other := g
-	other.grant.Client = clientAdded(t, s, "other").ID
+	other.grant.Client, other.grant.Name = clientAdded(t, s, "other").ID, "other"
 	must(t, other.addNext(t, s, 0))
 	must(t, g.add(t, s))
 
