@@ -153,9 +153,9 @@ func (db *Store) ListClients(ctx context.Context, p client.Page) ([]client.Clien
 	// No text that begins with the prefix is after it and the last code point.
 	end := p.Prefix + string(unicode.MaxRune)
 	page := "(SELECT id, " + clientColumns + " FROM clients WHERE folded >= $1 AND folded < $2 AND folded > $3 " +
-		"ORDER BY folded LIMIT $4)"
+		"ORDER BY folded" + atMost(p.Limit) + ")"
 
-	rows, err := db.engine.Query(ctx, selectClientsOf(page)+inOrder, p.Prefix, end, p.After, p.Limit)
+	rows, err := db.engine.Query(ctx, selectClientsOf(page)+inOrder, p.Prefix, end, p.After)
 	if err != nil {
 		return nil, Unavailable(err)
 	}

@@ -289,12 +289,10 @@ func (db *Store) touch(ctx context.Context, table, key string, at map[int64]time
 func (db *Store) ListSessions(ctx context.Context, w session.Which, limit int) ([]session.Record, error) {
 	where, args := chosen(w)
 	list := "SELECT " + sessionFields + ", COALESCE(p.id, '') FROM (SELECT * FROM sessions WHERE " + where +
-		" ORDER BY login DESC LIMIT " + fmt.Sprintf(
-		"$%d",
-		len(args)+1,
-	) + ") s JOIN users u ON u.id = s.account LEFT JOIN sessions p ON p.login = s.parent ORDER BY s.login DESC"
+		" ORDER BY login DESC" + atMost(limit) +
+		") s JOIN users u ON u.id = s.account LEFT JOIN sessions p ON p.login = s.parent ORDER BY s.login DESC"
 
-	rows, err := db.engine.Query(ctx, list, append(args, limit)...)
+	rows, err := db.engine.Query(ctx, list, args...)
 	if err != nil {
 		return nil, Unavailable(err)
 	}

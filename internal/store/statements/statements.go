@@ -240,8 +240,9 @@ func removeUses(ctx context.Context, tx Conn, holders []int64) error {
 	return nil
 }
 
-// atMost is the clause that limits how many rows are deleted. The number is a literal: of a
-// parameter PostgreSQL assumes a tenth of the table, and reads all of it.
+// atMost is the clause that limits how many rows are read or deleted. The number is a literal: of a parameter
+// PostgreSQL assumes a tenth of the table, and reads all of it. SQLite looks at its value, and so parses the statement
+// again each time that it runs.
 func atMost(limit int) string { return fmt.Sprintf(" LIMIT %d", limit) }
 
 // places returns "$1, $2, …".

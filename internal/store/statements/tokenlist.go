@@ -14,9 +14,9 @@ func (db *Store) ListTokens(ctx context.Context, w token.Which, limit int) ([]to
 	where, args := chosenTokens(w)
 
 	text := "SELECT " + tokenFields + " FROM (SELECT * FROM tokens WHERE " + where +
-		fmt.Sprintf(" ORDER BY number DESC LIMIT $%d) t ", len(args)+1) + tokenOwners + " ORDER BY t.number DESC"
+		" ORDER BY number DESC" + atMost(limit) + ") t " + tokenOwners + " ORDER BY t.number DESC"
 
-	rows, err := db.engine.Query(ctx, text, append(args, limit)...)
+	rows, err := db.engine.Query(ctx, text, args...)
 	if err != nil {
 		return nil, Unavailable(err)
 	}
@@ -64,8 +64,8 @@ func (db *Store) CountTokens(ctx context.Context, user string, after time.Time) 
 // ListVoid implements token.Store.
 func (db *Store) ListVoid(ctx context.Context, after int64, now time.Time, limit int) ([]token.Voided, error) {
 	rows, err := db.engine.Query(
-		ctx, "SELECT seq, hash FROM revoked WHERE seq > $1 AND until > $2 ORDER BY seq LIMIT $3", after,
-		milli(now), limit,
+		ctx, "SELECT seq, hash FROM revoked WHERE seq > $1 AND until > $2 ORDER BY seq"+atMost(limit),
+		after, milli(now),
 	)
 	if err != nil {
 		return nil, Unavailable(err)

@@ -23,7 +23,7 @@ func (db *Store) ListUsers(ctx context.Context) ([]account.Account, error) {
 
 // PageUsers implements account.Store.
 func (db *Store) PageUsers(ctx context.Context, p account.Page) ([]account.Account, error) {
-	where, args := "id > $1", []any{p.After, p.Limit}
+	where, args := "id > $1", []any{p.After}
 	if p.Search != "" {
 		condition, patterns := searched(p.Search)
 		where += " AND (" + condition + ")"
@@ -36,7 +36,7 @@ func (db *Store) PageUsers(ctx context.Context, p account.Page) ([]account.Accou
 		where += fmt.Sprintf(" AND service <> '' AND service = $%d", len(args))
 	}
 
-	rows, err := db.engine.Query(ctx, selectUsers+"WHERE "+where+" ORDER BY id LIMIT $2", args...)
+	rows, err := db.engine.Query(ctx, selectUsers+"WHERE "+where+" ORDER BY id"+atMost(p.Limit), args...)
 	if err != nil {
 		return nil, Unavailable(err)
 	}
@@ -59,8 +59,8 @@ func (db *Store) PrefixUsers(ctx context.Context, p account.PrefixPage) ([]accou
 	}
 
 	rows, err := db.engine.Query(
-		ctx, selectUsers+"WHERE "+where+" AND "+column+" > $3 ORDER BY "+column+" LIMIT $4",
-		p.Prefix, end, p.After, p.Limit,
+		ctx, selectUsers+"WHERE "+where+" AND "+column+" > $3 ORDER BY "+column+atMost(p.Limit),
+		p.Prefix, end, p.After,
 	)
 	if err != nil {
 		return nil, Unavailable(err)
@@ -71,19 +71,19 @@ func (db *Store) PrefixUsers(ctx context.Context, p account.PrefixPage) ([]accou
 }
 
 // searched returns the condition for users who have a text in a name or in the address, and its
-// arguments from $3 on. Names and addresses are stored folded. First and last names are not:
+// arguments from $2 on. Names and addresses are stored folded. First and last names are not:
 // they match the text in lower case, in upper case, and with capitals at the beginning of words.
 // Of ASCII, case never counts. So the result depends neither on the engine nor on a locale:
 // with the collation C, lower changes ASCII alone, as SQLite does with any.
 func searched(text string) (condition string, args []any) {
-	anyOf := []string{`folded LIKE $3 ESCAPE '\'`, `email_folded LIKE $3 ESCAPE '\'`}
+	anyOf := []string{`folded LIKE $2 ESCAPE '\'`, `email_folded LIKE $2 ESCAPE '\'`}
 	args = append(args, contains(naming.FoldEmail(text)))
 
 	for _, spelling := range []string{strings.ToLower(text), strings.ToUpper(text), capitalized(text)} {
 		args = append(args, contains(lowerASCII(spelling)))
 
 		for _, column := range []string{"first_name", "last_name"} {
-			anyOf = append(anyOf, fmt.Sprintf(`lower(%s COLLATE "C") LIKE $%d ESCAPE '\'`, column, len(args)+2))
+			anyOf = append(anyOf, fmt.Sprintf(`lower(%s COLLATE "C") LIKE $%d ESCAPE '\'`, column, len(args)+1))
 		}
 	}
 
