@@ -30,25 +30,34 @@ type conn struct {
 	date  time.Time // that text has
 	text  []byte    // header Date
 
-	names   map[string]string // canonical form of names as they are sent; bounded
-	header  http.Header
-	values  []string
+	names  map[string]string // canonical form of names as they are sent; bounded
+	header http.Header
+	values []string
+	in     *received
+	began  bool // the first request has been read
+	reply  response
+}
+
+// received is a request and its address, in one allocation.
+type received struct {
 	request http.Request
-	url     url.URL // of request
-	reply   response
+	url     url.URL
 }
 
 // newConn returns a connection without a request.
 func newConn(l *Listener, c net.Conn) *conn {
-	return &conn{
+	k := &conn{
 		Conn:   c,
 		l:      l,
 		remote: c.RemoteAddr().String(),
 		buf:    make([]byte, 0, firstHead),
 		names:  map[string]string{},
 		header: http.Header{},
-		reply:  response{header: http.Header{}},
+		in:     &received{},
 	}
+	k.reply = response{conn: k, header: http.Header{}}
+
+	return k
 }
 
 // serve answers requests until the connection ends, or until a request is not plain: then it returns the bytes that
@@ -75,8 +84,17 @@ func (k *conn) serve() (rest []byte, other bool) {
 			return nil, false
 		}
 
-		k.buf = k.buf[:copy(k.buf, k.buf[head:])]
+		k.drop(head)
 	}
+}
+
+// drop removes a header from what has arrived. The room that a long one needed is given back.
+func (k *conn) drop(head int) {
+	if len(k.buf) == head && cap(k.buf) > firstHead {
+		k.buf = make([]byte, 0, firstHead)
+		return
+	}
+	k.buf = k.buf[:copy(k.buf, k.buf[head:])]
 }
 
 // start is how every plain request begins.
@@ -88,7 +106,9 @@ func (k *conn) next(patience time.Duration) (head int, plain bool) {
 		return 0, false
 	}
 
-	waits := false
+	// On a new connection, the deadline for the first bytes is that of the whole header.
+	waits := !k.began
+	k.began = true
 	for from := 0; ; {
 		begins := min(len(start), len(k.buf))
 		if string(k.buf[:begins]) != start[:begins] {
@@ -164,12 +184,9 @@ func (k *conn) answer(head int) (more bool) {
 	}()
 
 	k.reply.reset()
-	k.l.c.Handler.ServeHTTP(&k.reply, &k.request)
+	k.l.c.Handler.ServeHTTP(&k.reply, &k.in.request)
 
-	closes := k.request.Close || k.reply.closes() || k.l.closed.Load()
-	_, err := k.Write(k.reply.append(k.now(), closes))
-
-	return err == nil && !closes
+	return k.reply.finish() && !k.l.closed.Load()
 }
 
 // now returns the header Date, which has seconds.

@@ -1,9 +1,9 @@
 // Package http1 answers the plainest requests of HTTP/1.1, and leaves every other connection to net/http.
 //
-// A connection of a proxy that asks for decisions has one small GET after the other, without a body. For those the
-// package has a reader of its own, which costs a third of the one of net/http. It promises that a request is never read
-// in another way than net/http reads it: whatever is not plain, from a second header Host to a byte that is not ASCII,
-// is given to net/http with all bytes that have arrived. It leaves all decisions to its handler.
+// Most connections have one small GET after the other, without a body. For those the package has a reader of its own,
+// which costs a third of the one of net/http. It promises that a request is never read in another way than net/http
+// reads it: whatever is not plain, from a second header Host to a byte that is not ASCII, is given to net/http with all
+// bytes that have arrived. It leaves all decisions to its handler, and TLS, HTTP/2 and bodies to net/http.
 package http1
 
 import (
@@ -18,11 +18,13 @@ import (
 
 // Config is what Listen needs.
 type Config struct {
-	// Handler answers plain requests. It must not keep a request, its header or its response after it has returned.
-	// It cannot flush or take over the connection: the response is sent when it has returned.
+	// Handler answers plain requests. It must not use a response after it has returned, nor a request or its header
+	// unless Keep is set. The context of a request does not end with its client: Left of the response reports that.
 	Handler http.Handler
-	// Answers reports whether the plain requests for a path are for Handler, and not for net/http.
+	// Answers reports whether the plain requests for a path are for Handler, and not for net/http. nil: all are.
 	Answers func(path string) bool
+	// Keep: requests and their headers are never used again for another request.
+	Keep bool
 	// Draining reports whether the server is stopping. Then net/http gets new connections.
 	Draining func() bool
 	Head     time.Duration // how long the header of a request may take

@@ -34,14 +34,25 @@ type server struct {
 
 func start(t *testing.T) *server {
 	t.Helper()
+	return startWith(t, nil)
+}
+
+// startWith is start with a handler for all requests; nil: they are answered as said.
+func startWith(t *testing.T, all http.HandlerFunc) *server {
+	t.Helper()
 	n, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	s := &server{entered: make(chan struct{}), release: make(chan struct{})}
+	plain, other := http.HandlerFunc(s.plain), http.HandlerFunc(s.other)
+	if all != nil {
+		plain, other = all, all
+	}
 	s.Listener = http1.Listen(n, http1.Config{
-		Handler:  http.HandlerFunc(s.plain),
+		Handler:  plain,
+		Keep:     all != nil,
 		Answers:  func(path string) bool { return strings.HasPrefix(path, "/plain/") },
 		Draining: s.draining.Load,
 		Head:     patience,
@@ -50,10 +61,7 @@ func start(t *testing.T) *server {
 	})
 
 	s.http = &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body)
-			fmt.Fprintf(w, "other %s", r.RequestURI)
-		}),
+		Handler:  other,
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	ended := make(chan struct{})
@@ -67,6 +75,11 @@ func start(t *testing.T) *server {
 	})
 
 	return s
+}
+
+func (s *server) other(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	fmt.Fprintf(w, "other %s", r.RequestURI)
 }
 
 func (s *server) plain(w http.ResponseWriter, r *http.Request) {

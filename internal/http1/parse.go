@@ -13,6 +13,9 @@ const (
 	maxKnownName = 64
 )
 
+// usualNames is how many headers the first request of a connection has room for.
+const usualNames = 8
+
 // parse makes k.request the request of a header, or reports that it is not plain: net/http could read it in another
 // way, or would refuse it. All texts of the request are parts of head.
 func (k *conn) parse(head string) bool {
@@ -21,20 +24,26 @@ func (k *conn) parse(head string) bool {
 	if ok {
 		target, ok = strings.CutSuffix(target, " HTTP/1.1")
 	}
+	if k.l.c.Keep {
+		// What keeps a path must not keep the whole header, with its secrets.
+		target = strings.Clone(target)
+	}
 	path, query, asks := strings.Cut(target, "?")
-	if !ok || !isPath(path) || asks && !isQuery(query) || !k.l.c.Answers(path) {
+	if !ok || !isPath(path) || asks && !isQuery(query) || k.l.c.Answers != nil && !k.l.c.Answers(path) {
 		return false
 	}
+
+	k.renew()
 
 	host, ok := k.parseHeader(rest)
 	if !ok {
 		return false
 	}
 
-	k.url = url.URL{Path: path, RawQuery: query}
-	k.request = http.Request{
+	k.in.url = url.URL{Path: path, RawQuery: query}
+	k.in.request = http.Request{
 		Method:     http.MethodGet,
-		URL:        &k.url,
+		URL:        &k.in.url,
 		Proto:      "HTTP/1.1",
 		ProtoMajor: 1,
 		ProtoMinor: 1,
@@ -49,11 +58,23 @@ func (k *conn) parse(head string) bool {
 	return true
 }
 
+// renew makes room for the next request.
+func (k *conn) renew() {
+	if !k.l.c.Keep {
+		clear(k.header)
+		k.values = k.values[:0]
+
+		return
+	}
+
+	// As much as the request before had: those of one client are alike.
+	k.in = &received{}
+	k.values = make([]string, 0, max(len(k.header), usualNames))
+	k.header = make(http.Header, len(k.header))
+}
+
 // parseHeader reads the lines of a header, up to the empty one. Host is apart from the others, as in http.Request.
 func (k *conn) parseHeader(rest string) (host string, ok bool) {
-	clear(k.header)
-	k.values = k.values[:0]
-
 	for rest != "\r\n" {
 		var line string
 		line, rest, _ = strings.Cut(rest, "\r\n")

@@ -37,7 +37,7 @@ func checkSame(t *testing.T, k *conn, head string) bool {
 		return false
 	}
 
-	got := &k.request
+	got := &k.in.request
 	want, err := http.ReadRequest(bufio.NewReader(strings.NewReader(head)))
 	if err != nil {
 		t.Fatalf("%q is plain, and net/http refuses it: %v", head, err)
@@ -127,57 +127,6 @@ func TestRequestsThatMayMeanMoreAreNotPlain(t *testing.T) {
 			head := strings.Replace(asked, tc.from, tc.to, 1)
 			if head == asked || newTestConn(t).parse(head) {
 				t.Errorf("%q is plain, want it left to net/http", head)
-			}
-		})
-	}
-}
-
-// TestResponsesAreReadAsTheyAreMeant reads responses with the client of net/http.
-func TestResponsesAreReadAsTheyAreMeant(t *testing.T) {
-	for _, tc := range []struct {
-		name   string
-		answer func(w http.ResponseWriter)
-		status int
-		header map[string]string // wanted; "": not there
-		body   string
-	}{
-		{"nothing", func(http.ResponseWriter) {}, 200,
-			map[string]string{"Content-Type": "", "Content-Length": "0"}, ""},
-		{"a body alone", func(w http.ResponseWriter) { _, _ = w.Write([]byte("<html>")) }, 200,
-			map[string]string{"Content-Type": "text/html; charset=utf-8", "Content-Length": "6"}, "<html>"},
-		{"the first status", func(w http.ResponseWriter) { w.WriteHeader(103); w.WriteHeader(401); w.WriteHeader(200) },
-			401, map[string]string{"Content-Length": "0"}, ""},
-		{"no content", func(w http.ResponseWriter) { w.WriteHeader(204); _, _ = w.Write([]byte("x")) }, 204,
-			map[string]string{"Content-Length": ""}, ""},
-		{"a value with lines", func(w http.ResponseWriter) { w.Header().Set("A", " x\r\nB: y ") }, 200,
-			map[string]string{"A": "x  B: y", "B": ""}, ""},
-		{"a name that is none", func(w http.ResponseWriter) { w.Header()["A: x\r\nB"] = []string{"y"} }, 200,
-			map[string]string{"A": "", "B": ""}, ""},
-		{"a length of its own", func(w http.ResponseWriter) { w.Header().Set("Content-Length", "9") }, 200,
-			map[string]string{"Content-Length": "0"}, ""},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			k := newTestConn(t)
-			tc.answer(&k.reply)
-			got := string(k.reply.append(k.now(), true))
-
-			r, err := http.ReadResponse(bufio.NewReader(strings.NewReader(got)), nil)
-			if err != nil {
-				t.Fatalf("ReadResponse(%q) = %v", got, err)
-			}
-			defer r.Body.Close()
-
-			body, err := io.ReadAll(r.Body)
-			if r.StatusCode != tc.status || string(body) != tc.body || err != nil || !r.Close {
-				t.Errorf("got %q, want status %d, body %q and the end of the connection", got, tc.status, tc.body)
-			}
-			if _, err := http.ParseTime(r.Header.Get("Date")); err != nil {
-				t.Errorf("Date: %v", err)
-			}
-			for name, want := range tc.header {
-				if r.Header.Get(name) != want {
-					t.Errorf("%s = %q, want %q", name, r.Header.Get(name), want)
-				}
 			}
 		})
 	}
