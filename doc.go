@@ -41,7 +41,7 @@
 //	internal/outbound  requests to addresses that an operator has named
 //	internal/trace     spans of requests, exported by OTLP
 //	internal/limit     throttling of failed logins, with the time to wait
-//	internal/http1     plain requests of proxies, read without net/http
+//	internal/http1     plain requests, read without net/http
 //	internal/web       HTTP: routes, cookies, challenges, forms; an error's status and the text a caller reads
 //	internal/config    configuration file: keys, defaults, checks
 //	internal/config/yamlread  YAML with positions, expansion and defaults

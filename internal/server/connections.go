@@ -1,11 +1,13 @@
 package server
 
 import (
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/config"
@@ -223,6 +225,15 @@ func (c *pacedConn) Write(b []byte) (int, error) {
 // SetWriteDeadline implements net.Conn. Write has deadlines of its own, which move: that of net/http would end a long
 // download.
 func (c *pacedConn) SetWriteDeadline(time.Time) error { return nil }
+
+// SyscallConn lets package http1 look whether the client has gone.
+func (c *pacedConn) SyscallConn() (syscall.RawConn, error) {
+	socket, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return socket.SyscallConn()
+}
 
 // Close implements net.Conn.
 func (c *pacedConn) Close() error {

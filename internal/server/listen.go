@@ -47,7 +47,7 @@ type listener struct {
 	listen string
 	net    net.Listener
 	http   *http.Server
-	plain  *http1.Listener // answers plain requests for decisions; nil: net/http answers all
+	plain  *http1.Listener // answers plain requests; nil, with TLS: net/http answers all
 	front  atomic.Pointer[front]
 	tls    atomic.Pointer[tls.Config]
 
@@ -95,17 +95,31 @@ func newListener(listen string, n net.Listener, p *planned, draining *atomic.Boo
 		l.http.Protocols = &http.Protocols{}
 		l.http.Protocols.SetHTTP1(true)
 		l.http.Protocols.SetUnencryptedHTTP2(true)
-		l.plain = http1.Listen(n, http1.Config{
-			Handler:  l.http.Handler,
-			Answers:  forward.Answers,
-			Draining: draining.Load,
-			Head:     headerPatience,
-			Idle:     idlePatience,
-			Log:      l.http.ErrorLog,
-		})
+	}
+	if p.tls == nil {
+		l.plain = http1.Listen(n, l.plainConfig(p, draining))
 	}
 
 	return l
+}
+
+// plainConfig returns how the plain requests of a listener without TLS are answered.
+func (l *listener) plainConfig(p *planned, draining *atomic.Bool) http1.Config {
+	c := http1.Config{
+		Handler:  l.http.Handler,
+		Keep:     true,
+		Draining: draining.Load,
+		Head:     headerPatience,
+		Idle:     idlePatience,
+		Log:      l.http.ErrorLog,
+	}
+
+	// Nothing that answers a decision keeps its request, so it needs no memory of its own.
+	if p.front.forward != nil {
+		c.Answers, c.Keep = forward.Answers, false
+	}
+
+	return c
 }
 
 // note tracks connections that are opened while the server is stopping.

@@ -32,7 +32,7 @@ type Departure struct {
 
 // Look reports whether the client of w sent no more at the last look, and has taken no byte of the response since.
 func (d *Departure) Look(w *Reply) bool {
-	left := w.Client.Err() != nil
+	left := w.Client.Err() != nil || w.left()
 	written := w.Bytes()
 	gone := left && d.left && written == d.written
 
@@ -40,4 +40,10 @@ func (d *Departure) Look(w *Reply) bool {
 	d.written = written
 
 	return gone
+}
+
+// left reports whether the client sends no more, where there is no context that ends with it: see package http1.
+func (w *Reply) left() bool {
+	c, ok := w.ResponseWriter.(interface{ Left() bool })
+	return ok && c.Left()
 }

@@ -29,3 +29,26 @@ func TestOnlyAClientThatTakesNothingHasGone(t *testing.T) {
 	}
 	look("when it takes nothing", true)
 }
+
+// leaver is a response whose client has no context that ends.
+type leaver struct {
+	*httptest.ResponseRecorder
+	left bool
+}
+
+func (l *leaver) Left() bool { return l.left }
+
+func TestAClientWithoutAContextIsAskedForByItsResponse(t *testing.T) {
+	l := &leaver{ResponseRecorder: httptest.NewRecorder()}
+	w := &Reply{ResponseWriter: l, Client: context.Background()}
+	var d Departure
+
+	if d.Look(w) || d.Look(w) {
+		t.Error("the client has gone, want it there")
+	}
+	l.left = true
+	d.Look(w)
+	if !d.Look(w) {
+		t.Error("the client is there, want it gone at the second look")
+	}
+}
