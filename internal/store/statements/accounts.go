@@ -428,6 +428,11 @@ func removeUser(ctx context.Context, tx Conn, a account.Account, ev jeton.Event)
 		}
 	}
 
+	// They have the address. The sender would not send them, and would find that out when they are due.
+	if _, err := tx.Exec(ctx, "DELETE FROM mails WHERE "+mailsOfUser, id); err != nil {
+		return err
+	}
+
 	// After the row, which holds off a first use until here.
 	return removeUses(ctx, tx, []int64{count.UserHolders + id})
 }

@@ -53,13 +53,18 @@ func (db *Store) addNotice(ctx context.Context, tx Conn, k mail.Kind, a account.
 	return insertMail(ctx, tx, m)
 }
 
+// mailsOfUser is the condition for the mails about user $1. account <> 0 lets the partial index fit.
+const mailsOfUser = "account = $1 AND account <> 0"
+
 // enoughNotices reports whether a user gets no more notices of what a user can do often: mail.MaxNotices wait, as many
 // had a link within the hour, or no more links are given, so that those cannot be counted.
 func enoughNotices(ctx context.Context, tx Conn, user int64, now time.Time) (bool, error) {
 	kinds, args := oneOf(mail.Often, []any{user})
 
 	var waiting, links, recent int64
-	err := tx.QueryRow(ctx, "SELECT count(*) FROM mails WHERE account = $1 AND kind "+kinds, args...).Scan(&waiting)
+	err := tx.QueryRow(
+		ctx, "SELECT count(*) FROM mails WHERE "+mailsOfUser+" AND kind "+kinds, args...,
+	).Scan(&waiting)
 	if err != nil {
 		return false, err
 	}

@@ -24,6 +24,7 @@ func Mails(t *testing.T, open Open) {
 		{"of many claims at once, one gets a mail", racingMails},
 		{"the link of a mail that is sent again is not brought back", linkedMails},
 		{"another address ends the links that were sent by mail", linksOfAddress},
+		{"the mails of a user end with the user", mailsOfRemoved},
 	})
 }
 
@@ -290,5 +291,19 @@ func wantError(t *testing.T, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
 		t.Errorf("got %v, want %v", err, want)
+	}
+}
+
+func mailsOfRemoved(t *testing.T, s Store) {
+	addressed(t, s)
+	s.SendNotices(true)
+	hash := "another"
+	must(t, s.ChangeUser(t.Context(), "diane", account.Change{Password: &hash}, noon, event("", "user:diane")))
+	// It is about no user yet.
+	must(t, s.AddMail(t.Context(), newMail(t), event(audit.MailSend, "")))
+
+	must(t, s.RemoveUser(t.Context(), "diane", false, event(audit.UserRemove, "user:diane")))
+	if list := claimedMails(t, s, noon); len(list) != 1 || list[0].Kind != mail.Recovery {
+		t.Errorf("after the user was removed, got %+v, want the mail of no user alone", list)
 	}
 }
