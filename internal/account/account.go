@@ -110,10 +110,17 @@ type Change struct {
 	Disabled *bool
 	// Profile returns the new profile for the current one.
 	Profile func(Profile) Profile
+	// EndPending ends an address that waits for its link, as another address of the profile does.
+	EndPending bool
+	// Pending is an address that waits for its link from now on. An earlier one ends.
+	Pending *Pending
 	// KeepAdmin makes the change return jeton.ErrConflict if no account would be an Admin after it.
 	KeepAdmin bool
 	// Check sees the account as it is in the step that changes it. Its error prevents the change.
 	Check func(Account) error
+	// Reason returns that of the event, for the account before the change, and whether an address that waited for its
+	// link has ended without another one. nil: the event has its reason.
+	Reason func(before Account, ended bool) string
 }
 
 // Store keeps accounts. Methods are safe for concurrent use, on many nodes.
@@ -144,8 +151,9 @@ type Store interface {
 	// ChangeUser changes the account and adds the event, in one step. In that step a new
 	// password increments the version; it and a disabling end all sessions and tokens, except
 	// personal ones with c.KeepTokens, and what ends tokens ends the invitations of the user;
-	// new groups are those of open sessions, too. It returns jeton.ErrNotFound,
-	// jeton.ErrDeclared, jeton.ErrConflict when the address is taken or for c.KeepAdmin, or the
+	// new groups are those of open sessions, too; c.Pending adds a mail with its link. It
+	// returns jeton.ErrNotFound, jeton.ErrDeclared, jeton.ErrConflict when the address is
+	// taken or for c.KeepAdmin, jeton.ErrBusy if mail.MaxRequests of its kind wait, or the
 	// error of c.Check.
 	ChangeUser(ctx context.Context, name string, c Change, now time.Time, ev jeton.Event) error
 	// RehashUser stores a stronger hash of the same password if the version is still the one given.

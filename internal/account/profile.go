@@ -38,6 +38,25 @@ func NewProfile(email, first, last string) (Profile, error) {
 	return p, nil
 }
 
+// differences returns the names of the fields that another profile has otherwise, as the API names them.
+func (p Profile) differences(other Profile) []string {
+	var names []string
+	for _, field := range []struct {
+		name    string
+		differs bool
+	}{
+		{"email", p.Email != other.Email},
+		{"first_name", p.First != other.First},
+		{"last_name", p.Last != other.Last},
+	} {
+		if field.differs {
+			names = append(names, field.name)
+		}
+	}
+
+	return names
+}
+
 // invalid reports a field that package naming refuses; its error begins with "want".
 func invalid(field string, err error) error {
 	return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf("invalid %s: %v", field, err))

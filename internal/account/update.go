@@ -13,12 +13,14 @@ import (
 
 // Update is a change of an account; nil fields stay as they are.
 type Update struct {
-	Email    *string // "" removes it
+	Email    *string // "" removes it; also the one that the user has ends one that waits for its link
 	First    *string // name
 	Last     *string // name
 	Groups   *[]string
 	Disabled *bool
 	Password *jeton.Secret // ends all sessions and tokens
+	// Pending is an address that counts once its link was used. Email must be nil.
+	Pending *Pending
 	// Reached is an address to which a mail has arrived. If it is the user's, that is verified.
 	Reached string
 	// KeepTokens is as in Change.
@@ -46,12 +48,15 @@ type Origin struct {
 // jeton.ErrInvalid, jeton.ErrNotFound, jeton.ErrDeclared, jeton.ErrConflict for an address
 // that is taken, or the error of u.Check.
 func (a *Accounts) Update(ctx context.Context, actor string, acct Account, u Update) (Account, error) {
-	c, changed, err := u.change()
+	c, err := u.change()
 	if err != nil {
 		return Account{}, err
 	}
 
 	action := audit.UserChange
+	if u.Pending != nil {
+		action = audit.UserVerify
+	}
 	if u.Password != nil {
 		// The password must not be made of the new names either.
 		profile := acct.Profile
@@ -69,10 +74,9 @@ func (a *Accounts) Update(ctx context.Context, actor string, acct Account, u Upd
 
 		c.Password, action = &phc, audit.UserPassword
 		c.KeepTokens, c.EndLinks = u.KeepTokens, u.EndLinks
-		changed = append(changed, passwordChanged(u.KeepTokens))
 	}
 
-	ev := a.event(actor, action, acct.Name, strings.Join(changed, ", "))
+	ev := a.event(actor, action, acct.Name, "")
 	ev.Request, ev.Source = u.Origin.Request, u.Origin.Source
 	ev.Checks = u.Origin.Checks
 	if err := a.change(ctx, acct.Name, c, ev); err != nil {
@@ -133,46 +137,70 @@ func passwordChanged(keepTokens bool) string {
 	return "password, all sessions and tokens ended"
 }
 
-// change returns the change without the password, and what it changes, for the audit log.
-func (u Update) change() (c Change, changed []string, err error) {
-	c = Change{Disabled: u.Disabled, KeepAdmin: u.KeepAdmin, Check: u.Check}
-
-	// The audit log gets the names of the fields of a profile, and not their values.
-	for _, field := range []struct {
-		name  string
-		value *string
-	}{
-		{"email", u.Email},
-		{"first_name", u.First},
-		{"last_name", u.Last},
-	} {
-		if field.value != nil {
-			changed = append(changed, field.name)
-		}
+// change returns the change without the password.
+func (u Update) change() (c Change, err error) {
+	c = Change{
+		Disabled:   u.Disabled,
+		EndPending: u.Email != nil,
+		Pending:    u.Pending,
+		KeepAdmin:  u.KeepAdmin,
+		Check:      u.Check,
 	}
 
-	if len(changed) > 0 || u.Reached != "" {
+	if u.Email != nil || u.First != nil || u.Last != nil || u.Reached != "" {
 		c.Profile, err = u.profile()
 		if err != nil {
-			return Change{}, nil, err
+			return Change{}, err
 		}
 	}
 
 	if u.Groups != nil {
 		groups, err := Groups(*u.Groups)
 		if err != nil {
-			return Change{}, nil, err
+			return Change{}, err
 		}
 
 		c.Groups = &groups
-		changed = append(changed, "groups "+strings.Join(groups, ","))
 	}
 
+	c.Reason = func(before Account, ended bool) string { return u.reason(c, before, ended) }
+
+	return c, nil
+}
+
+// reason returns what a change changes of an account, for the audit log: a form sends all its fields, of which perhaps
+// one is new. It has the names of the fields of a profile, and not their values.
+func (u Update) reason(c Change, before Account, ended bool) string {
+	var changed []string
+
+	if c.Profile != nil {
+		changed = before.Profile.differences(c.Profile(before.Profile))
+	}
+	if c.Groups != nil && !slices.Equal(*c.Groups, before.Groups) {
+		changed = append(changed, "groups "+strings.Join(*c.Groups, ","))
+	}
+
+	// Enabling a user who is enabled ends the sign-ins that are under way, too.
 	if u.Disabled != nil {
 		changed = append(changed, fmt.Sprintf("disabled %t", *u.Disabled))
 	}
 
-	return c, changed, nil
+	switch {
+	case u.Pending != nil:
+		changed = append(changed, linkSent)
+	case ended:
+		changed = append(changed, "the link to a new e-mail address has ended")
+	}
+
+	if u.Password != nil {
+		changed = append(changed, passwordChanged(u.KeepTokens))
+	}
+
+	if len(changed) == 0 {
+		return "nothing changed"
+	}
+
+	return strings.Join(changed, ", ")
 }
 
 // profile returns a function that changes the fields of a profile which are given.

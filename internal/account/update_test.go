@@ -3,6 +3,7 @@ package account_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -128,5 +129,52 @@ func TestUpdate(t *testing.T) {
 
 	if !strings.Contains(e.Reason, "email, first_name, groups a,b, password") || strings.Contains(e.Reason, "Di,") {
 		t.Errorf("reason = %q, want the names of the fields and the groups, and no other value", e.Reason)
+	}
+}
+
+// TestTheAuditLogNamesWhatDiffers changes a user by a form, which sends all its fields.
+func TestTheAuditLogNamesWhatDiffers(t *testing.T) {
+	first, last, email, other := "Diane", "Prince", "diane@example.org", "d@example.org"
+	no := false
+
+	for _, tc := range []struct {
+		name   string
+		update account.Update
+		want   string
+	}{
+		{"nothing", account.Update{First: &first, Last: &last, Email: &email}, "nothing changed"},
+		{"one of the fields", account.Update{First: &other, Last: &last, Email: &email}, "first_name"},
+		{"two of them", account.Update{First: &first, Last: &other, Email: &other}, "email, last_name"},
+		{"the groups as they are", account.Update{Groups: &[]string{"staff"}}, "nothing changed"},
+		{"other groups", account.Update{Groups: &[]string{"a", "b"}, First: &first}, "groups a,b"},
+		{"an enabled user, which ends sign-ins", account.Update{Disabled: &no}, "disabled false"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newFixture(t, false)
+			must(t, b.db.AddUser(t.Context(), account.Account{
+				UUID:    "first",
+				Name:    "diane",
+				Folded:  "diane",
+				Groups:  []string{"staff"},
+				Version: 1,
+				Profile: account.Profile{
+					First:       first,
+					Last:        last,
+					Email:       email,
+					EmailFolded: email,
+				},
+			}, jeton.Event{}))
+
+			diane := b.find(t, "diane")
+			_, err := b.Update(t.Context(), "operator", diane, tc.update)
+			must(t, err)
+
+			events, err := b.db.Events(t.Context(), audit.Filter{})
+			must(t, err)
+			isWanted := func(e jeton.Event) bool { return e.Reason == tc.want }
+			if !slices.ContainsFunc(events, isWanted) {
+				t.Errorf("events = %+v, want the reason %q", events, tc.want)
+			}
+		})
 	}
 }

@@ -66,7 +66,7 @@ var docs = map[string]Doc{
 	},
 	"GET /users/me": {
 		Summary: "Get the calling user.",
-		Out:     jeton.User{},
+		Out:     UserDetails{},
 		Status:  200,
 		Fails:   []int{404},
 	},
@@ -75,15 +75,15 @@ var docs = map[string]Doc{
 			"current_password and ends all sessions, and all tokens unless keep_tokens is true. " +
 			"A new email needs current_password, or of a user without a password a login not older than 10 minutes. " +
 			"Where mail is sent, it counts once the link of a mail to it was used: the answer is 202 with " +
-			"pending_email. " + besideCode,
+			"pending_email. The current email cancels that. " + besideCode,
 		In:     SelfChange{},
-		Out:    ChangedUser{},
+		Out:    UserDetails{},
 		Status: 200,
 		Fails:  []int{404, 409, 412},
 	},
 	"GET /users/{id}": {
 		Summary: "Get a user. Non-admins can only get themselves; other ids return 404. " + byName,
-		Out:     jeton.User{},
+		Out:     UserDetails{},
 		Status:  200,
 		Fails:   []int{404},
 	},
@@ -91,7 +91,7 @@ var docs = map[string]Doc{
 		Summary: "Change a user. Absent members stay as they are; a new password ends all sessions and tokens. " +
 			"For yourself, see PUT /users/me.",
 		In:     UserChange{},
-		Out:    jeton.User{},
+		Out:    UserDetails{},
 		Status: 200,
 		Fails:  []int{404, 409, 412},
 	},

@@ -10,7 +10,6 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
-	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -168,7 +167,8 @@ func (a *API) readSelf(w *web.Reply, r *http.Request, c caller) error {
 	if err != nil {
 		return err
 	}
-	return writeUser(w, acct)
+
+	return a.writeDetails(w, r, http.StatusOK, acct)
 }
 
 // readUser answers GET /users/{id}.
@@ -177,7 +177,27 @@ func (a *API) readUser(w *web.Reply, r *http.Request, c caller) error {
 	if err != nil {
 		return err
 	}
-	return writeUser(w, acct)
+
+	return a.writeDetails(w, r, http.StatusOK, acct)
+}
+
+// UserDetails is a user with what no list shows.
+type UserDetails struct {
+	jeton.User
+	// Pending is the address that counts once the user has used the link of a mail to it.
+	Pending string `json:"pending_email,omitempty" jsonschema:"Counts once the link of a mail to it was used"`
+}
+
+// writeDetails answers with what is known of a user.
+func (a *API) writeDetails(w *web.Reply, r *http.Request, status int, acct account.Account) error {
+	pending, err := a.Logins.PendingAddress(r.Context(), acct)
+	if err != nil {
+		return err
+	}
+
+	w.Header().Set("ETag", etag(acct))
+
+	return web.JSON(w, status, UserDetails{acct.User(), pending})
 }
 
 // writeUser answers with a user, and with the ETag by which a client can make its change
@@ -217,7 +237,7 @@ func (a *API) target(r *http.Request, c caller) (account.Account, error) {
 type SelfChange struct {
 	First    *string `json:"first_name,omitempty" jsonschema:"First name"`
 	Last     *string `json:"last_name,omitempty" jsonschema:"Last name"`
-	Email    *string `json:"email,omitempty" jsonschema:"Email address"`
+	Email    *string `json:"email,omitempty" jsonschema:"Email address; the current one cancels pending_email"`
 	Password *string `json:"password,omitempty" jsonschema:"New password"`
 	Current  *string `json:"current_password,omitempty" jsonschema:"For a new password or email; see the summary"`
 	Code     string  `json:"code,omitempty" jsonschema:"Of the authenticator app, if the user has one"`
@@ -307,12 +327,10 @@ func (a *API) update(w *web.Reply, r *http.Request, c caller, acct account.Accou
 		password := jeton.NewSecret(*in.Password)
 		update.Password = &password
 	}
+	status := http.StatusOK
 	if self && a.toVerify(acct, in.SelfChange) {
-		return a.updateVerified(w, r, c, acct, update)
-	}
-	if self && in.Email != nil {
-		// The user keeps the address, or removes it: another one that waits for its link does not count any longer.
-		if err := a.Logins.CancelAddress(r.Context(), acct); err != nil {
+		status = http.StatusAccepted
+		if err := a.verifyFirst(&update); err != nil {
 			return err
 		}
 	}
@@ -321,15 +339,11 @@ func (a *API) update(w *web.Reply, r *http.Request, c caller, acct account.Accou
 	if err != nil {
 		return err
 	}
+	if update.Pending != nil {
+		a.Logins.WakeMails()
+	}
 
-	return writeUser(w, changed)
-}
-
-// ChangedUser is a user after a change of its own.
-type ChangedUser struct {
-	jeton.User
-	// Pending is the address that counts once the user has followed the link of a mail to it.
-	Pending string `json:"pending_email,omitempty"`
+	return a.writeDetails(w, r, status, changed)
 }
 
 // toVerify reports whether the address of a change counts only after the link of a mail to it was used: a user could
@@ -344,36 +358,17 @@ func (a *API) toVerify(acct account.Account, in SelfChange) bool {
 	return to != "" && to != acct.Email && a.Logins.VerifiesAddresses()
 }
 
-// updateVerified makes the change of a user without the new address, to which a link is sent.
-func (a *API) updateVerified(
-	w *web.Reply,
-	r *http.Request,
-	c caller,
-	acct account.Account,
-	update account.Update,
-) error {
+// verifyFirst makes the new address of a change one that counts once its link was used.
+func (a *API) verifyFirst(update *account.Update) error {
 	wanted, err := account.NewProfile(*update.Email, "", "")
 	if err != nil {
 		return err
 	}
 
 	update.Email = nil
-	changed, err := a.Accounts.Update(r.Context(), c.actor(), acct, update)
-	if err != nil {
-		return err
-	}
+	update.Pending, err = a.Logins.NewAddress(wanted.Email)
 
-	// After the change: a new password would end the link.
-	err = a.Logins.AskAddress(r.Context(), changed, signin.AddressRequest{
-		Address: wanted.Email,
-		Source:  w.Source,
-		Request: w.ID,
-	})
-	if err != nil {
-		return err
-	}
-
-	return web.JSON(w, http.StatusAccepted, ChangedUser{changed.User(), wanted.Email})
+	return err
 }
 
 // mayUpdateSelf checks that a user who sets a new password or changes the e-mail address knows the current password. A

@@ -90,6 +90,8 @@ var logPhrases = []phrase{
 	},
 	{`no device waits with this code`, text("log.no-device")},
 	{`a link to confirm a new e-mail address is sent`, text("log.address-link")},
+	{`the link to a new e-mail address has ended`, text("log.address-ended")},
+	{`nothing changed`, text("log.nothing")},
 	{`the link is that of another user`, text("log.link-of-other")},
 	{
 		`this user has a second factor, so a password alone is not accepted: sign in with a browser, or use a token`,

@@ -32,74 +32,64 @@ func (n newAddress) check(acct account.Account) error {
 	return n.recovery.check(acct)
 }
 
-// AddressRequest is a user's request for a new e-mail address of its own.
-type AddressRequest struct {
-	Address  string // that is valid
-	Language string // of the mail
-	Source   netip.Addr
-	Request  string // ID of the request
-}
-
 // VerifiesAddresses reports whether a new address counts only after the user has followed the link of a mail.
 func (l *Logins) VerifiesAddresses() bool { return l.mails.On != nil && l.mails.On() }
 
-// AskAddress has a link sent to a new address of a user. The address before counts until the link is used. An earlier
-// link ends. The caller has proved the user, and has limited the requests.
-func (l *Logins) AskAddress(ctx context.Context, acct account.Account, req AddressRequest) error {
-	now := l.now()
-	m, err := mail.New(mail.Verify, now)
+// NewAddress returns a new address of a user, which has to be valid. account.Update stores it and adds a mail with its
+// link; WakeMails then sends the mail. The address before counts until the link is used. The caller has proved the
+// user, and has limited the requests.
+func (l *Logins) NewAddress(address string) (*account.Pending, error) {
+	m, err := mail.New(mail.Verify, l.now())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	m.Account = acct.ID
-	m.To = req.Address
-	m.Language = req.Language
-	m.Facts = mail.Facts{
-		Name:    acct.Name,
-		User:    acct.UUID,
-		Action:  audit.UserVerify,
-		Source:  web.AddressText(req.Source),
-		Request: req.Request,
-		At:      now,
-	}
-
-	err = l.mails.Store.AddMail(ctx, m, jeton.Event{
-		Time:    now,
-		Request: req.Request,
-		Actor:   "user:" + acct.Name,
-		Action:  audit.UserVerify,
-		Target:  "user:" + acct.Name,
-		Outcome: audit.OK,
-		Reason:  "a link to confirm a new e-mail address is sent",
-		Source:  web.AddressText(req.Source),
-	})
+	text, err := l.mails.Links.Secret(m.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
 
-	// Now and not when the mail is sent: a new password in between has to end the link. If this node stops here, the
-	// sender adds it.
-	if _, err := l.addressLink(ctx, m, acct); err != nil {
-		return err
-	}
-	l.WakeMails()
-
-	return nil
+	return &account.Pending{
+		Email:   address,
+		Mail:    m.ID,
+		Link:    secret.HashOf(text.Reveal()),
+		Expires: m.Expires,
+		Data:    func(acct account.Account) ([]byte, error) { return addressData(acct, address) },
+	}, nil
 }
 
-// CancelAddress ends the link of a new address that a user has not opened.
-func (l *Logins) CancelAddress(ctx context.Context, acct account.Account) error {
-	return l.tickets.End(ctx, ticket.Verify, acct.ID)
+// addressData returns the data of the ticket of a link that makes an address that of a user.
+func addressData(acct account.Account, address string) ([]byte, error) {
+	return json.Marshal(newAddress{recovery{User: acct.UUID, Version: acct.Version}, address, &acct.Email})
 }
 
-// addressLink stores the ticket of the link of a mail, and returns the path of the link. It returns jeton.ErrNotFound
-// for a link that has ended since.
+// PendingAddress returns the address of a user that counts once its link was used, or "".
+func (l *Logins) PendingAddress(ctx context.Context, acct account.Account) (string, error) {
+	list, err := l.tickets.List(ctx, ticket.Verify, acct.ID)
+	if err != nil {
+		return "", err
+	}
+
+	for _, t := range list {
+		var of newAddress
+		if err := json.Unmarshal(t.Data, &of); err != nil {
+			return "", err
+		}
+		if of.check(acct) == nil {
+			return of.Address, nil
+		}
+	}
+
+	return "", nil
+}
+
+// addressLink returns the path of the link of a mail. It stores the ticket if the mail is of an earlier version, which
+// did not store both in one step. It returns jeton.ErrNotFound for a link that has ended since.
 func (l *Logins) addressLink(ctx context.Context, m mail.Mail, acct account.Account) (string, error) {
 	text, err := l.mails.Links.Secret(m.ID)
 	if err != nil {
 		return "", err
 	}
-	data, err := json.Marshal(newAddress{recovery{User: acct.UUID, Version: acct.Version}, m.To, &acct.Email})
+	data, err := addressData(acct, m.To)
 	if err != nil {
 		return "", err
 	}
@@ -185,20 +175,32 @@ func (l *Logins) VerifyAddress(ctx context.Context, req VerifyRequest) error {
 
 	trail.actor = "user:" + req.Live.Name
 	acct, of, err := l.verifiable(ctx, req.Live, req.Secret)
-	err = trail.check("link", "", err)
+
+	// The step that changes the address ends the link: it compares the address before, so that of concurrent uses one
+	// succeeds, and a step that fails uses nothing up.
+	return l.useLink(ctx, &trail, acct, err, account.Update{
+		Email:   &of.Address,
+		Reached: of.Address,
+		Check:   of.check,
+	})
+}
+
+// useLink makes the change of a link that was looked at, with refused as the outcome, and records why it is not made.
+func (l *Logins) useLink(
+	ctx context.Context,
+	trail *auditTrail,
+	acct account.Account,
+	refused error,
+	change account.Update,
+) error {
+	err := trail.check("link", "", refused)
 	if err == nil {
-		// The step that changes the address ends the link: it compares the address before, so that of concurrent uses
-		// one succeeds, and a step that fails uses nothing up.
-		_, err = l.accounts.Update(ctx, trail.actor, acct, account.Update{
-			Email:   &of.Address,
-			Reached: of.Address,
-			Check:   of.check,
-			Origin: account.Origin{
-				Request: req.Request,
-				Source:  web.AddressText(req.Source),
-				Checks:  trail.checks,
-			},
-		})
+		change.Origin = account.Origin{
+			Request: trail.request,
+			Source:  web.AddressText(trail.source),
+			Checks:  trail.checks,
+		}
+		_, err = l.accounts.Update(ctx, trail.actor, acct, change)
 	}
 	if err != nil {
 		l.audit.Record(trail.event(l.now(), err))

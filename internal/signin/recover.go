@@ -284,25 +284,15 @@ func (l *Logins) ResetPassword(ctx context.Context, req ResetRequest) (string, e
 	if acct.Name != "" {
 		trail.actor = "user:" + acct.Name
 	}
-	err = trail.check("link", "", err)
-	if err == nil {
-		// The new password is another version of the credential. The step that sets it compares the version, so that
-		// it is the one that uses the link up.
-		_, err = l.accounts.Update(ctx, trail.actor, acct, account.Update{
-			Password: &req.Password,
-			Reached:  of.Sent,
-			EndLinks: of.granted,
-			Check:    of.check,
-			Origin: account.Origin{
-				Request: req.Request,
-				Source:  web.AddressText(req.Source),
-				Checks:  trail.checks,
-			},
-		})
-	}
-	if err != nil {
-		l.audit.Record(trail.event(l.now(), err))
-	}
+
+	// The new password is another version of the credential. The step that sets it compares the version, so that it is
+	// the one that uses the link up.
+	err = l.useLink(ctx, &trail, acct, err, account.Update{
+		Password: &req.Password,
+		Reached:  of.Sent,
+		EndLinks: of.granted,
+		Check:    of.check,
+	})
 
 	return acct.Name, err
 }

@@ -174,7 +174,18 @@ func (db *Store) ChangeUser(
 			return nil, err
 		}
 
-		return usersChanged(a.ID), appendEvents(ctx, tx, ev)
+		ended, err := changePending(ctx, tx, a, c, at(ev, now))
+		if err != nil {
+			return nil, err
+		}
+
+		// A copy: the step may run again after a rollback.
+		done := ev
+		if c.Reason != nil {
+			done.Reason = c.Reason(a, ended)
+		}
+
+		return usersChanged(a.ID), appendEvents(ctx, tx, done)
 	})
 }
 

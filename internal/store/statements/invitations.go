@@ -66,7 +66,7 @@ func (db *Store) AddInvitation(ctx context.Context, inv invite.Invitation, m *ma
 			list(inv.Groups), inv.Inviter, inv.Actor, inv.Most, inv.Used, milli(inv.Created), milli(inv.Expires),
 		)
 		if err == nil && m != nil {
-			err = insertMail(ctx, tx, *m)
+			err = insertMail(ctx, tx, *m, false)
 		}
 		if err != nil {
 			return nil, err

@@ -50,7 +50,7 @@ func (db *Store) addNotice(ctx context.Context, tx Conn, k mail.Kind, a account.
 		Email:   a.Email,
 	}
 
-	return insertMail(ctx, tx, m)
+	return insertMail(ctx, tx, m, false)
 }
 
 // mailsOfUser is the condition for the mails about user $1. account <> 0 lets the partial index fit.
@@ -139,8 +139,8 @@ func (db *Store) noticeOfToken(ctx context.Context, tx Conn, o token.Owner, pare
 	return db.addNotice(ctx, tx, mail.Token, a, ev)
 }
 
-// insertMail adds a mail that is due at once.
-func insertMail(ctx context.Context, tx Conn, m mail.Mail) error {
+// insertMail adds a mail that is due at once. linked says that the ticket of its link was added, too.
+func insertMail(ctx context.Context, tx Conn, m mail.Mail, linked bool) error {
 	facts, err := json.Marshal(m.Facts)
 	if err != nil {
 		return fmt.Errorf("encode facts of a mail: %w", err)
@@ -148,7 +148,7 @@ func insertMail(ctx context.Context, tx Conn, m mail.Mail) error {
 
 	_, err = tx.Exec(
 		ctx, insertInto("mails", mailColumns), m.ID, string(m.Kind), m.Account, m.To, m.Language, string(facts),
-		milli(m.Created), milli(m.Expires), milli(m.Created), m.Tries, false,
+		milli(m.Created), milli(m.Expires), milli(m.Created), m.Tries, linked,
 	)
 
 	return err
@@ -157,24 +157,29 @@ func insertMail(ctx context.Context, tx Conn, m mail.Mail) error {
 // AddMail implements mail.Store.
 func (db *Store) AddMail(ctx context.Context, m mail.Mail, ev jeton.Event) error {
 	return db.do(ctx, func(ctx context.Context, tx Conn) error {
-		var waiting int64
-		err := tx.QueryRow(
-			ctx, "SELECT count(*) FROM (SELECT 1 FROM mails WHERE kind = $1"+atMost(mail.MaxRequests)+") m",
-			string(m.Kind),
-		).Scan(&waiting)
-		if err != nil {
-			return err
-		}
-		if waiting >= mail.MaxRequests {
-			return jeton.WithDetail(jeton.ErrBusy, "too many mails wait to be sent")
-		}
-
-		if err := insertMail(ctx, tx, m); err != nil {
+		if err := addRequested(ctx, tx, m, false); err != nil {
 			return err
 		}
 
 		return appendEvents(ctx, tx, ev)
 	})
+}
+
+// addRequested adds a mail that was asked for, or returns jeton.ErrBusy if mail.MaxRequests of its kind wait.
+func addRequested(ctx context.Context, tx Conn, m mail.Mail, linked bool) error {
+	var waiting int64
+	err := tx.QueryRow(
+		ctx, "SELECT count(*) FROM (SELECT 1 FROM mails WHERE kind = $1"+atMost(mail.MaxRequests)+") m",
+		string(m.Kind),
+	).Scan(&waiting)
+	if err != nil {
+		return err
+	}
+	if waiting >= mail.MaxRequests {
+		return jeton.WithDetail(jeton.ErrBusy, "too many mails wait to be sent")
+	}
+
+	return insertMail(ctx, tx, m, linked)
 }
 
 // NextMail implements mail.Store.

@@ -19,6 +19,7 @@ import (
 func Mails(t *testing.T, open Open) {
 	t.Run("the user of a change gets a mail", func(t *testing.T) { noticesOfChanges(t, open) })
 	t.Run("the user of a changed factor gets a mail", func(t *testing.T) { noticesOfFactors(t, open) })
+	t.Run("a change of what waits for its link", func(t *testing.T) { pendingAddresses(t, open) })
 	each(t, open, []test{
 		{"a mail is claimed as it was added, and is due again after its time", claimingMails},
 		{"of many claims at once, one gets a mail", racingMails},
