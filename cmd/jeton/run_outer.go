@@ -82,7 +82,12 @@ func forgetOuter() error {
 
 	var errs []error
 	for _, name := range passed {
-		if name != "" {
+		before, replaced := os.LookupEnv(envBefore + name)
+		switch {
+		case name == "":
+		case replaced && slices.Contains(passed, envBefore+name):
+			errs = append(errs, os.Setenv(name, before))
+		default:
 			errs = append(errs, os.Unsetenv(name))
 		}
 	}

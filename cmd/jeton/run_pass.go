@@ -25,17 +25,20 @@ const (
 	envTokenFD   = "JETON_TOKEN_FD"
 	envURL       = "JETON_URL"
 	envCACert    = "JETON_CACERT"
-	envRunVars   = "JETON_RUN_VARS" // the names of all the others, with commas
+	envRunVars   = "JETON_RUN_VARS"    // the names of all the others, with commas
+	envBefore    = "JETON_RUN_BEFORE_" // and a name: what its value was before
 )
 
 // passing is how a command gets its token.
 type passing struct {
-	env   string // name of a variable; "": not in the environment
-	fd    bool
-	file  bool
-	netrc bool
-	git   bool
-	proxy bool
+	env     string // name of a variable; "": not in the environment
+	fd      bool
+	file    bool
+	netrc   bool
+	git     bool
+	docker  bool
+	kubectl bool
+	proxy   bool
 
 	hidden []string // names of variables that the command does not get
 
@@ -51,12 +54,14 @@ func (p *passing) flags(f *pflag.FlagSet) {
 	f.BoolVar(&p.file, "file", false, "pass the token in a file, whose name is in JETON_TOKEN_FILE")
 	f.BoolVar(&p.netrc, "netrc", false, "pass the token in a .netrc file, whose name is in NETRC")
 	f.BoolVar(&p.git, "git", false, "pass the token to git, as the credential of the service alone")
+	f.BoolVar(&p.docker, "docker", false, "pass the token to docker, as the credential of this registry")
+	f.BoolVar(&p.kubectl, "kubectl", false, "pass the token to kubectl, as the user of this cluster")
 	f.BoolVar(&p.proxy, "proxy", false, "pass no token: JETON_URL is a listener on this machine that adds it")
 }
 
 // check refuses ways that contradict each other.
 func (p *passing) check() error {
-	others := p.fd || p.file || p.netrc || p.git
+	others := p.fd || p.file || p.netrc || p.git || p.docker || p.kubectl
 	switch {
 	case p.proxy && (others || p.env != ""):
 		return usage{errors.New("--proxy keeps the token from the command: leave out the other ways to pass it")}
@@ -110,6 +115,12 @@ func (p *passing) prepare(l *wallet.Lease, c *exec.Cmd) (remove func(), err erro
 	if p.git && err == nil {
 		err = p.setGit(l)
 	}
+	if p.docker && err == nil {
+		err = p.setDocker(l)
+	}
+	if p.kubectl && err == nil {
+		err = p.setKubectl(l)
+	}
 
 	p.set(envRunVars, strings.Join(p.names(), ","))
 	c.Env = append(p.without(os.Environ()), p.vars...)
@@ -140,6 +151,15 @@ func (p *passing) without(environ []string) []string {
 
 func (p *passing) set(name, value string) { p.vars = append(p.vars, name+"="+value) }
 
+// replace sets a variable that may have a value of the user, which an inner 'jeton run' restores.
+func (p *passing) replace(name, value string) {
+	p.set(name, value)
+	before, ok := os.LookupEnv(name)
+	if ok {
+		p.set(envBefore+name, before)
+	}
+}
+
 // names returns the names of the variables that the command gets.
 func (p *passing) names() []string {
 	var list []string
@@ -153,12 +173,8 @@ func (p *passing) names() []string {
 
 // write writes a file that only the user can read, and names it in a variable.
 func (p *passing) write(variable, name, text string) error {
-	if p.dir == "" {
-		dir, err := os.MkdirTemp("", "jeton-run-") // mode 0700
-		if err != nil {
-			return err
-		}
-		p.dir = dir
+	if err := p.makeDir(); err != nil {
+		return err
 	}
 
 	path := filepath.Join(p.dir, name)
@@ -176,6 +192,18 @@ func (p *passing) write(variable, name, text string) error {
 	}
 
 	return nil
+}
+
+// makeDir makes the private folder, unless it is there.
+func (p *passing) makeDir() error {
+	if p.dir != "" {
+		return nil
+	}
+
+	dir, err := os.MkdirTemp("", "jeton-run-") // mode 0700
+	p.dir = dir
+
+	return err
 }
 
 // pipe writes the token into a pipe that the command inherits. It is far shorter than a pipe holds.
@@ -215,7 +243,12 @@ func (p *passing) writeNetrc(l *wallet.Lease) error {
 		return err
 	}
 
-	return p.write("NETRC", "netrc", line+"\n")
+	if err := p.write("", "netrc", line+"\n"); err != nil {
+		return err
+	}
+	p.replace("NETRC", filepath.Join(p.dir, "netrc"))
+
+	return nil
 }
 
 // setGit configures git by its environment: for this service alone, the only helper is a file with the token.

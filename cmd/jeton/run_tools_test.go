@@ -1,0 +1,94 @@
+package main
+
+import (
+	"encoding/json"
+	"testing"
+
+	"go.yaml.in/yaml/v4"
+)
+
+func TestTheTokenOfAJobIsTheOnlyCredentialOfItsRegistry(t *testing.T) {
+	const own = `"r.example:5000":{"auth":"amV0b246dA=="}`
+	for _, tc := range []struct{ name, user, want string }{
+		{"no configuration", `{}`, `{"auths":{` + own + `},"credHelpers":{}}`},
+		{
+			"another registry in the file", `{"auths":{"o.example":{"auth":"eDp5"}},"currentContext":"far"}`,
+			`{"auths":{"o.example":{"auth":"eDp5"},` + own + `},"credHelpers":{},"currentContext":"far"}`,
+		},
+		{
+			"the registry itself, in all forms",
+			`{"auths":{"https://r.example:5000/v1/":{"auth":"eDp5"}},` +
+				`"credHelpers":{"R.example:5000":"pass","o.example":"gcr"}}`,
+			`{"auths":{` + own + `},"credHelpers":{"o.example":"gcr"}}`,
+		},
+		{
+			"a store, which docker would ask instead of the file",
+			`{"auths":{"https://index.docker.io/v1/":{},"r.example:5000":{}},"credsStore":"desktop"}`,
+			`{"auths":{"https://index.docker.io/v1/":{},` + own + `},` +
+				`"credHelpers":{"https://index.docker.io/v1/":"desktop"}}`,
+		},
+		{"null", `{"auths":null,"credHelpers":null}`, `{"auths":{` + own + `},"credHelpers":{}}`},
+		{"no JSON", `auths: eDp5`, "it is not a JSON object; correct it, or name another folder in DOCKER_CONFIG"},
+		{"another type", `{"auths":["eDp5"]}`, "auths has a value of another type than docker expects"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, err := dockerWith([]byte(tc.user), "r.example:5000", "jeton:t")
+			text := string(got)
+			if err != nil {
+				text = err.Error()
+			}
+			if text != tc.want {
+				t.Errorf("got  %s\nwant %s", text, tc.want)
+			}
+		})
+	}
+}
+
+func TestTheTokenOfAJobIsTheUserOfEachContextOfItsCluster(t *testing.T) {
+	const prod = `{clusters: [{name: prod, cluster: {server: "https://K.example:443/k8s"}}],
+contexts: [{name: p, context: {cluster: prod, user: admin, namespace: shop}}, {name: q, context: {cluster: prod}}]}`
+	const far = `{current-context: q, clusters: [{name: far, cluster: {server: "https://far.example"}}],
+contexts: [{name: f, context: {cluster: far, user: admin}}, {name: p, context: {cluster: far}}]}`
+	const users = `"users":[{"name":"jeton-run","user":{"token":"t"}}]}`
+	const head = `{"apiVersion":"v1","kind":"Config",`
+	const contexts = `"contexts":[{"name":"p","context":{"cluster":"prod","user":"jeton-run","namespace":"shop"}},` +
+		`{"name":"q","context":{"cluster":"prod","user":"jeton-run"}}],`
+	const alone = head + `"current-context":"jeton-run",` +
+		`"clusters":[{"name":"jeton-run","cluster":{"server":"https://k.example","certificate-authority":"ca.pem"}}],` +
+		`"contexts":[{"name":"jeton-run","context":{"cluster":"jeton-run","user":"jeton-run"}}],` + users
+
+	for _, tc := range []struct {
+		name  string
+		files []string
+		want  string
+	}{
+		{"no file", nil, alone},
+		{"files of other clusters", []string{far}, alone},
+		{"no current context", []string{prod}, head + `"current-context":"p",` + contexts + users},
+		{
+			"a current context of the cluster, in another file", []string{prod, far},
+			head + `"current-context":"q",` + contexts + users,
+		},
+		{
+			"a context that an earlier file has of another cluster", []string{far, prod},
+			head + `"current-context":"q",` +
+				`"contexts":[{"name":"q","context":{"cluster":"prod","user":"jeton-run"}}],` + users,
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var files []kubeConfig
+			for _, text := range tc.files {
+				var f kubeConfig
+				if err := yaml.Unmarshal([]byte(text), &f); err != nil {
+					t.Fatal(err)
+				}
+				files = append(files, f)
+			}
+
+			got, err := json.Marshal(kubeWith(files, "https://k.example", "ca.pem", "t"))
+			if err != nil || string(got) != tc.want {
+				t.Errorf("got  %s, %v\nwant %s", got, err, tc.want)
+			}
+		})
+	}
+}
