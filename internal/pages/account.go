@@ -21,6 +21,7 @@ func (p *Pages) accountRoutes() []web.Route {
 		[]web.Route{
 			{Pattern: "GET /account", Handle: p.profile},
 			{Pattern: "POST /account", Handle: p.changeProfile},
+			{Pattern: "POST /account/cancel-address", Handle: p.cancelAddress},
 			{Pattern: "GET /account/security", Handle: p.security},
 			{Pattern: "POST /account/security", Handle: p.setPassword},
 			{Pattern: "GET /account/activity", Handle: p.activity},
@@ -68,13 +69,20 @@ type profileView struct {
 	Created  time.Time
 	Declared bool
 	Email    string
+	Pending  string // address that counts once its link was used, or ""
 	FullName string
 	Fields   []Field // nothing can be changed if it is empty
 }
 
+// ownUser is the user of the session, as the API shows it.
+type ownUser struct {
+	jeton.User
+	Pending string `json:"pending_email"`
+}
+
 // profile answers GET /account. A form that waited for a proof comes back with what was typed.
 func (p *Pages) profile(w *web.Reply, r *http.Request) error {
-	var user jeton.User
+	var user ownUser
 	if err := p.API.Call(w, r, http.MethodGet, ownAPI, nil, &user); err != nil {
 		return err
 	}
@@ -93,7 +101,7 @@ func (p *Pages) profile(w *web.Reply, r *http.Request) error {
 }
 
 // profileForm returns the profile of a user with its form, which asks a user who has a password for it.
-func (p *Pages) profileForm(w *web.Reply, r *http.Request, user jeton.User, typed url.Values) (profileView, error) {
+func (p *Pages) profileForm(w *web.Reply, r *http.Request, user ownUser, typed url.Values) (profileView, error) {
 	v := newProfile(user, typed)
 
 	var err error
@@ -130,7 +138,7 @@ func (v *profileView) current() *Field {
 var profileFields = []string{"first_name", "last_name", "email"}
 
 // newProfile returns the profile of a user. Typed values have precedence over the current ones.
-func newProfile(user jeton.User, typed url.Values) profileView {
+func newProfile(user ownUser, typed url.Values) profileView {
 	v := profileView{
 		Name:     user.Name,
 		Groups:   user.Groups,
@@ -138,6 +146,7 @@ func newProfile(user jeton.User, typed url.Values) profileView {
 		Created:  user.Created,
 		Declared: user.Declared,
 		Email:    user.Email,
+		Pending:  user.Pending,
 		FullName: strings.TrimSpace(user.First + " " + user.Last),
 	}
 	if user.Declared {
@@ -216,6 +225,24 @@ func (p *Pages) changeProfile(w *web.Reply, r *http.Request) error {
 	}
 }
 
+// cancelAddress answers POST /account/cancel-address: the user keeps the address, which ends the link to a new one.
+func (p *Pages) cancelAddress(w *web.Reply, r *http.Request) error {
+	if _, err := accountForm(w, r); err != nil {
+		return err
+	}
+
+	var user jeton.User
+	if err := p.API.Call(w, r, http.MethodGet, ownAPI, nil, &user); err != nil {
+		return err
+	}
+	err := p.API.Call(w, r, http.MethodPut, ownAPI, map[string]string{"email": user.Email}, nil)
+	if err != nil {
+		return err
+	}
+
+	return see(w, "/account?done=address-cancelled")
+}
+
 // profileRefused shows the form again. It first asks for a proof if the user has no password, or if the one that was
 // given is not enough, as there is a second factor.
 func (p *Pages) profileRefused(
@@ -225,7 +252,7 @@ func (p *Pages) profileRefused(
 	given string, // current password
 	cause error,
 ) error {
-	var user jeton.User
+	var user ownUser
 	if err := p.API.Call(w, r, http.MethodGet, ownAPI, nil, &user); err != nil {
 		return err
 	}

@@ -128,13 +128,17 @@ func badNote() *Note {
 }
 
 func profileSamples() []any {
-	full := newProfile(sampleUser(), url.Values{"email": {hostile}})
+	full := newProfile(ownUser{sampleUser(), hostile}, url.Values{"email": {hostile}})
 	full.Note = badNote()
 
 	declared := sampleUser()
 	declared.Declared = true
 
-	return []any{newProfile(jeton.User{Name: "diane"}, nil), full, newProfile(declared, nil)}
+	return []any{
+		newProfile(ownUser{User: jeton.User{Name: "diane"}}, nil),
+		full,
+		newProfile(ownUser{User: declared}, nil),
+	}
 }
 
 // sampleUser is a user with everything.

@@ -75,6 +75,7 @@ func adminUserSamples() map[string][]any {
 	users := sampleUsers(7)
 	who := jeton.Principal{Kind: jeton.KindUser, Name: users[1].Name}
 	full := p.userPage(users[4], impact{Sessions: 3, Tokens: 12345}, who)
+	full.Pending = hostile
 	refused := full
 	refused.Note = sampleNote
 

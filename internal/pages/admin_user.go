@@ -16,6 +16,7 @@ import (
 type userView struct {
 	Note     *Note
 	User     jeton.User
+	Pending  string // address of the user that counts once its link was used, or ""
 	FullName string
 	Tags     []Tag
 	Self     bool // the page is about the user who looks at it
@@ -46,7 +47,7 @@ func (p *Pages) adminUser(w *web.Reply, r *http.Request) error {
 
 // readUser returns the view of the user in the path.
 func (p *Pages) readUser(w *web.Reply, r *http.Request) (userView, error) {
-	var u jeton.User
+	var u ownUser
 	var ends impact
 
 	path := "/users/" + url.PathEscape(r.PathValue("id"))
@@ -58,7 +59,10 @@ func (p *Pages) readUser(w *web.Reply, r *http.Request) (userView, error) {
 		return userView{}, err
 	}
 
-	return p.userPage(u, ends, gate.From(w).Principal()), nil
+	v := p.userPage(u.User, ends, gate.From(w).Principal())
+	v.Pending = u.Pending
+
+	return v, nil
 }
 
 // userPage returns the page of a user for an administrator.

@@ -85,6 +85,7 @@ var doneNotes = map[string]Text{
 
 	"profile-changed":   text("done.profile-changed"),
 	"address-sent":      text("done.address-sent"),
+	"address-cancelled": text("done.address-cancelled"),
 	"session-ended":     text("done.session-ended"),
 	"sessions-ended":    text("done.sessions-ended"),
 	"token-revoked":     text("done.token-revoked"),

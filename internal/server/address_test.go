@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/api"
 	"github.com/jeton-auth/jeton/internal/test/smtptest"
 	"github.com/jeton-auth/jeton/jetontest"
 )
@@ -151,6 +152,42 @@ func TestALinkThatConfirmsAnAddressDies(t *testing.T) {
 				t.Errorf("the address is %s, want the one before", got)
 			}
 		})
+	}
+}
+
+// TestANewAddressIsShownAndCancelled looks at an address that waits for its link, on the page and in the API.
+func TestANewAddressIsShownAndCancelled(t *testing.T) {
+	server := smtptest.Start(t, smtptest.Options{})
+	s := startMailing(t, mailOptions(t, server)...)
+	b := newBrowser(t, s)
+	b.signIn("diane")
+	pending := func() string {
+		var user api.UserDetails
+		s.MustControl(http.MethodGet, "/api/v1/users/diane", nil, &user)
+		return user.Pending
+	}
+
+	path := b.asksAddress(server, "new@example.org")
+	page := b.get(s.Issuer() + "/account").Body
+	if got := pending(); got != "new@example.org" || !strings.Contains(page, "new@example.org") {
+		t.Errorf("pending_email is %q, want new@example.org, and on the page: %s", got, page)
+	}
+
+	// A change that is refused cancels nothing.
+	a := b.post("/account", "email", "diane@example.org", "first_name", strings.Repeat("n", 2000))
+	if got := pending(); a.Status != http.StatusBadRequest || got != "new@example.org" {
+		t.Errorf("a refused change: got %d and pending_email %q, want 400 and that it stays", a.Status, got)
+	}
+
+	a = b.post("/account/cancel-address")
+	if to := a.Header.Get("Location"); to != "/account?done=address-cancelled" {
+		t.Fatalf("to cancel: got %d to %q, want that it is cancelled: %s", a.Status, to, a.Body)
+	}
+	if got := pending(); got != "" || strings.Contains(b.get(s.Issuer()+"/account").Body, "new@example.org") {
+		t.Errorf("after it was cancelled: pending_email is %q, want none, also on the page", got)
+	}
+	if a := b.post(path); a.Status == http.StatusSeeOther || addressOf(s, "diane") != "diane@example.org" {
+		t.Errorf("the link of a cancelled address: got %d, want it refused", a.Status)
 	}
 }
 
