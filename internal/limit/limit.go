@@ -10,7 +10,8 @@
 //
 // No budget is exceeded, however many attempts are concurrent. All spellings of a name
 // share their budgets. Memory is bounded: when a table is full, the least used budget is
-// dropped first. The state is lost when the process ends.
+// dropped first. The state is lost when the process ends, but for the budget of an account from
+// all sources: Failures keeps it in the database, for all nodes.
 //
 // Package signin decides which sources and browsers are known, and what a failure is.
 package limit

@@ -70,13 +70,31 @@ func (t *table) take(k key, now int64) {
 		return
 	}
 
+	t.add(k, now, now+int64(t.rate.Every))
+}
+
+// raise makes a budget full again after rest at the earliest. More than all of it cannot be used up.
+func (t *table) raise(k key, now int64, rest time.Duration) {
+	full := now + min(int64(rest), int64(t.rate.Burst)*int64(t.rate.Every))
+
+	if i, ok := t.index[k]; ok {
+		t.heap[i].full = max(t.heap[i].full, full)
+		t.down(int(i))
+		return
+	}
+
+	t.add(k, now, full)
+}
+
+// add adds a budget that is not in the table.
+func (t *table) add(k key, now, full int64) {
 	// At most two full budgets are dropped here, so the work of an attempt is bounded while the
 	// table shrinks faster than it grows.
 	for n := 0; len(t.heap) > 0 && (len(t.heap) >= t.limit || n < 2 && t.heap[0].full <= now); n++ {
 		t.remove(0)
 	}
 
-	t.heap = append(t.heap, entry{now + int64(t.rate.Every), k})
+	t.heap = append(t.heap, entry{full, k})
 	t.index[k] = int32(len(t.heap) - 1)
 	t.up(len(t.heap) - 1)
 }

@@ -277,7 +277,7 @@ FROM information_schema.columns WHERE table_schema = current_schema()`
 				blob:    {"BLOB"},
 				maybe:   {"BLOB?"},
 			},
-			[]string{"migrations", "tickets", "mails"},
+			[]string{"migrations", "tickets", "mails", "failed_attempts"},
 		},
 		{
 			engines()[1],
@@ -289,7 +289,9 @@ FROM information_schema.columns WHERE table_schema = current_schema()`
 				blob:    {"bytea"},
 				maybe:   {"bytea?"},
 			},
-			[]string{"migrations", "tickets", "mails", "changes", "nodes", "audit.wrote", "uses.took"},
+			[]string{
+				"migrations", "tickets", "mails", "failed_attempts", "changes", "nodes", "audit.wrote", "uses.took",
+			},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

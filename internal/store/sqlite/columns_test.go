@@ -40,8 +40,8 @@ func checkColumns(t *testing.T, db *DB, log *queryLog) {
 		}
 	}
 
-	if len(inserted) != 23 {
-		t.Errorf("statements insert into %d tables, want 23: %v", len(inserted), inserted)
+	if len(inserted) != 24 {
+		t.Errorf("statements insert into %d tables, want 24: %v", len(inserted), inserted)
 	}
 }
 

@@ -47,7 +47,7 @@ func (db *Store) Append(ctx context.Context, events []jeton.Event) error {
 func (db *Store) Events(ctx context.Context, f audit.Filter) ([]jeton.Event, error) {
 	after := f.After
 	order := "seq"
-	most := limit(f)
+	most := mostEvents(f)
 	if f.Last > 0 {
 		after = 0
 		order = "seq DESC"
@@ -134,8 +134,8 @@ func chosenEvents(f audit.Filter, after int64) (where string, args []any) {
 	return where, args
 }
 
-// limit returns how many events to read at most: 1000 if the caller sets no limit.
-func limit(f audit.Filter) int {
+// mostEvents returns how many events to read at most: 1000 if the caller sets no limit.
+func mostEvents(f audit.Filter) int {
 	if f.Limit <= 0 {
 		return 1000
 	}

@@ -22,6 +22,7 @@ const (
 	factorColumns     = "id, account, kind, name, created, confirmed, used, handle, secret, counter, " +
 		"flags, transports, model"
 	attemptColumns    = "account, failed, ready"
+	failureColumns    = "name, gone"
 	relyingColumns    = "login, client, session, subject, due, tries"
 	mailColumns       = "id, kind, account, recipient, language, facts, created, expires, due, tries, linked"
 	invitationColumns = "id, hash, note, email, groups, inviter, actor, most, used, created, expires"
