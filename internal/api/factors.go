@@ -118,7 +118,7 @@ func (a *API) addOwnFactor(w *web.Reply, r *http.Request, c caller) error {
 		return err
 	}
 
-	e, err := a.Factors.EnrolTOTP(r.Context(), factor.Owner{ID: acct.ID, Name: acct.Name}, in.Name)
+	e, err := a.Factors.EnrolTOTP(r.Context(), ownerOf(acct, c), in.Name)
 	if err != nil {
 		return err
 	}
@@ -128,6 +128,15 @@ func (a *API) addOwnFactor(w *web.Reply, r *http.Request, c caller) error {
 		Secret: e.Secret.Reveal(),
 		URI:    e.URI.Reveal(),
 	})
+}
+
+// ownerOf returns the owner of the factors of an account that the caller changes.
+func ownerOf(acct account.Account, c caller) factor.Owner {
+	return factor.Owner{
+		ID:      acct.ID,
+		Name:    acct.Name,
+		Session: c.Session,
+	}
 }
 
 // proved returns the account of a caller who proved to be its user a short time ago.
@@ -158,7 +167,7 @@ func (a *API) confirmOwnFactor(w *web.Reply, r *http.Request, c caller) error {
 	id := r.PathValue("factor")
 	ev := a.event(w, c, audit.FactorAdd, "user:"+acct.Name)
 	ev.Reason = "authenticator app " + id
-	err = a.Factors.ConfirmTOTP(r.Context(), acct.ID, id, in.Code, c.Session, ev)
+	err = a.Factors.ConfirmTOTP(r.Context(), ownerOf(acct, c), id, in.Code, ev)
 	if jeton.Outcome(err) == jeton.ErrBadCredential {
 		// Not a 401: the session is valid, and a client would log the user out.
 		err = jeton.WithDetail(jeton.ErrForbidden, "the code is wrong")
@@ -202,7 +211,7 @@ func (a *API) newRecoveryCodes(w *web.Reply, r *http.Request, c caller) error {
 // newCodes answers with new recovery codes of a user.
 func (a *API) newCodes(w *web.Reply, r *http.Request, c caller, acct account.Account) error {
 	codes, err := a.Factors.NewRecoveryCodes(
-		r.Context(), acct.ID, a.event(w, c, audit.FactorCodes, "user:"+acct.Name),
+		r.Context(), ownerOf(acct, c), a.event(w, c, audit.FactorCodes, "user:"+acct.Name),
 	)
 	if err != nil {
 		return err

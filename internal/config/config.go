@@ -37,7 +37,7 @@ type Config struct {
 	Hashing        Hashing   `yaml:"hashing" doc:"Limits on concurrent password checks."`
 	Passwords      Passwords `yaml:"passwords" doc:"Rules for new passwords of users that are not declared here."`
 	PersonalTokens Personal  `yaml:"personal_tokens" doc:"Limits on the tokens that users create."`
-	Throttle       Throttle  `yaml:"throttle" doc:"Limits on password guessing. Only failed logins count."`
+	Throttle       Throttle  `yaml:"throttle" doc:"Limits on guessing. Only failures count."`
 	Tracing        *Tracing  `yaml:"tracing" absent:"off" doc:"Spans of requests for OpenTelemetry, exported by OTLP."`
 	Audit          Audit     `yaml:"audit" doc:"The audit log of logins, refusals and changes."`
 	Cache          Cache     `yaml:"cache" doc:"Limits on memory."`
@@ -110,7 +110,7 @@ type Passwords struct {
 type Throttle struct {
 	PairBurst    int      `yaml:"pair_burst" default:"10" min:"1" max:"1000000" doc:"Failed logins of one account from one source address before they are throttled. A browser that the user has signed in with has as many of its own then."`
 	PairEvery    Duration `yaml:"pair_every" default:"90s" min:"1ns" doc:"Then one attempt is allowed in this time."`
-	AccountBurst int      `yaml:"account_burst" default:"100" min:"1" max:"1000000" doc:"Failed logins of one account from all addresses before they are throttled. Does not keep out a user at an address that this user has logged in from."`
+	AccountBurst int      `yaml:"account_burst" default:"100" min:"1" max:"1000000" doc:"Failures of one account from all addresses and on all nodes before its passwords are throttled: wrong passwords, codes, recovery codes and responses of passkeys. Does not keep out a user at an address that this user has logged in from."`
 	AccountEvery Duration `yaml:"account_every" default:"1m" min:"1ns" doc:"Then one attempt from other addresses is allowed in this time."`
 	SourceBurst  int      `yaml:"source_burst" default:"60" min:"1" max:"1000000" doc:"Failed logins from one source address (IPv6: one /64) for all accounts before they are throttled. Does not keep out a user who has logged in from there."`
 	SourceEvery  Duration `yaml:"source_every" default:"15s" min:"1ns" doc:"Then one attempt is allowed in this time."`

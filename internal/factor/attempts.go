@@ -18,7 +18,8 @@ const (
 	longPause    = time.Hour
 )
 
-// Attempts is the failed attempts of a user in a row, over all factors, paths and nodes.
+// Attempts is the wrong codes of a user in a row, over all factors, paths and nodes. Only a caller who has shown
+// something else of the user gets as far, so that strangers cannot use them up.
 type Attempts struct {
 	Failed int
 	Ready  time.Time // when the next attempt is allowed
@@ -56,9 +57,8 @@ func pause(failed int) time.Duration {
 	return longPause
 }
 
-// Attempt takes one attempt of a user, for a factor of any kind. A use of a factor gives all back. It returns
-// jeton.ErrTooMany.
-func (f *Factors) Attempt(ctx context.Context, user int64) error {
+// attempt takes one attempt of a user with a code. A use of a factor gives all back. It returns jeton.ErrTooMany.
+func (f *Factors) attempt(ctx context.Context, user int64) error {
 	now := f.now()
 	err := f.store.TakeAttempt(ctx, user, func(a Attempts) (Attempts, error) { return a.Take(now) })
 	if err != nil {
@@ -66,4 +66,14 @@ func (f *Factors) Attempt(ctx context.Context, user int64) error {
 	}
 
 	return nil
+}
+
+// wrong counts a wrong code against the budget of the account, which passwords have, too. It returns
+// jeton.ErrBadCredential.
+func (f *Factors) wrong(ctx context.Context, o Owner, what string) error {
+	if err := f.failed(ctx, o.Name); err != nil {
+		return err
+	}
+
+	return fmt.Errorf("%s: %w", what, jeton.ErrBadCredential)
 }

@@ -1,9 +1,10 @@
 // Package factor keeps what proves a user beside the password: authenticator apps (TOTP, RFC 6238), recovery codes and
 // passkeys.
 //
-// A code of an authenticator app and a recovery code are accepted once, on any number of nodes and over all paths. One
-// budget of attempts for each user limits guessing over all factors, apart from that of passwords. Secrets of
-// authenticator apps are sealed with a key outside the database; recovery codes are stored as hashes.
+// A code of an authenticator app and a recovery code are accepted once, on any number of nodes and over all paths.
+// Attempts with codes are limited for each user, and those that fail take from the budget of the account, as wrong
+// passwords do. Secrets of authenticator apps are sealed with a key outside the database; recovery codes are stored as
+// hashes.
 //
 // Package signin decides when a factor is needed and starts the session; package api lets users manage their factors.
 // The package never sees an HTTP request.
@@ -79,7 +80,7 @@ type Use struct {
 	At      time.Time
 	// Once refuses a counter that is not greater than the last one.
 	Once bool
-	// Keep is the id of the session that stays when a factor is confirmed; "": none.
+	// Keep is the id of the session that confirms a factor, and stays; "": none.
 	Keep string
 }
 
@@ -94,14 +95,15 @@ type Which struct {
 // change is added in the same step; nil is none.
 type Store interface {
 	// AddFactor adds a factor. One of the kind that was not confirmed is replaced. It returns jeton.ErrNotFound for a
-	// user who is gone, and jeton.ErrConflict if the user has MaxPerKind of the kind, or the Handle exists.
-	AddFactor(ctx context.Context, f Factor, ev *jeton.Event) error
-	// ReplaceFactors replaces all factors of a kind by others. The errors are those of AddFactor.
-	ReplaceFactors(ctx context.Context, user int64, k Kind, list []Factor, ev *jeton.Event) error
+	// user who is gone, jeton.ErrExpired if the session that asks for it (its id; "": none) has ended, and
+	// jeton.ErrConflict if the user has MaxPerKind of the kind, or the Handle exists.
+	AddFactor(ctx context.Context, f Factor, session string, ev *jeton.Event) error
+	// ReplaceFactors replaces all factors of a kind of a user by others. The errors are those of AddFactor.
+	ReplaceFactors(ctx context.Context, o Owner, k Kind, list []Factor, ev *jeton.Event) error
 	// ConfirmFactor lets a factor prove its user from then on, stores the counter, and ends the sessions of the user
 	// but Keep, which were started without it; an end is an event of its own. As AddFactor does, it publishes that the
 	// user has changed. It returns jeton.ErrNotFound for one that was confirmed before, was added before a time, or
-	// does not exist.
+	// does not exist, and jeton.ErrExpired if Keep has ended.
 	ConfirmFactor(ctx context.Context, u Use, addedAfter time.Time, ev *jeton.Event) error
 	// ListFactors returns the factors of a user, oldest first, also those that were not confirmed.
 	ListFactors(ctx context.Context, user int64) ([]Factor, error)
@@ -137,6 +139,7 @@ type Factors struct {
 	clock  *sweep.Clock
 	seal   seal
 	issuer string
+	failed func(ctx context.Context, user string) error
 }
 
 // Config is what New needs.
@@ -148,12 +151,18 @@ type Config struct {
 	Clock  *sweep.Clock // by which factors that were not confirmed are deleted
 	Key    []byte       // 32 bytes, which seal secrets
 	Issuer string       // name of the server in authenticator apps
+	// Failed counts a wrong code against the budget of the account of a name; nil: it is not counted there.
+	Failed func(ctx context.Context, user string) error
 }
 
 // New returns the factors of a server. Run deletes those that were not confirmed.
 func New(c Config) (*Factors, error) {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
+	}
+
+	if c.Failed == nil {
+		c.Failed = func(context.Context, string) error { return nil }
 	}
 
 	s, err := newSeal(c.Key)
@@ -169,6 +178,7 @@ func New(c Config) (*Factors, error) {
 		clock:  c.Clock,
 		seal:   s,
 		issuer: c.Issuer,
+		failed: c.Failed,
 	}, nil
 }
 

@@ -18,9 +18,10 @@ const (
 	backedUp       = 0x10
 )
 
-// AddPasskey stores a passkey that a user has made. It returns jeton.ErrInvalid for a name that is too long, and
-// jeton.ErrConflict if the user has MaxPerKind, or the passkey exists.
-func (f *Factors) AddPasskey(ctx context.Context, user int64, name string, k passkey.Key, ev jeton.Event) error {
+// AddPasskey stores a passkey that a user has made. It returns jeton.ErrInvalid for a name that is too long,
+// jeton.ErrConflict if the user has MaxPerKind, or the passkey exists, and jeton.ErrExpired if the session that asks
+// has ended.
+func (f *Factors) AddPasskey(ctx context.Context, o Owner, name string, k passkey.Key, ev jeton.Event) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
@@ -34,7 +35,7 @@ func (f *Factors) AddPasskey(ctx context.Context, user int64, name string, k pas
 	now := f.now()
 	err = f.store.AddFactor(ctx, Factor{
 		ID:        id,
-		User:      user,
+		User:      o.ID,
 		Kind:      Passkey,
 		Name:      name,
 		Created:   now,
@@ -46,7 +47,7 @@ func (f *Factors) AddPasskey(ctx context.Context, user int64, name string, k pas
 		Flags:      flags(k.Eligible, k.BackedUp),
 		Transports: strings.Join(k.Transports, " "),
 		Model:      hex.EncodeToString(k.Model),
-	}, &ev)
+	}, o.Session, &ev)
 	if err != nil {
 		return fmt.Errorf("add passkey: %w", err)
 	}

@@ -53,6 +53,7 @@ func TestAnAppThatDoesNotOpenHidesNoOther(t *testing.T) {
 	diane, err := db.FindUser(t.Context(), "diane")
 	must(t, err)
 
+	owner := factor.Owner{ID: diane.ID, Name: diane.Name}
 	now := time.Unix(1_800_000_000, 0)
 	with := func(key byte) *factor.Factors {
 		f, err := factor.New(factor.Config{
@@ -68,18 +69,18 @@ func TestAnAppThatDoesNotOpenHidesNoOther(t *testing.T) {
 	}
 	var secrets []jeton.Secret
 	for _, key := range []byte{1, 2} {
-		app, err := with(key).EnrolTOTP(t.Context(), factor.Owner{ID: diane.ID, Name: diane.Name}, "")
+		app, err := with(key).EnrolTOTP(t.Context(), owner, "")
 		must(t, err)
-		must(t, with(key).ConfirmTOTP(t.Context(), diane.ID, app.ID, code(t, app.Secret, now), "", jeton.Event{}))
+		must(t, with(key).ConfirmTOTP(t.Context(), owner, app.ID, code(t, app.Secret, now), jeton.Event{}))
 		secrets = append(secrets, app.Secret)
 		now = now.Add(time.Minute)
 	}
 
-	_, err = with(2).Prove(t.Context(), diane.ID, code(t, secrets[0], now))
+	_, err = with(2).Prove(t.Context(), owner, code(t, secrets[0], now))
 	if !errors.Is(err, jeton.ErrUnavailable) {
 		t.Errorf("a code of the app that does not open: got %v, want %v", err, jeton.ErrUnavailable)
 	}
-	_, err = with(2).Prove(t.Context(), diane.ID, code(t, secrets[1], now))
+	_, err = with(2).Prove(t.Context(), owner, code(t, secrets[1], now))
 	if err != nil {
 		t.Errorf("a code of the other app: got %v, want success", err)
 	}

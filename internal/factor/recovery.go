@@ -33,7 +33,7 @@ const (
 var codeEncoding = base32.NewEncoding("abcdefghjkmnpqrstuvwxyz023456789").WithPadding(base32.NoPadding)
 
 // NewRecoveryCodes returns new recovery codes of a user, which only the caller has. Earlier ones end.
-func (f *Factors) NewRecoveryCodes(ctx context.Context, user int64, ev jeton.Event) ([]jeton.Secret, error) {
+func (f *Factors) NewRecoveryCodes(ctx context.Context, o Owner, ev jeton.Event) ([]jeton.Secret, error) {
 	var codes []jeton.Secret
 	var list []Factor
 
@@ -52,7 +52,7 @@ func (f *Factors) NewRecoveryCodes(ctx context.Context, user int64, ev jeton.Eve
 		codes = append(codes, jeton.NewSecret(inGroups(text)))
 		list = append(list, Factor{
 			ID:        id,
-			User:      user,
+			User:      o.ID,
 			Kind:      Recovery,
 			Created:   f.now(),
 			Confirmed: f.now(),
@@ -60,7 +60,7 @@ func (f *Factors) NewRecoveryCodes(ctx context.Context, user int64, ev jeton.Eve
 		})
 	}
 
-	if err := f.store.ReplaceFactors(ctx, user, Recovery, list, &ev); err != nil {
+	if err := f.store.ReplaceFactors(ctx, o, Recovery, list, &ev); err != nil {
 		return nil, fmt.Errorf("new recovery codes: %w", err)
 	}
 
@@ -92,7 +92,7 @@ func inGroups(code string) string {
 // jeton.ErrTooMany, and jeton.ErrConflict if there are too many apps. What the user may do then is for the caller:
 // replace the other factors, and nothing else.
 func (f *Factors) Recover(ctx context.Context, o Owner, text string, ev jeton.Event) (Enrolment, error) {
-	code, err := f.recoveryCode(ctx, o.ID, text)
+	code, err := f.recoveryCode(ctx, o, text)
 	if err != nil {
 		return Enrolment{}, err
 	}
@@ -104,27 +104,27 @@ func (f *Factors) Recover(ctx context.Context, o Owner, text string, ev jeton.Ev
 		return Enrolment{}, err
 	}
 
-	return app, f.use(ctx, code, 1, &ev)
+	return app, f.use(ctx, o, code, 1, &ev)
 }
 
 // recoveryCode returns the recovery code of a user, which was not used before. It takes an attempt.
-func (f *Factors) recoveryCode(ctx context.Context, user int64, text string) (Factor, error) {
-	if err := f.Attempt(ctx, user); err != nil {
+func (f *Factors) recoveryCode(ctx context.Context, o Owner, text string) (Factor, error) {
+	if err := f.attempt(ctx, o.ID); err != nil {
 		return Factor{}, err
 	}
 
 	text = strings.ToLower(cleaned(text))
 	if len(text) != codeChars && len(text) != earlierChars {
-		return Factor{}, fmt.Errorf("recovery code: %w", jeton.ErrBadCredential)
+		return Factor{}, f.wrong(ctx, o, "recovery code")
 	}
 
 	sum := sha256.Sum256([]byte(text))
 	one, err := f.store.FindFactor(ctx, Recovery, sum[:])
-	if err == nil && (one.User != user || !one.Used.IsZero()) {
+	if err == nil && (one.User != o.ID || !one.Used.IsZero()) {
 		err = jeton.ErrNotFound
 	}
 	if errors.Is(err, jeton.ErrNotFound) {
-		return Factor{}, fmt.Errorf("recovery code: %w", jeton.ErrBadCredential)
+		return Factor{}, f.wrong(ctx, o, "recovery code")
 	}
 	if err != nil {
 		return Factor{}, fmt.Errorf("find recovery code: %w", err)
@@ -136,12 +136,12 @@ func (f *Factors) recoveryCode(ctx context.Context, user int64, text string) (Fa
 // ReplaceBy confirms an authenticator app, as ConfirmTOTP does, and removes every other one of the user: a recovery
 // code was used because they are lost. The recovery codes that are left stay, and so do passkeys. Who has the lost app
 // has no session any more.
-func (f *Factors) ReplaceBy(ctx context.Context, user int64, id, text, keep string, ev jeton.Event) error {
-	if err := f.ConfirmTOTP(ctx, user, id, text, keep, ev); err != nil {
+func (f *Factors) ReplaceBy(ctx context.Context, o Owner, id, text string, ev jeton.Event) error {
+	if err := f.ConfirmTOTP(ctx, o, id, text, ev); err != nil {
 		return err
 	}
 
-	list, err := f.List(ctx, user)
+	list, err := f.List(ctx, o.ID)
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (f *Factors) ReplaceBy(ctx context.Context, user int64, id, text, keep stri
 		}
 
 		ev.Action, ev.Reason = audit.FactorRemove, one.ID+", replaced with a recovery code"
-		if _, err := f.store.RemoveFactors(ctx, user, Which{ID: one.ID}, &ev); err != nil {
+		if _, err := f.store.RemoveFactors(ctx, o.ID, Which{ID: one.ID}, &ev); err != nil {
 			return fmt.Errorf("remove factor: %w", err)
 		}
 	}

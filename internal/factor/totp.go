@@ -90,10 +90,11 @@ type Enrolment struct {
 	URI    jeton.Secret // otpauth://, which a QR code shows
 }
 
-// Owner is the user that factors are added for.
+// Owner is the user that factors are of.
 type Owner struct {
-	ID   int64
-	Name string
+	ID      int64
+	Name    string
+	Session string // id of the one that asks, which must not have ended meanwhile; "": none
 }
 
 // EnrolTOTP adds an authenticator app to a user. It proves the user once ConfirmTOTP is called, within EnrolFor. An
@@ -121,7 +122,7 @@ func (f *Factors) EnrolTOTP(ctx context.Context, o Owner, name string) (Enrolmen
 		Name:    name,
 		Created: f.now(),
 		Secret:  f.seal.close(id, o.ID, key),
-	}, nil)
+	}, o.Session, nil)
 	if err != nil {
 		return Enrolment{}, fmt.Errorf("add authenticator app: %w", err)
 	}
@@ -187,16 +188,16 @@ func (f *Factors) waiting(ctx context.Context, user int64, id string) (Factor, [
 }
 
 // ConfirmTOTP lets an authenticator app prove its user from then on, and ends the sessions of the user in the same
-// step: all but keep, the id of one. It returns jeton.ErrNotFound if it was confirmed before, or waited longer than
-// EnrolFor, jeton.ErrBadCredential for a wrong code, and jeton.ErrTooMany.
-func (f *Factors) ConfirmTOTP(ctx context.Context, user int64, id, text, keep string, ev jeton.Event) error {
-	_, key, err := f.waiting(ctx, user, id)
+// step: all but the one that asks. It returns jeton.ErrNotFound if it was confirmed before, or waited longer than
+// EnrolFor, jeton.ErrBadCredential for a wrong code, jeton.ErrExpired if the session has ended, and jeton.ErrTooMany.
+func (f *Factors) ConfirmTOTP(ctx context.Context, o Owner, id, text string, ev jeton.Event) error {
+	_, key, err := f.waiting(ctx, o.ID, id)
 	if err != nil {
 		return fmt.Errorf("confirm authenticator app: %w", err)
 	}
 	defer clear(key)
 
-	if err := f.Attempt(ctx, user); err != nil {
+	if err := f.attempt(ctx, o.ID); err != nil {
 		return err
 	}
 
@@ -204,22 +205,22 @@ func (f *Factors) ConfirmTOTP(ctx context.Context, user int64, id, text, keep st
 	now := f.now()
 	step, ok := matching(key, text, now)
 	if !isTOTP(text) || !ok {
-		return fmt.Errorf("confirm authenticator app: %w", jeton.ErrBadCredential)
+		return f.wrong(ctx, o, "confirm authenticator app")
 	}
 
 	// The code of the enrolment does not sign in, too.
 	err = f.store.ConfirmFactor(ctx, Use{
-		User:    user,
+		User:    o.ID,
 		ID:      id,
 		Counter: step,
 		At:      now,
-		Keep:    keep,
+		Keep:    o.Session,
 	}, now.Add(-EnrolFor), &ev)
 	if err != nil {
 		return fmt.Errorf("confirm authenticator app: %w", err)
 	}
 
-	if err := f.store.ForgetAttempts(ctx, user); err != nil {
+	if err := f.store.ForgetAttempts(ctx, o.ID); err != nil {
 		return fmt.Errorf("forget attempts: %w", err)
 	}
 
@@ -229,22 +230,22 @@ func (f *Factors) ConfirmTOTP(ctx context.Context, user int64, id, text, keep st
 // Prove accepts a code of an authenticator app of a user, once, and returns which one. It takes an attempt before it
 // looks at the code. It returns jeton.ErrBadCredential for a code that is wrong or was used, jeton.ErrTooMany, and
 // jeton.ErrUnavailable if it is of no app whose secret opens, and a secret does not.
-func (f *Factors) Prove(ctx context.Context, user int64, text string) (Factor, error) {
-	list, err := f.List(ctx, user)
+func (f *Factors) Prove(ctx context.Context, o Owner, text string) (Factor, error) {
+	list, err := f.List(ctx, o.ID)
 	if err != nil {
 		return Factor{}, err
 	}
-	if err := f.Attempt(ctx, user); err != nil {
+	if err := f.attempt(ctx, o.ID); err != nil {
 		return Factor{}, err
 	}
 
 	text = cleaned(text)
 	if !isTOTP(text) {
-		return Factor{}, fmt.Errorf("code: %w", jeton.ErrBadCredential)
+		return Factor{}, f.wrong(ctx, o, "code")
 	}
 
 	now := f.now()
-	wrong := jeton.ErrBadCredential
+	var sealed error
 	for _, one := range list {
 		if one.Kind != TOTP {
 			continue
@@ -252,7 +253,7 @@ func (f *Factors) Prove(ctx context.Context, user int64, text string) (Factor, e
 
 		key, err := f.seal.open(one)
 		if err != nil {
-			wrong = err // another app of the user may still be right
+			sealed = err // another app of the user may still be right
 			continue
 		}
 
@@ -262,14 +263,18 @@ func (f *Factors) Prove(ctx context.Context, user int64, text string) (Factor, e
 			continue
 		}
 
-		return one, f.use(ctx, one, step, nil)
+		return one, f.use(ctx, o, one, step, nil)
 	}
 
-	return Factor{}, fmt.Errorf("code: %w", wrong)
+	if sealed != nil {
+		return Factor{}, fmt.Errorf("code: %w", sealed)
+	}
+
+	return Factor{}, f.wrong(ctx, o, "code")
 }
 
 // use stores the only use of a code. It returns jeton.ErrBadCredential if it was used.
-func (f *Factors) use(ctx context.Context, one Factor, counter int64, ev *jeton.Event) error {
+func (f *Factors) use(ctx context.Context, o Owner, one Factor, counter int64, ev *jeton.Event) error {
 	err := f.store.UseFactor(ctx, Use{
 		User:    one.User,
 		ID:      one.ID,
@@ -278,7 +283,7 @@ func (f *Factors) use(ctx context.Context, one Factor, counter int64, ev *jeton.
 		Once:    true,
 	}, ev)
 	if errors.Is(err, jeton.ErrSpent) || errors.Is(err, jeton.ErrNotFound) {
-		return fmt.Errorf("code was used before: %w", jeton.ErrBadCredential)
+		return f.wrong(ctx, o, "code was used before")
 	}
 	if err != nil {
 		return fmt.Errorf("use factor: %w", err)

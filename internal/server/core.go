@@ -55,6 +55,7 @@ type core struct {
 	assertions   *token.Assertions
 	tickets      *ticket.Tickets
 	factors      *factor.Factors
+	failures     *limit.Failures
 	audit        *audit.Log
 	gate         *gate.Gate
 	logins       *signin.Logins
@@ -174,15 +175,7 @@ func (k *core) openTokens(ctx context.Context, c Config, conf *config.Config) (e
 		return err
 	}
 
-	k.factors, err = factor.New(factor.Config{
-		Store:  k.db,
-		Now:    c.Now,
-		Log:    c.Log,
-		Clock:  sweep.NewClock(k.db),
-		Key:    k.secret.Derive("secrets of factors"),
-		Issuer: appName(conf),
-	})
-	if err != nil {
+	if err := k.openFactors(c, conf); err != nil {
 		return err
 	}
 
@@ -224,6 +217,33 @@ func (k *core) openTokens(ctx context.Context, c Config, conf *config.Config) (e
 	return err
 }
 
+// openFactors opens the failed attempts on accounts, and the factors.
+func (k *core) openFactors(c Config, conf *config.Config) (err error) {
+	k.failures, err = limit.NewFailures(limit.FailuresConfig{
+		Store:   k.db,
+		Now:     c.Now,
+		Account: accountRate(conf),
+		Key:     k.secret.Derive("names of failed attempts"),
+		Log:     c.Log,
+		Clock:   sweep.NewClock(k.db),
+	})
+	if err != nil {
+		return err
+	}
+
+	k.factors, err = factor.New(factor.Config{
+		Store:  k.db,
+		Failed: k.failures.Add,
+		Now:    c.Now,
+		Log:    c.Log,
+		Clock:  sweep.NewClock(k.db),
+		Key:    k.secret.Derive("secrets of factors"),
+		Issuer: appName(conf),
+	})
+
+	return err
+}
+
 // appName returns the name of the server in authenticator apps: the host of its issuer.
 func appName(conf *config.Config) string {
 	if conf.Issuer == nil {
@@ -238,12 +258,17 @@ func appName(conf *config.Config) string {
 	return u.Hostname()
 }
 
+// accountRate returns the budget of one account.
+func accountRate(conf *config.Config) limit.Rate {
+	return limit.Rate{Burst: conf.Throttle.AccountBurst, Every: conf.Throttle.AccountEvery.Std()}
+}
+
 // openLogins opens the logins with their throttle.
 func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) error {
 	t := conf.Throttle
 	guard, err := limit.New(limit.Config{
 		Pair:    limit.Rate{Burst: t.PairBurst, Every: t.PairEvery.Std()},
-		Account: limit.Rate{Burst: t.AccountBurst, Every: t.AccountEvery.Std()},
+		Account: accountRate(conf),
 		Source:  limit.Rate{Burst: t.SourceBurst, Every: t.SourceEvery.Std()},
 	})
 	if err != nil {
@@ -282,6 +307,7 @@ func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) er
 		Factors:  k.factors,
 		Mails:    k.linkMails(recoveries),
 		Limiter:  guard,
+		Failures: k.failures,
 		Counts:   k.counts,
 		Subjects: k.subjects,
 		Requests: requests,
@@ -305,6 +331,7 @@ func (k *core) run(ctx context.Context, log *slog.Logger) {
 		"tokens":   k.tokens.Run,
 		"tickets":  k.tickets.Run,
 		"factors":  k.factors.Run,
+		"failures": k.failures.Run,
 		"hasher":   k.hasher.Run,
 		"logouts":  k.logouts.Run,
 		"mail":     k.mails.Run,

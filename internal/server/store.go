@@ -17,6 +17,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/invite"
 	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/limit"
 	"github.com/jeton-auth/jeton/internal/mail"
 	"github.com/jeton-auth/jeton/internal/openid"
 	"github.com/jeton-auth/jeton/internal/session"
@@ -41,6 +42,7 @@ type store interface {
 	keys.Store
 	ticket.Store
 	factor.Store
+	limit.Store
 	invite.Store
 	openid.LogoutStore
 	mail.Store

@@ -101,7 +101,7 @@ func (l *Logins) Basic(ctx context.Context, req PasswordRequest) (*Verified, err
 
 	v, err := l.verify(ctx, req, &trail)
 	if err == nil && v.Second {
-		err = l.besidePassword(ctx, req, v.Account.ID, &trail)
+		err = l.besidePassword(ctx, req, v.Account, &trail)
 	}
 	if err == nil && !trail.remembered && !trail.known && !req.Proved {
 		err = l.addSource(ctx, req, v, &trail)
@@ -130,10 +130,15 @@ func (l *Logins) addSource(ctx context.Context, req PasswordRequest, v *Verified
 }
 
 // besidePassword checks the code that a user with a second factor gives beside the password.
-func (l *Logins) besidePassword(ctx context.Context, req PasswordRequest, user int64, trail *auditTrail) error {
+func (l *Logins) besidePassword(
+	ctx context.Context,
+	req PasswordRequest,
+	acct account.Account,
+	trail *auditTrail,
+) error {
 	switch {
 	case req.Code != "":
-		_, err := l.factors.Prove(ctx, user, req.Code)
+		_, err := l.factors.Prove(ctx, ownerOfFactors(acct), req.Code)
 		return trail.check("second factor", byCode, err)
 	case !req.Confirms:
 		return trail.check("second factor", "", errNoPassword)

@@ -53,6 +53,7 @@ type enrolling struct {
 	logins  *signin.Logins
 	factors *factor.Factors
 	diane   account.Account
+	owner   factor.Owner // diane
 	app     factor.Enrolment
 
 	// start, if set, is called once as a session starts: after the factors of its user were listed.
@@ -100,7 +101,8 @@ func newEnrolling(t *testing.T) *enrolling {
 	}, jeton.Event{Action: audit.UserAdd}))
 	e.diane, err = db.FindUser(t.Context(), "diane")
 	must(t, err)
-	e.app, err = e.factors.EnrolTOTP(t.Context(), factor.Owner{ID: e.diane.ID, Name: e.diane.Name}, "")
+	e.owner = factor.Owner{ID: e.diane.ID, Name: e.diane.Name}
+	e.app, err = e.factors.EnrolTOTP(t.Context(), e.owner, "")
 	must(t, err)
 
 	return e
@@ -133,7 +135,7 @@ func TestASignInAsksForAFactorThatWasAddedMeanwhile(t *testing.T) {
 			must(t, err)
 			e.start = func() {
 				code := codeOf(t, e.app.Secret)
-				must(t, e.factors.ConfirmTOTP(t.Context(), e.diane.ID, e.app.ID, code, "", jeton.Event{}))
+				must(t, e.factors.ConfirmTOTP(t.Context(), e.owner, e.app.ID, code, jeton.Event{}))
 			}
 
 			_, _, err = e.logins.Link(t.Context(), signin.LinkRequest{

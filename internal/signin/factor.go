@@ -168,7 +168,7 @@ func (l *Logins) AwaitedFactor(ctx context.Context, text string) (Awaiting, erro
 		return Awaiting{}, err
 	}
 
-	out := Awaiting{User: factor.Owner{ID: acct.ID, Name: acct.Name}}
+	out := Awaiting{User: ownerOfFactors(acct)}
 	for _, one := range list {
 		usable := one.Kind != factor.Recovery || one.Used.IsZero()
 		if usable && !slices.Contains(out.Kinds, one.Kind) {
@@ -186,6 +186,11 @@ func (l *Logins) AwaitedFactor(ctx context.Context, text string) (Awaiting, erro
 	out.App = &app
 
 	return out, err
+}
+
+// ownerOfFactors returns the owner of the factors of an account, for a request without a session.
+func ownerOfFactors(acct account.Account) factor.Owner {
+	return factor.Owner{ID: acct.ID, Name: acct.Name}
 }
 
 // awaitingUser returns the user of a ticket, if the credential that was proved is still the current one.
@@ -228,14 +233,14 @@ func (l *Logins) Factor(ctx context.Context, req FactorRequest) (session.Started
 			if data.App != "" {
 				ev := trail.event(l.now(), nil)
 				ev.Action, ev.Target = audit.FactorAdd, "user:"+acct.Name
-				keep := ""
+				owner := ownerOfFactors(acct)
 				if data.Proves != 0 {
-					keep = req.Live.ID
+					owner.Session = req.Live.ID
 				}
-				return byCode, l.factors.ReplaceBy(ctx, acct.ID, data.App, req.Code, keep, ev)
+				return byCode, l.factors.ReplaceBy(ctx, owner, data.App, req.Code, ev)
 			}
 
-			_, err := l.factors.Prove(ctx, acct.ID, req.Code)
+			_, err := l.factors.Prove(ctx, ownerOfFactors(acct), req.Code)
 
 			return byCode, err
 		})
@@ -348,7 +353,7 @@ func (l *Logins) recover(ctx context.Context, req FactorRequest, trail *auditTra
 
 	ev := trail.event(l.now(), nil)
 	ev.Target, ev.Reason = "user:"+acct.Name, "recovery code"
-	app, err := l.factors.Recover(ctx, factor.Owner{ID: acct.ID, Name: acct.Name}, req.Code, ev)
+	app, err := l.factors.Recover(ctx, ownerOfFactors(acct), req.Code, ev)
 	if trail.check("recovery code", "", err) != nil {
 		return jeton.Secret{}, err
 	}

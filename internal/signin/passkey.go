@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
@@ -168,7 +169,7 @@ func (l *Logins) usePasskey(
 
 	proof, err := req.Party.Verify(signed.Challenge, signed, key, purpose != ticket.PasskeyFactor)
 	if err := trail.check("passkey", one.ID, err); err != nil {
-		return none, passkey.Proof{}, err
+		return none, passkey.Proof{}, cmp.Or(l.failures.Add(ctx, acct.Name), err)
 	}
 	if proof.Repeated {
 		value := fmt.Sprintf("%d after %d: the passkey is on several authenticators", proof.Count, key.Count)
@@ -178,7 +179,7 @@ func (l *Logins) usePasskey(
 	err = l.factors.UsePasskey(ctx, one, proof)
 	switch {
 	case errors.Is(err, jeton.ErrSpent):
-		err = passkey.Refuse(passkey.Cloned)
+		err = cmp.Or(l.failures.Add(ctx, acct.Name), passkey.Refuse(passkey.Cloned))
 	case errors.Is(err, jeton.ErrNotFound):
 		err = &refused{UnknownKey}
 	}

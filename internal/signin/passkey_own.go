@@ -98,8 +98,8 @@ func (l *Logins) BeginAddPasskey(
 }
 
 // AddPasskey stores the passkey that the authenticator of the user of a session has made. It returns
-// jeton.ErrBadCredential for any response that is not right, jeton.ErrConflict for one passkey too many, and
-// jeton.ErrInvalid for a name that is too long.
+// jeton.ErrBadCredential for any response that is not right, jeton.ErrConflict for one passkey too many,
+// jeton.ErrInvalid for a name that is too long, and jeton.ErrExpired if the session has ended.
 func (l *Logins) AddPasskey(ctx context.Context, live *session.Live, name string, req PasskeyRequest) error {
 	trail := req.trail(audit.FactorAdd)
 	trail.actor = "user:" + live.Name
@@ -136,7 +136,12 @@ func (l *Logins) addPasskey(
 		return err
 	}
 
-	err = l.factors.AddPasskey(ctx, live.User, name, key, trail.event(l.now(), nil))
+	owner := factor.Owner{
+		ID:      live.User,
+		Name:    live.Name,
+		Session: live.ID,
+	}
+	err = l.factors.AddPasskey(ctx, owner, name, key, trail.event(l.now(), nil))
 
 	return trail.check("added", "", err)
 }

@@ -44,7 +44,7 @@ func (l *Logins) prove(
 			return session.Started{}, trail.check("second factor", "", jeton.ErrFactor)
 		}
 
-		_, err := l.factors.Prove(ctx, v.Account.ID, req.Code)
+		_, err := l.factors.Prove(ctx, ownerOfFactors(v.Account), req.Code)
 		if trail.check("second factor", byCode, err) != nil {
 			return session.Started{}, err
 		}

@@ -77,6 +77,7 @@ type Logins struct {
 	factors   *factor.Factors
 	mails     Mails
 	limiter   *limit.Limiter
+	failures  *limit.Failures
 	counts    *count.Counts
 	subjects  *openid.Subjects
 	requests  RequestLimits
@@ -97,6 +98,7 @@ type Config struct {
 	Factors  *factor.Factors
 	Mails    Mails
 	Limiter  *limit.Limiter
+	Failures *limit.Failures  // of accounts, on all nodes
 	Counts   *count.Counts    // of sign-ins at relying parties
 	Subjects *openid.Subjects // of users there
 	Requests RequestLimits
@@ -119,6 +121,7 @@ func New(c Config) *Logins {
 		factors:   c.Factors,
 		mails:     c.Mails,
 		limiter:   c.Limiter,
+		failures:  c.Failures,
 		counts:    c.Counts,
 		subjects:  c.Subjects,
 		requests:  c.Requests,

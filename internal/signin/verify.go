@@ -137,6 +137,10 @@ func (l *Logins) check(ctx context.Context, req PasswordRequest, trail *auditTra
 	}
 
 	if err := trail.check("password", "", judge(acct, ok)); err != nil {
+		lost := l.failures.Add(ctx, attempted(acct, req))
+		if lost != nil {
+			return nil, trail.check("store", "", lost)
+		}
 		return nil, cmp.Or(attempt.Refusal(), err)
 	}
 
@@ -165,8 +169,12 @@ func (l *Logins) begin(
 
 	trail.known = known
 
-	// The name that exists is used, so that logins by name and by e-mail address share a budget.
-	attempt, err := l.limiter.Begin(l.now(), cmp.Or(acct.Name, req.Name), req.Source, known)
+	name := attempted(acct, req)
+	if err := l.failures.Apply(ctx, l.limiter, name); err != nil {
+		return nil, trail.check("store", "", err)
+	}
+
+	attempt, err := l.limiter.Begin(l.now(), name, req.Source, known)
 	throttle := fmt.Sprintf("source %s, known to the account: %t", web.AddressText(req.Source), known)
 
 	// Also for an unknown name. A browser that shows the cookie of another account is like any other.
@@ -185,6 +193,10 @@ func (l *Logins) begin(
 
 	return attempt, trail.check("throttle", throttle, err)
 }
+
+// attempted returns the name whose budget an attempt takes from: the one that exists, so that logins by name and by
+// e-mail address share it.
+func attempted(acct account.Account, req PasswordRequest) string { return cmp.Or(acct.Name, req.Name) }
 
 func judge(acct account.Account, passwordOK bool) error {
 	// The order decides which reason the operator reads. Callers get one refusal for all, except at a

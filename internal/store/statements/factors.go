@@ -2,6 +2,8 @@ package statements
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,9 +15,12 @@ import (
 )
 
 // AddFactor implements factor.Store.
-func (db *Store) AddFactor(ctx context.Context, f factor.Factor, ev *jeton.Event) error {
+func (db *Store) AddFactor(ctx context.Context, f factor.Factor, session string, ev *jeton.Event) error {
 	return db.proving(ctx, f.User, func(ctx context.Context, tx Conn) error {
 		if err := holdFactors(ctx, tx, f.User); err != nil {
+			return err
+		}
+		if err := holdAsking(ctx, tx, f.User, session); err != nil {
 			return err
 		}
 
@@ -62,6 +67,24 @@ func holdFactors(ctx context.Context, tx Conn, user int64) error {
 	return missing(err)
 }
 
+// holdAsking returns jeton.ErrExpired if the session that asks for a change has ended; "": there is none. Its user, or
+// an administrator, may have ended it because an attacker has it. A step that ends it waits.
+func holdAsking(ctx context.Context, tx Conn, user int64, session string) error {
+	if session == "" {
+		return nil
+	}
+
+	var one int
+	err := tx.QueryRow(
+		ctx, "SELECT 1 FROM sessions WHERE id = $1 AND account = $2"+tx.Lock("FOR KEY SHARE"), session, user,
+	).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return jeton.WithDetail(jeton.ErrExpired, "the session that asked for it has ended")
+	}
+
+	return err
+}
+
 // insertFactor adds a factor, or returns jeton.ErrConflict.
 func insertFactor(ctx context.Context, tx Conn, f factor.Factor) error {
 	// Not nil, which would be NULL.
@@ -94,18 +117,21 @@ func (db *Store) appendFactorEvent(ctx context.Context, tx Conn, user int64, ev 
 // ReplaceFactors implements factor.Store.
 func (db *Store) ReplaceFactors(
 	ctx context.Context,
-	user int64,
+	o factor.Owner,
 	k factor.Kind,
 	list []factor.Factor,
 	ev *jeton.Event,
 ) error {
 	return db.do(ctx, func(ctx context.Context, tx Conn) error {
-		if err := holdFactors(ctx, tx, user); err != nil {
+		if err := holdFactors(ctx, tx, o.ID); err != nil {
+			return err
+		}
+		if err := holdAsking(ctx, tx, o.ID, o.Session); err != nil {
 			return err
 		}
 
 		const remove = "DELETE FROM factors WHERE account = $1 AND kind = $2"
-		if _, err := tx.Exec(ctx, remove, user, string(k)); err != nil {
+		if _, err := tx.Exec(ctx, remove, o.ID, string(k)); err != nil {
 			return err
 		}
 
@@ -115,7 +141,7 @@ func (db *Store) ReplaceFactors(
 			}
 		}
 
-		return db.appendFactorEvent(ctx, tx, user, ev)
+		return db.appendFactorEvent(ctx, tx, o.ID, ev)
 	})
 }
 
@@ -134,6 +160,9 @@ func (db *Store) ConfirmFactor(ctx context.Context, u factor.Use, addedAfter tim
 			err = jeton.ErrNotFound
 		}
 		if err != nil {
+			return nil, err
+		}
+		if err := holdAsking(ctx, tx, u.User, u.Keep); err != nil {
 			return nil, err
 		}
 		if err := db.appendFactorEvent(ctx, tx, u.User, ev); err != nil {

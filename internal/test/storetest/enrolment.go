@@ -18,12 +18,18 @@ import (
 // confirmApp confirms the authenticator app of a user, and keeps no session.
 func confirmApp(t *testing.T, s Store, u account.Account, id string) error {
 	ev := event(audit.FactorAdd, "user:"+u.Name)
-	return s.ConfirmFactor(t.Context(), factor.Use{
+	return s.ConfirmFactor(t.Context(), confirming(u, id, ""), noon.Add(-time.Hour), &ev)
+}
+
+// confirming is the first code of an authenticator app, which the session of an id confirms.
+func confirming(u account.Account, id, session string) factor.Use {
+	return factor.Use{
 		User:    u.ID,
 		ID:      id,
 		Counter: 1,
 		At:      noon,
-	}, noon.Add(-time.Hour), &ev)
+		Keep:    session,
+	}
 }
 
 // waitingApp adds an authenticator app that was not confirmed.

@@ -28,6 +28,7 @@ func Factors(t *testing.T, open Open) {
 		{"a removed factor is gone, and codes end with the last one", factorIsRemoved},
 		{"the last way to sign in stays", lastWayStays},
 		{"factors end with their user", factorsEndWithUser},
+		{"a session that has ended changes no factor", endedSessionChangesNoFactor},
 		{"attempts are counted one after another, until a use", attemptsAreCounted},
 		{"a sweep deletes what was not confirmed", factorsAreSwept},
 		{"passkeys keep their relying party", passkeysKeepTheirParty},
@@ -55,7 +56,7 @@ func newFactor(u account.Account, k factor.Kind, id string) factor.Factor {
 // addFactor adds a factor without an event.
 func addFactor(t *testing.T, s Store, f factor.Factor) {
 	t.Helper()
-	must(t, s.AddFactor(t.Context(), f, nil))
+	must(t, s.AddFactor(t.Context(), f, "", nil))
 }
 
 // onceOf returns the only use of a counter.
@@ -101,7 +102,7 @@ func factorIsKept(t *testing.T, s Store) {
 		Model:      "08987058-cadc-4b81-b6e1-30de50dcbe96",
 	}
 	ev := event(audit.FactorAdd, "user:diane")
-	must(t, s.AddFactor(t.Context(), want, &ev))
+	must(t, s.AddFactor(t.Context(), want, "", &ev))
 
 	got, err := s.FindFactor(t.Context(), factor.Passkey, want.Handle)
 	must(t, err)
@@ -124,8 +125,8 @@ func factorIsKept(t *testing.T, s Store) {
 
 	again := newFactor(ben, factor.Passkey, "f_3")
 	again.Handle = want.Handle
-	wants(t, "a handle that exists", s.AddFactor(t.Context(), again, nil), jeton.ErrConflict)
-	wants(t, "of no user", s.AddFactor(t.Context(), factor.Factor{ID: "f_4", User: 4711}, nil), jeton.ErrNotFound)
+	wants(t, "a handle that exists", s.AddFactor(t.Context(), again, "", nil), jeton.ErrConflict)
+	wants(t, "of no user", s.AddFactor(t.Context(), factor.Factor{ID: "f_4", User: 4711}, "", nil), jeton.ErrNotFound)
 
 	renamed := event(audit.FactorChange, "user:diane")
 	must(t, s.RenameFactor(t.Context(), diane.ID, "f_1", "telephone", &renamed))
@@ -282,7 +283,7 @@ func factorsAreReplaced(t *testing.T, s Store) {
 			list = append(list, newFactor(diane, factor.Recovery, id))
 		}
 		ev := event(audit.FactorCodes, "user:diane")
-		return s.ReplaceFactors(t.Context(), diane.ID, factor.Recovery, list, &ev)
+		return s.ReplaceFactors(t.Context(), factor.Owner{ID: diane.ID}, factor.Recovery, list, &ev)
 	}
 
 	must(t, replace("f_1", "f_2"))
@@ -300,7 +301,7 @@ func factorLimit(t *testing.T, s Store) {
 		addFactor(t, s, newFactor(diane, factor.Passkey, "f_"+string(rune('a'+i))))
 	}
 
-	err := s.AddFactor(t.Context(), newFactor(diane, factor.Passkey, "f_z"), nil)
+	err := s.AddFactor(t.Context(), newFactor(diane, factor.Passkey, "f_z"), "", nil)
 	wants(t, "one more", err, jeton.ErrConflict)
 	addFactor(t, s, newFactor(diane, factor.TOTP, "f_z"))
 }
@@ -349,6 +350,34 @@ func factorsEndWithUser(t *testing.T, s Store) {
 	wants(t, "FindFactor", err, jeton.ErrNotFound)
 	err = s.TakeAttempt(t.Context(), diane.ID, func(a factor.Attempts) (factor.Attempts, error) { return a, nil })
 	wants(t, "TakeAttempt", err, jeton.ErrNotFound)
+}
+
+func endedSessionChangesNoFactor(t *testing.T, s Store) {
+	diane, ben := user(t, s, "diane"), user(t, s, "ben")
+	waitingApp(t, s, diane, "f_app")
+	addFactor(t, s, newFactor(diane, factor.Recovery, "f_code"))
+	for id, u := range map[string]account.Account{"open": diane, "ended": diane, "of ben": ben} {
+		must(t, s.StartSession(t.Context(), newLogin(u, "shop", id, noon), acceptLogin))
+	}
+	_, err := s.EndSessions(t.Context(), session.Which{ID: "s_ended"}, event(audit.SessionEnd, "user:diane"))
+	must(t, err)
+
+	events := len(auditLog(t, s))
+	for _, id := range []string{"s_ended", "s_of ben", "s_never"} {
+		ev := event(audit.FactorAdd, "user:diane")
+		err := s.AddFactor(t.Context(), newFactor(diane, factor.Passkey, "f_key"), id, &ev)
+		wants(t, "AddFactor in "+id, err, jeton.ErrExpired)
+		err = s.ReplaceFactors(t.Context(), factor.Owner{ID: diane.ID, Session: id}, factor.Recovery, nil, &ev)
+		wants(t, "ReplaceFactors in "+id, err, jeton.ErrExpired)
+		err = s.ConfirmFactor(t.Context(), confirming(diane, "f_app", id), noon.Add(-time.Hour), &ev)
+		wants(t, "ConfirmFactor in "+id, err, jeton.ErrExpired)
+	}
+	same(t, "factors", factorIDs(t, s, diane), []string{"f_app", "f_code"})
+	same(t, "new events", len(auditLog(t, s))-events, 0)
+
+	ev := event(audit.FactorAdd, "user:diane")
+	must(t, s.AddFactor(t.Context(), newFactor(diane, factor.Passkey, "f_key"), "s_open", &ev))
+	must(t, s.ConfirmFactor(t.Context(), confirming(diane, "f_app", "s_open"), noon.Add(-time.Hour), &ev))
 }
 
 func attemptsAreCounted(t *testing.T, s Store) {

@@ -111,10 +111,10 @@ func noticesOfFactors(t *testing.T, open Open) {
 		want   int
 	}{
 		{"a passkey is added", false, audit.FactorAdd, func(s Store, user int64, ev *jeton.Event) error {
-			return s.AddFactor(t.Context(), factor.Factor{ID: "f_2", User: user, Kind: factor.Passkey}, ev)
+			return s.AddFactor(t.Context(), factor.Factor{ID: "f_2", User: user, Kind: factor.Passkey}, "", ev)
 		}, 1},
 		{"new recovery codes", false, audit.FactorCodes, func(s Store, user int64, ev *jeton.Event) error {
-			return s.ReplaceFactors(t.Context(), user, factor.Recovery, nil, ev)
+			return s.ReplaceFactors(t.Context(), factor.Owner{ID: user}, factor.Recovery, nil, ev)
 		}, 1},
 		{"one is removed", false, audit.FactorRemove, func(s Store, user int64, ev *jeton.Event) error {
 			_, err := s.RemoveFactors(t.Context(), user, factor.Which{ID: "f_1"}, ev)

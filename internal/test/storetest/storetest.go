@@ -1,7 +1,7 @@
 // Package storetest is the contract of a store, as tests.
 //
 // Every store runs all of it; no part is optional. It checks what the comments of the Store
-// interfaces promise: those of account, audit, client, count, factor, keys, session, ticket,
+// interfaces promise: those of account, audit, client, count, factor, keys, limit, session, ticket,
 // token and openid. It uses a store only through these interfaces. The tests of each store check how it
 // behaves when its disk or its database fails.
 package storetest
@@ -22,6 +22,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/invite"
 	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/limit"
 	"github.com/jeton-auth/jeton/internal/mail"
 	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/openid"
@@ -48,6 +49,7 @@ type Store interface {
 	keys.Store
 	ticket.Store
 	factor.Store
+	limit.Store
 	invite.Store
 	openid.LogoutStore
 	mail.Store
@@ -74,6 +76,7 @@ func Run(t *testing.T, open Open) {
 		{"grants", Grants},
 		{"identities", Identities},
 		{"factors", Factors},
+		{"failed attempts", Failures},
 		{"invitations", Invitations},
 		{"logouts", Logouts},
 		{"mails", Mails},
@@ -374,10 +377,10 @@ func Closed(t *testing.T, open Open) {
 		{"SweepTickets", func(ctx context.Context) error { _, err := s.SweepTickets(ctx, noon, 9); return err }},
 		{"ClaimParty", func(ctx context.Context) error { _, _, err := s.ClaimParty(ctx, "x"); return err }},
 		{"AddFactor", func(ctx context.Context) error {
-			return s.AddFactor(ctx, newFactor(u, factor.TOTP, "f_1"), nil)
+			return s.AddFactor(ctx, newFactor(u, factor.TOTP, "f_1"), "", nil)
 		}},
 		{"ReplaceFactors", func(ctx context.Context) error {
-			return s.ReplaceFactors(ctx, u.ID, factor.Recovery, nil, nil)
+			return s.ReplaceFactors(ctx, factor.Owner{ID: u.ID}, factor.Recovery, nil, nil)
 		}},
 		{"ConfirmFactor", func(ctx context.Context) error { return s.ConfirmFactor(ctx, factor.Use{}, noon, nil) }},
 		{"ListFactors", func(ctx context.Context) error { _, err := s.ListFactors(ctx, u.ID); return err }},
@@ -395,6 +398,14 @@ func Closed(t *testing.T, open Open) {
 			return s.TakeAttempt(ctx, u.ID, func(a factor.Attempts) (factor.Attempts, error) { return a, nil })
 		}},
 		{"ForgetAttempts", func(ctx context.Context) error { return s.ForgetAttempts(ctx, u.ID) }},
+		{"FindFailures", func(ctx context.Context) error {
+			_, err := s.FindFailures(ctx, secret.HashOf("x"))
+			return err
+		}},
+		{"AddFailure", func(ctx context.Context) error {
+			return s.AddFailure(ctx, secret.HashOf("x"), limit.Failure{At: noon, Every: time.Minute, Most: time.Hour})
+		}},
+		{"SweepFailures", func(ctx context.Context) error { _, err := s.SweepFailures(ctx, noon, 9); return err }},
 		{"SweepFactors", func(ctx context.Context) error { _, err := s.SweepFactors(ctx, noon, 9); return err }},
 		{"AddInvitation", func(ctx context.Context) error {
 			return s.AddInvitation(ctx, newInvitation("one", 1), nil, event("", ""))
