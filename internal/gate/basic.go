@@ -105,5 +105,7 @@ func (c passwordCredential) again(ctx context.Context, service string) (Credenti
 // Origin implements Credential.
 func (c passwordCredential) Origin() (Origin, error) {
 	owner := token.UserOwner(c.Account)
+	owner.OneFactor = !c.Second
+
 	return Origin{Owner: &owner}, nil
 }

@@ -52,7 +52,7 @@ func (g *Gateway) shortToken(w *web.Reply, r *http.Request) error {
 }
 
 // tokenLogin returns the terms of a login that ends in a token, or nil where nothing depends on
-// logins, so that no store is asked.
+// logins, so that none is stored.
 func (g *Gateway) tokenLogin() *token.Login {
 	counts := g.conf.Session.MaxUses != nil
 	for _, r := range g.conf.Routes {

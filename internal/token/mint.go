@@ -61,13 +61,13 @@ type Minted struct {
 	Scopes   []string
 	MaxUses  int64 // or policy.Unlimited
 	// Recorded reports whether the event was added with the token. A signed token that is not
-	// counted needs no transaction, unless it uses an assertion or is a login.
+	// counted needs no transaction, unless it uses an assertion, is a login, or its owner showed one factor.
 	Recorded bool
 }
 
-// Mint mints a token under the terms and sets the target of the event. It returns
-// jeton.ErrRelogin if the owner may not log in again yet, jeton.ErrBadCredential if the owner's
-// credential has changed meanwhile, and ErrUsed if the assertion was used before.
+// Mint mints a token under the terms and sets the target of the event. It returns jeton.ErrRelogin if the owner may not
+// log in again yet, jeton.ErrBadCredential if the owner's credential has changed meanwhile, jeton.ErrFactor as
+// Owner.OneFactor says, and ErrUsed if the assertion was used before.
 func (t *Tokens) Mint(ctx context.Context, r Request, ev *jeton.Event) (Minted, error) {
 	now := t.now()
 	accessor, err := secret.ID("t_", now, t.rand)
@@ -115,7 +115,7 @@ func (t *Tokens) Mint(ctx context.Context, r Request, ev *jeton.Event) (Minted, 
 		MaxUses:  m.MaxUses,
 	}
 
-	out.Recorded = m.Keep || m.Once != (Once{}) || m.SignIn != nil
+	out.Recorded = m.Keep || m.Once != (Once{}) || m.SignIn != nil || m.Owner.OneFactor
 	if !out.Recorded {
 		return out, nil
 	}

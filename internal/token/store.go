@@ -23,6 +23,9 @@ type Owner struct {
 	Version    int64  // of the credential that was proved
 	Generation string // names that version in a signed token (gen)
 	Service    string // the only one that a user is valid at; "": every service
+	// OneFactor is of a user whom a password alone has proved, for a new token: jeton.ErrFactor refuses it to a user
+	// who has an authenticator app by now. It is not stored.
+	OneFactor bool
 }
 
 // ValidAt reports whether a service accepts tokens of the owner.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store/change"
 	"github.com/jeton-auth/jeton/internal/token"
@@ -142,6 +143,9 @@ func permitted(ctx context.Context, tx Conn, m *token.Mint) error {
 	if err := owner(ctx, tx, m.Owner); err != nil {
 		return err
 	}
+	if err := noApp(ctx, tx, m.Owner); err != nil {
+		return err
+	}
 
 	var one int
 
@@ -168,6 +172,23 @@ WHERE t.number = $1 AND t.hash = $2 AND NOT COALESCE(c.disabled, u.disabled)`
 	err := tx.QueryRow(ctx, parent+tx.Lock("FOR KEY SHARE OF t"), m.Parent, m.Shown[:]).Scan(&m.Owner.Version)
 	if errors.Is(err, sql.ErrNoRows) {
 		return jeton.ErrBadCredential
+	}
+
+	return err
+}
+
+// noApp returns jeton.ErrFactor if an owner who showed one factor has an authenticator app. A concurrent step that
+// confirms one blocks on the row of the user, which is locked, or this one waited for it: hence a separate statement.
+func noApp(ctx context.Context, tx Conn, o token.Owner) error {
+	if !o.OneFactor {
+		return nil
+	}
+
+	var apps int
+	const count = "SELECT count(*) FROM factors WHERE account = $1 AND kind = $2 AND confirmed >= 0"
+	err := tx.QueryRow(ctx, count, o.ID, string(factor.TOTP)).Scan(&apps)
+	if err == nil && apps > 0 {
+		err = jeton.ErrFactor
 	}
 
 	return err

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -10,9 +11,11 @@ import (
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/token"
 )
 
 // confirmApp confirms the authenticator app of a user, and keeps no session.
@@ -133,4 +136,62 @@ func secondFactorStarts(t *testing.T, s Store) {
 	in.Second = true
 	err = s.StartSession(t.Context(), in, acceptLogin)
 	wants(t, "a factor that was removed", err, jeton.ErrBadCredential)
+}
+
+// mintByPassword is a signed token that is not stored, for a user whom a password alone has proved.
+func mintByPassword(u account.Account, text string) token.Mint {
+	m := mint(client.Client{}, text)
+	m.Keep, m.Format, m.MaxUses = false, policy.JWT, policy.Unlimited
+	m.Owner = token.UserOwner(u)
+	m.Owner.OneFactor = true
+	m.Event.Target = "user:" + u.Name
+
+	return m
+}
+
+// mintAgainstFactor mints tokens for a password alone while an authenticator app is confirmed. In the audit log, none
+// was issued after the app was added.
+func mintAgainstFactor(t *testing.T, s Store) {
+	for round := range 10 {
+		u := user(t, s, fmt.Sprint("diane", round))
+		waitingApp(t, s, u, fmt.Sprint("f_", round))
+
+		var wg sync.WaitGroup
+		for i := range 6 {
+			wg.Go(func() {
+				err := s.MintToken(t.Context(), mintByPassword(u, fmt.Sprint(u.Name, i)))
+				if err != nil && !errors.Is(err, jeton.ErrFactor) {
+					t.Errorf("MintToken: %v", err)
+				}
+			})
+			if i == round%6 {
+				wg.Go(func() {
+					if err := confirmApp(t, s, u, fmt.Sprint("f_", round)); err != nil {
+						t.Errorf("ConfirmFactor: %v", err)
+					}
+				})
+			}
+		}
+		wg.Wait()
+
+		err := s.MintToken(t.Context(), mintByPassword(u, u.Name+"-late"))
+		wants(t, "MintToken after the app was confirmed", err, jeton.ErrFactor)
+
+		events := []string{}
+		for _, line := range auditLog(t, s) {
+			if strings.HasSuffix(line, " user:"+u.Name) && !strings.HasPrefix(line, audit.UserAdd) {
+				events = append(events, line)
+			}
+		}
+		if last := events[len(events)-1]; last != audit.FactorAdd+" user:"+u.Name {
+			t.Errorf("round %d: the last event is %q, want that of the app", round, last)
+		}
+	}
+
+	// Who shows the app, too, gets one.
+	u := user(t, s, "ben")
+	addFactor(t, s, newFactor(u, factor.TOTP, "f_ben"))
+	m := mintByPassword(u, "ben")
+	m.Owner.OneFactor = false
+	must(t, s.MintToken(t.Context(), m))
 }

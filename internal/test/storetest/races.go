@@ -24,6 +24,7 @@ func Races(t *testing.T, open Open) {
 	each(t, open, []test{
 		{"no session outlives the change of its credential", loginAgainstChange},
 		{"no session of one factor outlives the adding of an app", loginAgainstFactor},
+		{"no token for a password alone is issued after the adding of an app", mintAgainstFactor},
 		{"an app that is confirmed at any moment of a start leaves no session", startAgainstFactor},
 		{"of the ways in which a user can sign in, one stays", lastWayAtOnce},
 		{"after an end has returned, no use is granted", endAgainstUse},
