@@ -16,6 +16,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/gateway"
 	"github.com/jeton-auth/jeton/internal/oauth"
 	"github.com/jeton-auth/jeton/internal/teaching"
+	"github.com/jeton-auth/jeton/internal/trace"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -101,8 +102,8 @@ func endpoints(conf *config.Config) []endpoint {
 	return list
 }
 
-// plan builds the routes and certificates of a configuration, by listener.
-func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*planned, error) {
+// plan builds the routes and certificates of a configuration, by listener. tracer may be nil.
+func (s *Server) plan(ctx context.Context, conf *config.Config, tracer *trace.Tracer) (map[string]*planned, error) {
 	wanted := map[string]*planned{}
 
 	if err := s.prepareSelfSigned(conf); err != nil {
@@ -155,9 +156,8 @@ func (s *Server) plan(ctx context.Context, conf *config.Config) (map[string]*pla
 		}
 	}
 
-	if err := s.planTracing(wanted, conf); err != nil {
-		return nil, err
-	}
+	// Not the requests of the operator, which planOperator adds.
+	traceRequests(wanted, tracer)
 
 	return wanted, s.planOperator(wanted, conf)
 }

@@ -57,7 +57,11 @@ func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 		return err
 	}
 
-	wanted, err := s.plan(ctx, conf)
+	tracer, err := s.tracer(conf)
+	if err != nil {
+		return err
+	}
+	wanted, err := s.plan(ctx, conf, tracer)
 	if err != nil {
 		return err
 	}
@@ -78,7 +82,7 @@ func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 	s.noteAddresses(conf, bound)
 	s.connections.limits.Store(&connectionLimits{conf.Limits, append(proxies(conf), forwardProxies(conf)...)})
 	s.exchange(ctx, wanted, opened)
-	s.exchangeWork(conf, wanted, bound)
+	s.exchangeWork(conf, wanted, bound, export(tracer))
 
 	var inUse []servedCertificate
 	for _, p := range wanted {
@@ -97,10 +101,16 @@ func (s *Server) apply(ctx context.Context, conf *config.Config) error {
 	return nil
 }
 
-// exchangeWork ends the work of the configuration before and starts that of conf. bound has the port of each listener.
-func (s *Server) exchangeWork(conf *config.Config, wanted map[string]*planned, bound map[string]string) {
+// exchangeWork ends the work of the configuration before and starts that of conf: of its listeners, and shared, which
+// belongs to none of them. bound has the port of each listener.
+func (s *Server) exchangeWork(
+	conf *config.Config,
+	wanted map[string]*planned,
+	bound map[string]string,
+	shared []func(context.Context),
+) {
 	s.startOrders(conf, wanted, bound)
-	s.work.replace(wanted)
+	s.work.replace(wanted, shared)
 
 	// Not earlier: the orders of the configuration before have ended.
 	if conf.ACME == nil {

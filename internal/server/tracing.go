@@ -15,23 +15,22 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// planTracing makes the listeners of services, of decisions and of the authorization server trace their requests, if
-// the configuration asks for it. The export is part of the work of one of them.
-func (s *Server) planTracing(wanted map[string]*planned, conf *config.Config) error {
-	if conf.Tracing == nil || len(wanted) == 0 {
-		return nil
+// tracer returns what makes and exports the spans of a configuration, or nil without tracing.
+func (s *Server) tracer(conf *config.Config) (*trace.Tracer, error) {
+	if conf.Tracing == nil {
+		return nil, nil
 	}
 
 	endpoint, err := url.Parse(conf.Tracing.Endpoint)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	client, err := outbound.Target{CA: conf.Tracing.CAFile, Private: true}.Client(endpoint.Scheme)
 	if err != nil {
-		return err
+		return nil, err
 	}
 
-	tracer := trace.New(trace.Config{
+	return trace.New(trace.Config{
 		Endpoint: conf.Tracing.Endpoint,
 		Header:   conf.Tracing.Headers(),
 		Client:   client,
@@ -40,18 +39,24 @@ func (s *Server) planTracing(wanted map[string]*planned, conf *config.Config) er
 		Instance: s.instance,
 		Log:      s.c.Log,
 		Dropped:  &s.spansDropped,
-	})
+	}), nil
+}
 
-	var one *planned
+// traceRequests makes the listeners of services, of decisions and of the authorization server trace their requests.
+func traceRequests(wanted map[string]*planned, tracer *trace.Tracer) {
 	for _, p := range wanted {
-		one = p
 		if p.front.redirect == nil {
 			p.front.tracer = tracer
 		}
 	}
-	one.work = append(one.work, func(ctx context.Context) { tracer.Run(ctx) })
+}
 
-	return nil
+// export returns the work that sends the spans of all listeners: that of the server, of which a listener may go.
+func export(tracer *trace.Tracer) []func(context.Context) {
+	if tracer == nil {
+		return nil
+	}
+	return []func(context.Context){tracer.Run}
 }
 
 // countSpans adds the number of spans that were not exported.

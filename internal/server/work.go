@@ -16,8 +16,8 @@ type planWork struct {
 // begin makes work run until ctx ends.
 func (w *planWork) begin(ctx context.Context) { w.within = ctx }
 
-// replace ends the work of the configuration before and starts that of listeners.
-func (w *planWork) replace(wanted map[string]*planned) {
+// replace ends the work of the configuration before and starts that of listeners, and shared.
+func (w *planWork) replace(wanted map[string]*planned, shared []func(context.Context)) {
 	w.stop()
 	if w.within == nil {
 		return
@@ -29,6 +29,9 @@ func (w *planWork) replace(wanted map[string]*planned) {
 		for _, run := range p.work {
 			w.ended.Go(func() { run(ctx) })
 		}
+	}
+	for _, run := range shared {
+		w.ended.Go(func() { run(ctx) })
 	}
 }
 
