@@ -27,6 +27,7 @@ func (w *writer) commit(db *DB, batch []*job) {
 		db.log.Error("transaction was not rolled back", "error", rerr)
 	}
 
+	db.probe.failed(err)
 	db.log.Error("writes were not committed", "count", len(batch), "error", err)
 
 	for _, j := range batch {

@@ -150,6 +150,42 @@ func TestAsRootPingFindsADiskThatCannotBeWritten(t *testing.T) {
 	}
 }
 
+func TestAsRootADiskThatWasFullIsReadyOnceItHasRoom(t *testing.T) {
+	need.Root(t)
+
+	dir := smallDisk(t, "6m")
+	ballast, crumb := filepath.Join(dir, "ballast"), filepath.Join(dir, "crumb")
+	db := opened(t, filepath.Join(dir, "jeton.db"))
+	b := &bench{DB: db}
+
+	db.ageProbe(-time.Hour)
+	must(t, db.Ping(t.Context()))
+	must(t, os.WriteFile(crumb, make([]byte, 512<<10), 0o600))
+	fillDisk(t, ballast)
+
+	// A login fails soon after a probe that succeeded.
+	db.ageProbe(time.Hour)
+	for err := error(nil); err == nil; {
+		err = b.append(t, strings.Repeat("x", 5000))()
+	}
+	if err := db.Ping(t.Context()); !errors.Is(err, jeton.ErrUnavailable) {
+		t.Errorf("Ping after a commit that found the disk full = %v, want ErrUnavailable", err)
+	}
+
+	// There is room for the write of a probe, and for little else.
+	must(t, os.Remove(crumb))
+	db.ageProbe(-time.Hour)
+	if err := db.Ping(t.Context()); !errors.Is(err, jeton.ErrUnavailable) {
+		t.Errorf("Ping with half a megabyte free = %v, want ErrUnavailable", err)
+	}
+
+	must(t, os.Remove(ballast))
+	db.ageProbe(-time.Hour)
+	if err := db.Ping(t.Context()); err != nil {
+		t.Errorf("Ping with room = %v, want nil", err)
+	}
+}
+
 // ageProbe makes the last probe one that ended so long from now.
 func (db *DB) ageProbe(from time.Duration) {
 	db.probe.mu.Lock()
