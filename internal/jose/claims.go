@@ -9,7 +9,7 @@ import (
 )
 
 // Claims are the claims of a token that decisions are made by (RFC 7519, section 4.1;
-// RFC 9068, section 2.2), and two of our own. What is absent is zero.
+// RFC 9068, section 2.2), and three of our own. What is absent is zero.
 type Claims struct {
 	Issuer    string
 	Subject   string
@@ -24,6 +24,8 @@ type Claims struct {
 	Generation string
 	// MaxUses is the max_uses claim. 0 when the token is not counted.
 	MaxUses int64
+	// Rule is the rule of the configuration by which a token of this server was issued: jeton_rule.
+	Rule string
 }
 
 // ParseClaims reads the claims in a payload: one JSON object of unique members, each of
@@ -73,6 +75,8 @@ func (c *Claims) set(m member) (err error) {
 		c.Scope = string(scope)
 	case "gen":
 		c.Generation, err = m.text()
+	case "jeton_rule":
+		c.Rule, err = m.text()
 	case "max_uses":
 		// A limit that cannot be read must not become 0, which is no limit.
 		c.MaxUses, err = strconv.ParseInt(string(m.value), 10, 64)

@@ -38,7 +38,7 @@ type Server struct {
 	conf      config.Issuer
 	targets   []signin.Target
 	workloads *signin.Workloads
-	exchanges signin.Exchanges
+	exchanges signin.ExchangeRules
 	logins    *signin.Logins
 	tokens    *token.Tokens
 	clients   *client.Clients
@@ -59,9 +59,9 @@ type Server struct {
 // Config is what New needs.
 type Config struct {
 	Issuer    config.Issuer
-	Targets   []signin.Target   // the services that tokens can be for
-	Workloads *signin.Workloads // other issuers whose tokens are exchanged; nil: none
-	Exchanges signin.Exchanges  // which clients exchange tokens of this server; nil: none
+	Targets   []signin.Target      // the services that tokens can be for
+	Workloads *signin.Workloads    // other issuers whose tokens are exchanged; nil: none
+	Exchanges signin.ExchangeRules // which clients exchange tokens of this server; nil: none
 	Logins    *signin.Logins
 	Sessions  *session.Sessions
 	Tokens    *token.Tokens

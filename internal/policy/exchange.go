@@ -1,6 +1,9 @@
 package policy
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -36,6 +39,24 @@ func (e ExchangeRule) Terms(t TokenTerms) TokenTerms {
 	}
 
 	return t
+}
+
+// ID names the rule of a client. Another rule, and one of other terms, has another ID.
+func (e ExchangeRule) ID(client string) string {
+	e.Scopes = slices.Sorted(slices.Values(e.Scopes))
+	return ruleID("exchange "+client, e)
+}
+
+// ruleID returns a text that names a rule with its terms. They may be those of tokens, which a reader of the audit log
+// compares: it is short, and no attacker writes rules.
+func ruleID(of string, rule any) string {
+	text, err := json.Marshal(rule)
+	if err != nil {
+		return "" // no rule has a member that JSON cannot express; a token with no ID is refused
+	}
+	sum := sha256.Sum256(text)
+
+	return of + " " + hex.EncodeToString(sum[:8])
 }
 
 // Granted returns the scopes of a token by the rule, of those that the exchanged one has.

@@ -126,6 +126,17 @@ type WorkloadRule struct {
 	Allows   []Rule        // see Limits
 }
 
+// WorkloadRulePrefix begins the ID of each rule of a workload issuer.
+const WorkloadRulePrefix = "workload "
+
+// ID names the rule of an issuer. Another rule, and one of other claims or terms, has another ID.
+func (r WorkloadRule) ID(name, issuer string) string {
+	return ruleID(WorkloadRulePrefix+name, struct {
+		Issuer string
+		Rule   WorkloadRule
+	}{issuer, r})
+}
+
 // Matches reports whether the rule is for a token with these claims.
 func (r WorkloadRule) Matches(claims map[string]json.RawMessage) bool {
 	for _, c := range r.Claims {

@@ -10,9 +10,9 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// exchanges returns the rules by which clients exchange tokens for those of the next service.
-func exchanges(conf *config.Config) (signin.Exchanges, error) {
-	all := signin.Exchanges{}
+// exchangeRules returns the rules by which clients exchange tokens for those of the next service.
+func exchangeRules(conf *config.Config) (signin.ExchangeRules, error) {
+	all := signin.ExchangeRules{}
 	for _, c := range conf.Clients {
 		for _, e := range c.Exchanges {
 			rule := policy.ExchangeRule{
@@ -40,6 +40,36 @@ func exchanges(conf *config.Config) (signin.Exchanges, error) {
 	return all, nil
 }
 
+// issuingRules returns the IDs of the rules of a configuration by which tokens are issued.
+func issuingRules(conf *config.Config) ([]string, error) {
+	byClient, err := exchangeRules(conf)
+	if err != nil {
+		return nil, err
+	}
+
+	var ids []string
+	for name, rules := range byClient {
+		for _, rule := range rules {
+			ids = append(ids, rule.ID(name))
+		}
+	}
+	if conf.Issuer == nil {
+		return ids, nil
+	}
+
+	for _, w := range conf.Issuer.Workloads {
+		for _, declared := range w.Rules {
+			rule, err := workloadRule(declared)
+			if err != nil {
+				return nil, fmt.Errorf("rule of the workload issuer %s: %w", w.Name, err)
+			}
+			ids = append(ids, rule.ID(w.Name, w.Issuer))
+		}
+	}
+
+	return ids, nil
+}
+
 // authorizationServer builds the authorization server.
 func (s *Server) authorizationServer(conf *config.Config, page web.Notices) (*oauth.Server, error) {
 	workloads, err := s.workloads(conf)
@@ -47,7 +77,7 @@ func (s *Server) authorizationServer(conf *config.Config, page web.Notices) (*oa
 		return nil, err
 	}
 
-	rules, err := exchanges(conf)
+	rules, err := exchangeRules(conf)
 	if err != nil {
 		return nil, err
 	}

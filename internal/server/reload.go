@@ -144,6 +144,7 @@ type declarations struct {
 	users   []account.Account
 	clients []client.Client
 	mailer  *mail.Mailer
+	rules   []string // IDs of those by which tokens are issued
 }
 
 // declarations reads the files that a configuration names. It changes nothing.
@@ -159,6 +160,11 @@ func (k *core) declarations(conf *config.Config) (d declarations, err error) {
 	}
 
 	d.mailer, err = k.mailer(conf)
+	if err != nil {
+		return d, err
+	}
+
+	d.rules, err = issuingRules(conf)
 
 	return d, err
 }
@@ -186,6 +192,7 @@ func (s *Server) store(ctx context.Context, conf *config.Config, d declarations)
 	s.core.mails.SetMailer(d.mailer)
 	s.core.accounts.SetPolicy(passwordPolicy(conf))
 	s.core.tokens.SetMaxPerUser(conf.PersonalTokens.MaxPerUser)
+	s.core.tokens.SetRules(d.rules)
 	if conf.Issuer != nil {
 		s.core.tokens.SetIssuer(conf.Issuer.URL)
 		s.core.logouts.SetIssuer(conf.Issuer.URL)

@@ -63,7 +63,8 @@ func (l *Logins) checkAssertion(
 	}
 
 	trail.setClient(c)
-	if err := l.checkSignature(ctx, c, signed, trail); err != nil {
+	key, err := l.checkSignature(ctx, c, signed, trail)
+	if err != nil {
 		return proved, err
 	}
 	if err := l.checkClaims(cred, claims, trail); err != nil {
@@ -71,6 +72,7 @@ func (l *Logins) checkAssertion(
 	}
 
 	proved.client = c
+	proved.key = key.ID
 	// Only with iss_only may jti be absent; such an assertion can be replayed, and is a weakness.
 	if claims.ID != "" {
 		expires := claims.Expires
@@ -119,29 +121,34 @@ func checkHeader(cred ClientCredential, h jose.Header, claims jose.Claims, trail
 	})
 }
 
-// checkSignature checks that one of the client's own keys made the signature.
-func (l *Logins) checkSignature(ctx context.Context, c client.Client, signed jose.Signed, trail *auditTrail) error {
+// checkSignature checks that one of the client's own keys made the signature, and returns it.
+func (l *Logins) checkSignature(
+	ctx context.Context,
+	c client.Client,
+	signed jose.Signed,
+	trail *auditTrail,
+) (jose.Key, error) {
 	keys, err := l.clients.Keys(ctx, c, signed.Header.KeyID, l.now())
 	if err != nil {
 		unusable := client.ReasonOf(err)
 		if unusable != "" {
-			return trail.fail("client and key", "", Reason(unusable))
+			return jose.Key{}, trail.fail("client and key", "", Reason(unusable))
 		}
-		return trail.check("client and key", "the client's keys could not be looked up", err)
+		return jose.Key{}, trail.check("client and key", "the client's keys could not be looked up", err)
 	}
 
 	return verify(signed, keys, trail)
 }
 
-// verify checks that one of the keys made the signature.
-func verify(signed jose.Signed, keys []jose.Key, trail *auditTrail) error {
+// verify checks that one of the keys made the signature, and returns it.
+func verify(signed jose.Signed, keys []jose.Key, trail *auditTrail) (jose.Key, error) {
 	// Without kid, each key of the signer is tried. "Wrong signature" is the closer miss of the two.
 	reason := WrongAlgorithm
 	for _, k := range keys {
 		err := signed.Verify(k)
 		if err == nil {
 			trail.pass("signature", fmt.Sprintf("key %s, %s", k.ID, k.Alg))
-			return nil
+			return k, nil
 		}
 
 		if errors.Is(err, jose.ErrSignature) {
@@ -149,7 +156,7 @@ func verify(signed jose.Signed, keys []jose.Key, trail *auditTrail) error {
 		}
 	}
 
-	return trail.fail("signature", fmt.Sprintf("%d keys tried", len(keys)), reason)
+	return jose.Key{}, trail.fail("signature", fmt.Sprintf("%d keys tried", len(keys)), reason)
 }
 
 // checkClaims checks the claims of an assertion whose signer is proved (RFC 7523, section

@@ -46,7 +46,22 @@ func (l *Logins) Client(ctx context.Context, cred ClientCredential) (client.Clie
 type provedClient struct {
 	client client.Client
 	once   token.Once           // the assertion to use up; zero: none
+	key    string               // ID of the key that signed the client's assertion; "": none did
 	rule   *policy.WorkloadRule // by which a token of another issuer proves it; nil: another proof
+	ruleID string               // of rule
+}
+
+// registeredKey returns the thumbprint of the key that proved the client, or "" if none did that is registered here. A
+// fetched key is not: when its source no longer has it is known only once it is fetched again.
+func (p provedClient) registeredKey() string {
+	for _, k := range p.client.Keys {
+		// No key of a source is used that has the ID of a registered one.
+		if p.key != "" && k.ID == p.key {
+			return k.Thumbprint()
+		}
+	}
+
+	return ""
 }
 
 // proveClient checks a credential.

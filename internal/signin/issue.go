@@ -120,6 +120,7 @@ func (l *Logins) token(ctx context.Context, req TokenRequest, trail *auditTrail)
 	if proved.rule != nil {
 		grant.Terms = proved.rule.Terms(grant.Terms)
 		grant.Limits.Allows = proved.rule.Allows
+		grant.Rule = proved.ruleID
 	}
 
 	// The assertion is used up last, so that after any other refusal it can be sent again.

@@ -103,6 +103,7 @@ func (l *Logins) checkWorkload(
 	}
 
 	proved, err = l.clientOfRule(ctx, rule, trail)
+	proved.ruleID = rule.ID(t.issuer.Name, t.issuer.URL)
 	if err == nil && !t.issuer.Reuse {
 		proved.once = token.Once{
 			// The space keeps this issuer apart from the JTIs of clients: no name of a client has one.
@@ -130,7 +131,9 @@ func (l *Logins) checkWorkloadSignature(
 		return trail.fail("issuer and key", clip(t.signed.Header.KeyID), UnknownIssuerKey)
 	}
 
-	return verify(t.signed, keys, trail)
+	_, err = verify(t.signed, keys, trail)
+
+	return err
 }
 
 // checkWorkloadClaims checks that a token is for this server and for now.

@@ -2,7 +2,6 @@ package token
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -18,6 +17,7 @@ import (
 type ExchangeRequest struct {
 	Subject *Live // the token that is exchanged
 	By      client.Client
+	Key     string // thumbprint of the registered key that proved the client; "": none did
 	Rule    policy.ExchangeRule
 	Terms   policy.TokenTerms // of the service that the new token is for
 	Scopes  []string          // sorted
@@ -173,6 +173,10 @@ func (x ExchangeRequest) actor() Actor {
 		ID:      x.By.ID,
 		Version: x.By.Version,
 		From:    x.Rule.From,
+		Rule:    x.Rule.ID(x.By.Name),
+		Origin:  x.Subject.rule(),
+		Key:     x.Key,
+		Signed:  x.Subject.signedBy,
 	}
 }
 
@@ -182,23 +186,4 @@ func (r *Record) shares() []Share {
 		return r.Shares
 	}
 	return append([]Share{{Token: r.Number, Max: r.MaxUses}}, r.Shares...)
-}
-
-// standing returns jeton.ErrBadCredential unless all clients that act for the owner of a token are enabled, and their
-// tokens were not revoked since. A client has another version after that, and after it was disabled.
-func (t *Tokens) standing(ctx context.Context, r Record) error {
-	for _, a := range r.Actors {
-		c, err := t.clients.Find(ctx, a.Client)
-		switch {
-		case err != nil && !errors.Is(err, jeton.ErrNotFound):
-			return fmt.Errorf("find client that acts for the owner of a token: %w", err)
-		case err != nil || c.ID != a.ID || c.Version != a.Version || c.Disabled:
-			return refused(
-				"client %s, which acts with token %s, is deleted, disabled, or has revoked its tokens",
-				a.Client, r.Accessor,
-			)
-		}
-	}
-
-	return nil
 }

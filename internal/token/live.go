@@ -17,6 +17,7 @@ type Live struct {
 	count.Key
 	own      []policy.Budget
 	acting   []string     // names of Actors
+	signedBy string       // kid of a signed token
 	lastUsed atomic.Int64 // milliseconds since 1970; 0: unknown
 	uses     *lastUses
 }

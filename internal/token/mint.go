@@ -23,6 +23,7 @@ type Request struct {
 	Scopes []string // sorted
 	Terms  policy.TokenTerms
 	Limits policy.Limits // need the format opaque
+	Rule   string        // of a workload issuer by which the owner gets it; "": none
 	Once   Once          // the assertion that proved the owner, if one did
 	SignIn *Login        // the token stands for a login of the owner; nil: it does not
 	Source string        // address that requests it
@@ -81,6 +82,7 @@ func (t *Tokens) Mint(ctx context.Context, r Request, ev *jeton.Event) (Minted, 
 			Accessor: accessor,
 			Format:   r.Terms.Format,
 			Kind:     Access,
+			Name:     r.Rule,
 			Owner:    r.Owner,
 			Audience: []string{r.Terms.Audience},
 			Scopes:   r.Scopes,
@@ -175,6 +177,10 @@ func (t *Tokens) claims(r *Record) []byte {
 
 	if r.MaxUses != policy.Unlimited {
 		b = strconv.AppendInt(append(b, `,"max_uses":`...), r.MaxUses, 10)
+	}
+	rule := r.rule()
+	if rule != "" {
+		b = appendText(append(b, `,"jeton_rule":`...), rule)
 	}
 
 	return append(b, '}')

@@ -155,6 +155,7 @@ func recordOf(c jose.Claims) Record {
 		Hash:     signedHash(c.ID),
 		Format:   policy.JWT,
 		Kind:     Access,
+		Name:     c.Rule,
 		Owner:    Owner{Kind: kindOf(c.Generation), Name: c.Subject, Generation: c.Generation},
 		Audience: c.Audience,
 		Scopes:   strings.Fields(c.Scope),
@@ -202,7 +203,14 @@ func (t *Tokens) checkRevoked(ctx context.Context, p *verified) (*Live, error) {
 	r.Number = number
 	r.Owner = owner
 
-	return t.newLive(r), nil
+	if err := t.standing(ctx, r); err != nil {
+		return nil, err
+	}
+
+	l := t.newLive(r)
+	l.signedBy = p.key
+
+	return l, nil
 }
 
 // refuseVoid returns why a token is refused that is revoked: itself, or with all tokens of its owner.

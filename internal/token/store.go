@@ -92,7 +92,7 @@ type Record struct {
 	Hash           secret.Hash // of the secret, or of a signed token's jti
 	Format         policy.Format
 	Kind           Kind
-	Name           string // of a personal token
+	Name           string // of a personal token; of a client's access token the rule of a workload issuer, or ""
 	Parent         int64  // number of the token that it derives from and is revoked with, or 0
 	ParentAccessor string // of that token, as the store reads it
 	Owner          Owner
@@ -114,6 +114,12 @@ type Actor struct {
 	ID      int64  `json:"id"`
 	Version int64  `json:"version"` // of the client that was proved, as in Owner
 	From    string `json:"from"`    // service that the exchanged token was for
+
+	// What has to last as long as the token.
+	Rule   string `json:"rule"`             // of the exchange
+	Origin string `json:"origin,omitempty"` // rule of a workload issuer by which the exchanged token was issued
+	Key    string `json:"key,omitempty"`    // thumbprint of the registered key that proved the client
+	Signed string `json:"signed,omitempty"` // kid of the key of this server that signed the exchanged token
 }
 
 // Share is the count of another token that a token shares.

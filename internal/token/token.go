@@ -37,8 +37,9 @@ import (
 
 // Tokens mints, finds and revokes the tokens of a server.
 type Tokens struct {
-	issuer  atomic.Pointer[string] // iss of this server's tokens; "" without an issuer
-	most    atomic.Int64           // live personal tokens of one user; 0: no limit
+	issuer  atomic.Pointer[string]          // iss of this server's tokens; "" without an issuer
+	rules   atomic.Pointer[map[string]bool] // see SetRules
+	most    atomic.Int64                    // live personal tokens of one user; 0: no limit
 	store   Store
 	ring    *keys.Ring
 	users   *account.Accounts
@@ -97,6 +98,7 @@ func New(ctx context.Context, c Config) (*Tokens, error) {
 	}
 
 	t.issuer.Store(new(string))
+	t.rules.Store(&map[string]bool{})
 	// Before anything is cached, so that no change is missed.
 	c.Store.Subscribe(t.invalidate)
 
@@ -183,7 +185,7 @@ func (t *Tokens) findOpaque(ctx context.Context, text string) (*Live, error) {
 	h := secret.HashOf(text)
 	l := t.live.Get(h)
 	if l != nil {
-		return l, nil
+		return l, t.signatures(ctx, l)
 	}
 
 	// The checksum refuses a mistyped or invented secret without a query.
@@ -205,7 +207,9 @@ func (t *Tokens) findOpaque(ctx context.Context, text string) (*Live, error) {
 		return nil, err
 	}
 
-	return t.live.Add(h, t.newLive(r), before), nil
+	l = t.live.Add(h, t.newLive(r), before)
+
+	return l, t.signatures(ctx, l)
 }
 
 // refuseEnded returns why an opaque token is refused that is not stored: which token it was, if it
