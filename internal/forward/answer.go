@@ -20,7 +20,7 @@ type verdict struct {
 }
 
 // newVerdict returns a verdict without a status, for a proxy that asks by a contract.
-func newVerdict(c contract, w *web.Reply) verdict {
+func newVerdict(c *contract, w *web.Reply) verdict {
 	// gRPC has the answer in its message, and headers of its own.
 	if c.path == checkPath {
 		return verdict{header: http.Header{}}
@@ -214,7 +214,7 @@ func (v *verdict) send(w *web.Reply) {
 }
 
 // answerRefusal answers a proxy that did not ask as it must.
-func answerRefusal(c contract, w *web.Reply, r *http.Request, err error) {
+func answerRefusal(c *contract, w *web.Reply, r *http.Request, err error) {
 	v := newVerdict(c, w)
 	inner := &web.Reply{}
 	inner.Reset(&v, w.ID, w.Start, w.Source)

@@ -45,7 +45,7 @@ type asked struct {
 }
 
 // ask returns what a proxy asks about. On an error it returns what is known so far.
-func (f *Forward) ask(c contract, r *http.Request) (asked, error) {
+func (f *Forward) ask(c *contract, r *http.Request) (asked, error) {
 	var a asked
 	if err := f.trusts(r); err != nil {
 		return a, err

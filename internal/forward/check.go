@@ -42,7 +42,7 @@ func isCheck(r *http.Request) bool {
 // serveCheck answers a call of Envoy. A call that is not as Envoy makes it is denied, and no error of gRPC: Envoy can
 // be configured to pass requests on after one (failure_mode_allow).
 func (f *Forward) serveCheck(w *web.Reply, r *http.Request) (about *http.Request, service string) {
-	c := contract{
+	c := &contract{
 		path:     checkPath,
 		optional: []string{headerProto, headerFor},
 		query:    judged,

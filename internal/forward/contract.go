@@ -89,14 +89,18 @@ var contracts = []contract{
 // oauth2Path is the path at which nginx asks oauth2-proxy.
 const oauth2Path = "/oauth2/auth"
 
+// unknown is the contract of a proxy that has none.
+var unknown = contract{read: readUnknown, answer: answerWhole}
+
 // contractAt returns the contract of a path below Prefix. That of an unknown proxy admits nothing.
-func contractAt(path string) contract {
-	for _, c := range contracts {
+func contractAt(path string) *contract {
+	for i := range contracts {
+		c := &contracts[i]
 		if c.path == path || strings.HasSuffix(c.path, "/") && strings.HasPrefix(path, c.path) {
 			return c
 		}
 	}
-	return contract{read: readUnknown, answer: answerWhole}
+	return &unknown
 }
 
 // readUnknown refuses a proxy that has no contract.

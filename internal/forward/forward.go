@@ -109,7 +109,7 @@ type decision struct {
 }
 
 // decide answers a proxy that asks by a contract.
-func (f *Forward) decide(c contract, w *web.Reply, r *http.Request) (judged *http.Request, service string) {
+func (f *Forward) decide(c *contract, w *web.Reply, r *http.Request) (judged *http.Request, service string) {
 	a, err := f.ask(c, r)
 	if err != nil {
 		w.Source = f.proxies.Source(r)

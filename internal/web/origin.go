@@ -128,19 +128,42 @@ func isHost(text string) bool {
 		return isPort(port)
 	}
 
-	named := strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == ""
+	return len(name) <= 255 && isHostName(name) && isPort(port)
+}
 
-	return name != "" && len(name) <= 255 && named && isPort(port)
+// isHostName reports whether text has the characters of host names alone. Every request has one: strings.Trim would
+// take a fiftieth of a decision.
+func isHostName(text string) bool {
+	for i := range len(text) {
+		c := text[i]
+		switch {
+		case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9':
+		case c == '.' || c == '-' || c == '_':
+		default:
+			return false
+		}
+	}
+
+	return text != ""
 }
 
 // isAddress reports whether text is an IP address. A name that cannot be one makes no error of netip.
 func isAddress(text string) bool {
-	if !strings.Contains(text, ":") && strings.Trim(text, "0123456789.") != "" {
+	if !strings.Contains(text, ":") && !isDigitsAndDots(text) {
 		return false
 	}
 	_, err := netip.ParseAddr(text)
 
 	return err == nil
+}
+
+func isDigitsAndDots(text string) bool {
+	for i := range len(text) {
+		if text[i] != '.' && (text[i] < '0' || text[i] > '9') {
+			return false
+		}
+	}
+	return true
 }
 
 func isPort(text string) bool {
