@@ -34,4 +34,4 @@ done
 CGO_ENABLED=1 go test -race -vet=off -timeout=20m "$@" $packages
 
 # What the race detector's own memory would drown.
-go test -vet=off -run Memory ./internal/password
+go test -vet=off -run='Memory|ARequestAllocatesLittle' ./internal/password ./internal/server

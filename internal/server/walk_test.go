@@ -147,10 +147,10 @@ func TestARequestAllocatesLittle(t *testing.T) {
 		runs  int
 		limit float64
 	}{
-		{"an open route", "/open", 400, 26},
-		{"a check of a session", "/check", 400, 28},
-		{"a counted use, alone in its commit", "/use", 100, 53},
-		{"a decision for nginx", "/authz/nginx", 400, 17},
+		{"an open route", "/open", 400, 11},
+		{"a check of a session", "/check", 400, 14},
+		{"a counted use, alone in its commit", "/use", 100, 40},
+		{"a decision for nginx", "/authz/nginx", 400, 16},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := all.open(t, tc.path)
