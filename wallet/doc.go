@@ -77,13 +77,23 @@
 //
 // # Files
 //
-//	$JETON_HOME/wallet, else $XDG_DATA_HOME/jeton, else ~/.local/share/jeton   0700
-//	    wallet.age        the identities, encrypted by age (age-encryption.org/v1).
-//	    wallet.lock       held while wallet.age is changed.
-//	    login-XX.lock     held while an identity logs in or out, so that of many
-//	                      processes one logs in.
-//	$JETON_HOME, else $XDG_CONFIG_HOME/jeton, else ~/.config/jeton
-//	    wallet.key        the key, if neither passphrase nor keyring is used  0600
+//	wallet.go                           opening a wallet, and its configuration
+//	identity.go                         an identity, and the client that sends its requests
+//	roundtrip.go                        a request: its credential, renewing it, and when it is sent again
+//	response.go                         what a response says: uses left, why to log in
+//	select.go                           which identity a call uses, and .jeton files
+//	login.go, form.go                   a login: what the caller gives; a form with a password
+//	session.go, cookies.go              the session of a user: its cookies, another login, logging out
+//	signin.go, browser.go               a sign-in at the issuer; in a browser of this machine
+//	device.go, delegated.go             a sign-in on another device; the tokens of either, and renewing them
+//	assertion.go, issued.go             software: assertions signed by its key, and the tokens for them
+//	workload.go                         software with the token of its platform
+//	token.go, tokenrequest.go           tokens made elsewhere; asking a user for one
+//	lease.go                            a token for one job, which ends with it
+//	issuer.go, resource.go, pairing.go  metadata of issuers and of services, and confirming them
+//	origin.go                           the origin that credentials belong to
+//	document.go, file.go, key.go        what is on the disk: the format, the file, its key
+//	file_unix.go, file_other.go         permissions and locks by system
 //
 // On Windows both directories are %AppData%\jeton.
 //

@@ -9,11 +9,14 @@
 //
 // # Files
 //
+//	account.go    a user, and what the store keeps
 //	accounts.go   finding, verifying, adding and changing users
 //	update.go     a change of several fields in one step, as the API makes it
 //	profile.go    e-mail addresses, names and public ids
+//	pending.go    what awaits its confirmation
 //	identity.go   accounts of users at other providers
 //	cached.go     users in memory, for the gateway and the claims of relying parties
+//	checktime.go  how long a check of a password takes, the same for all names
 //	list.go       pages of users, and searching
 //	import.go     many users with their hashes, in one step
 //	declare.go    the users of the configuration file

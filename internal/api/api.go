@@ -15,15 +15,38 @@
 //
 // # Files
 //
-//	routes.go, table.go    the route table, who may use a row, fallbacks
-//	docs.go, docs_clients.go, docs_factors.go
-//	                       what the documentation says about each route
-//	openapi.go, page.go    the document (OpenAPI 3.1) and the page made of it
-//	cursor.go, etag.go     pages of lists, conditional changes
-//	users.go, user_settings.go, factors.go, invitations.go, import.go, signin.go, sessions.go,
-//	tokens.go, tokenrequests.go, tokentest.go, check.go, clients.go, claims.go, keys.go, audit.go, services.go,
-//	overview.go, status.go
-//	                       the handlers, by what they are about
+//	api.go                                     the API, and who calls it
+//	routes.go, table.go                        the route table, who may use a row, fallbacks
+//	docs.go, docs_clients.go, docs_factors.go  what the documentation says about each route
+//	openapi.go, page.go                        the document (OpenAPI 3.1) and the page made of it
+//	query.go                                   numbers, times and flags of a query
+//	cursor.go                                  pages of lists
+//	etag.go                                    conditional changes
+//	users.go                                   listing, adding, changing and removing users
+//	user_settings.go                           passwords, groups, disabling, and more logins
+//	recover.go                                 a link that sets a password
+//	identities.go                              accounts of users at other providers
+//	factors.go                                 passkeys and codes of users
+//	proof.go                                   what changes of one's own account need: a recent proof
+//	signin.go                                  login and logout
+//	sessions.go                                listing and ending sessions
+//	invitations.go                             invitations
+//	import.go                                  importing and exporting users
+//	tokens.go                                  creating, rotating and revoking tokens
+//	tokenrequests.go                           tokens that software asks a user for
+//	tokentest.go                               what a token may do, tried without using it
+//	tokenfactors.go                            tokens of users who need a second factor
+//	check.go                                   what a caller may do, for 'jeton check'
+//	clients.go                                 clients and their keys
+//	claims.go                                  what a relying party would learn of a user
+//	applications.go                            relying parties that a user has allowed
+//	services.go                                services and their routes
+//	keys.go                                    signing keys
+//	audit.go                                   the audit log, and why a request was refused
+//	mail.go                                    a mail to try the settings
+//	overview.go                                nodes, database and counts, for the page of admins
+//	status.go                                  status, statistics, backup
+//	config.go                                  the loaded configuration, and reloading it
 //
 // A new route is a row in routes.go, its text in docs.go, and a handler that reads, decides and
 // answers.

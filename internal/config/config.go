@@ -8,12 +8,31 @@
 //
 // # Files
 //
-//	config.go, service.go, clients.go, issuer.go,
-//	users.go, database.go, …  the keys: structs whose tags document them
-//	load.go, files.go         from a file to a Config, with the files that it names
-//	check.go, check_*.go      rules about several keys, one file for each section
-//	database_url.go           the URL of PostgreSQL, read as libpq does
-//	env.go, datadir.go        what operators set outside of the file
+//	config.go                             the keys at the top: log, admin, hashing, throttle, audit, cache, limits
+//	service.go, upstream.go               keys of a service, of its routes and of the server behind it
+//	forward.go, redirect.go               keys of services behind another proxy; of the redirect from HTTP
+//	headerrules.go                        keys of headers that are set and removed
+//	issuer.go                             keys of the issuer: signing keys, sessions, look of the pages
+//	clients.go, workload.go               keys of clients, of their token exchange; of workloads
+//	provider.go                           keys of sign-in at other providers
+//	users.go                              keys of users in the file, and of the users API
+//	database.go, database_url.go          keys of the database; its URL, read as libpq does
+//	acme.go, mail.go, tracing.go          keys of certificates by ACME, of mail, of tracing
+//	load.go, files.go                     from a file to a Config, with the files that it names
+//	env.go, datadir.go                    what operators set outside of the file
+//	check.go                              the order of all checks, and passwords
+//	check_service.go, check_route.go      rules of services, of their routes
+//	check_paths.go                        paths by which a request could bypass a route
+//	check_forward.go                      rules of services behind another proxy
+//	check_upstream.go, check_headers.go   rules of servers behind, of headers
+//	check_json.go                         rules of JSON that a route answers
+//	check_addresses.go                    listeners, hosts, trusted proxies, TLS
+//	check_redirect.go, check_acme.go      rules of the redirect, of certificates by ACME
+//	check_clients.go                      rules of the issuer, and of clients
+//	check_exchange.go, check_workload.go  rules of token exchange, of workloads
+//	check_openid.go, check_pages.go       rules of relying parties, of the pages
+//	check_signin.go, check_provider.go    rules of sign-in, there and at other providers
+//	check_users.go, check_database.go     rules of users, of the database
 //
 // A new key is a field with its tags. The reference, the JSON Schema and the defaults follow from
 // them; a rule about several keys is a method of checker.

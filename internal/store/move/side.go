@@ -21,6 +21,8 @@
 //	restore.go   a file to a database
 //	epoch.go     a new epoch after a restore (decision 0012)
 //	declared.go  users and clients, and what a configuration file would change
+//	counts.go    how many rows each table has
+//	examine.go   signing keys and damage, for 'jeton doctor'
 package move
 
 import (

@@ -11,18 +11,30 @@
 //
 // # Files
 //
-//	postgres.go, connect.go        opening, and the settings of connections
-//	engine.go, do.go, errors.go    steps, retries, what an error says about the outcome
-//	protocol.go                    why no node accepts what was revoked
-//	node.go, poll.go, membership.go, notify.go, invalidate.go, lease_check.go
-//	                               that protocol: polls, leases, acknowledgements
-//	spend.go, spend_single.go, spend_several.go, count_sql.go
-//	                               uses, many in one commit
-//	migrate.go, schema.go          the schema, step by step
-//	move.go                        copies and backups
-//	link.go, stats.go              whether the database is there; metrics
-//
-// Files with planted in their name have bugs on purpose, which the tests must find.
+//	postgres.go                       opening, and the configuration
+//	connect.go                        the settings of connections, and which poolers are refused
+//	openerror.go                      what to do when the database cannot be opened
+//	engine.go                         steps, on this engine
+//	do.go                             a step, and when it is tried again
+//	errors.go                         what an error says about the outcome
+//	protocol.go                       why no node accepts what was revoked
+//	node.go, poll.go                  a node: its polls for changes, and its lease
+//	membership.go                     which nodes there are
+//	notify.go                         notifications of changes, and acknowledgements
+//	invalidate.go                     what a step has changed, and waiting until every node has acknowledged it
+//	lease_check.go                    whether a node may still answer from its cache
+//	served.go                         which nodes run, for commands that need the database alone
+//	spend.go                          uses, many in one commit
+//	spend_single.go                   one count
+//	spend_several.go                  several counts of one request
+//	count_sql.go, count_sql_batch.go  the SQL of both
+//	touch.go                          when sessions and tokens were used last
+//	migrate.go, schema.go             the schema, step by step
+//	inspect.go, meta.go               what a database is, without changing it
+//	move.go, snapshot.go              copies and backups, of one state of the database
+//	link.go, stats.go                 whether the database is there; metrics
+//	count_sql_planted.go, do_planted.go, lease_check_planted.go
+//	                                bugs on purpose, which the tests must find
 package postgres
 
 import (

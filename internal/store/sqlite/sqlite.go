@@ -12,16 +12,19 @@
 //
 // # Files
 //
-//	sqlite.go     opening and closing, the settings of SQLite
-//	writer.go     the one writer: batches of steps, and uses
-//	commit.go     the transaction of a batch, and whether it is synced
-//	spend.go      the statement that counts; spend_planted.go has a planted bug for tests
-//	probe.go      whether the file can be written
-//	engine.go     the statements of internal/store/statements, on this engine
-//	migrate.go    the schema, step by step; steps.go shows and tries it
-//	beforestep.go the copy that is kept before a step; undo.go finds and compares it
-//	sweep.go      deleting what has expired, and keeping the log small
-//	move.go, replace.go   copies, backups, and replacing the file
+//	sqlite.go                      opening and closing, the settings of SQLite
+//	writer.go                      the one writer: batches of steps, and uses
+//	commit.go                      the transaction of a batch, and whether it is synced
+//	spend.go                       the statement that counts; spend_planted.go has a planted bug for tests
+//	prepared.go                    prepared statements, kept for their next use
+//	probe.go                       whether the file can be written
+//	free_unix.go, free_other.go    free space on the disk
+//	engine.go                      the statements of internal/store/statements, on this engine
+//	migrate.go                     the schema, step by step; steps.go shows and tries it
+//	beforestep.go                  the copy that is kept before a step; undo.go finds and compares it
+//	sweep.go                       deleting what has expired, and keeping the log small
+//	move.go, replace.go            copies, backups, and replacing the file
+//	chown_unix.go, chown_other.go  the owner of a file that root creates
 package sqlite
 
 import (
