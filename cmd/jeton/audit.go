@@ -28,7 +28,12 @@ func auditCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "audit",
 		Short: "Show the audit log: logins, refusals and changes",
-		Args:  noArgs,
+		Args: func(c *cobra.Command, args []string) error {
+			if f.last < 1 {
+				return usage{fmt.Errorf("invalid --last %d: want a number from 1 on", f.last)}
+			}
+			return noArgs(c, args)
+		},
 		Example: `  jeton audit --last 20
   jeton audit --user diane --since 2h --outcome bad_credential
   jeton audit --follow --json | jq .`,
@@ -44,6 +49,9 @@ func auditCommand() *cobra.Command {
 
 		show := func(e jeton.Event) { printEvent(c.OutOrStdout(), e, asJSON) }
 		after, err := showEvents(ctx, ctl, f.query("last", int64(f.last)), 0, show)
+		if err == nil && after == 0 {
+			err = ctl.known(ctx, owners(&f.user, nil)()) // a user who was removed has events
+		}
 		// The number of the last event is the position: none is missed between two requests, and
 		// none is shown twice.
 		for err == nil && follow {

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/naming"
 	"github.com/jeton-auth/jeton/internal/server"
 
 	"github.com/spf13/cobra"
@@ -333,6 +335,46 @@ func listing[T any](
 	headings []string,
 	row func(T) []string,
 ) func(*cobra.Command, []string) error {
+	return listingOf(p, out, path, nil, headings, row)
+}
+
+// owners returns the paths of a user and a client by whom a list is chosen, by what they are called in a refusal. The
+// names are those of flags; nil or "": none.
+func owners(user, client *string) func() map[string]string {
+	return func() map[string]string {
+		paths := map[string]string{}
+		if user != nil && *user != "" {
+			paths["user "+*user] = userPath(*user, "")
+		}
+		if client != nil && *client != "" {
+			paths["client "+*client] = "/api/v1/clients/" + url.PathEscape(naming.ClientInPath(*client))
+		}
+
+		return paths
+	}
+}
+
+// known returns jeton.ErrNotFound if one of the owners of a list that is empty does not exist: a name that is
+// misspelled has nothing, either.
+func (c *control) known(ctx context.Context, owners map[string]string) error {
+	for what, path := range owners {
+		if err := c.call(ctx, http.MethodGet, path, nil, nil); err != nil {
+			return named(err, what)
+		}
+	}
+
+	return nil
+}
+
+// listingOf is listing for a list that is chosen by owners. An empty one of an unknown owner is not found.
+func listingOf[T any](
+	p *place,
+	out *output,
+	path func() string,
+	owners func() map[string]string,
+	headings []string,
+	row func(T) []string,
+) func(*cobra.Command, []string) error {
 	return withControl(p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
 		list := []T{}
 		for next := path(); next != ""; {
@@ -344,6 +386,11 @@ func listing[T any](
 			}
 
 			list = append(list, page...)
+		}
+		if len(list) == 0 && owners != nil {
+			if err := ctl.known(ctx, owners()); err != nil {
+				return err
+			}
 		}
 
 		var rows [][]string

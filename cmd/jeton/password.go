@@ -131,12 +131,12 @@ func readPassword(r io.Reader, from string) (jeton.Secret, error) {
 		return jeton.Secret{}, fmt.Errorf("read password from %s: %w", from, err)
 	}
 	if len(b) > maxPasswordInput {
-		return jeton.Secret{}, fmt.Errorf("%s is over 4 KiB and holds more than a password", from)
+		return jeton.Secret{}, usage{fmt.Errorf("%s is over 4 KiB and holds more than a password", from)}
 	}
 
 	text := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 	if text == "" {
-		return jeton.Secret{}, fmt.Errorf("%s holds no password", from)
+		return jeton.Secret{}, usage{fmt.Errorf("%s holds no password", from)}
 	}
 
 	return jeton.NewSecret(text), nil

@@ -40,7 +40,7 @@ func sessionList() *cobra.Command {
 		return "/api/v1/sessions?" + url.Values{"user": {user}, "service": {service}}.Encode()
 	}
 	headings := []string{"ID", "USER", "SERVICE", "SINCE", "LAST USED", "EXPIRES", "FROM"}
-	c.RunE = listing(&p, &out, path, headings, func(s jeton.Session) []string {
+	c.RunE = listingOf(&p, &out, path, owners(&user, nil), headings, func(s jeton.Session) []string {
 		return []string{s.ID, s.User, s.Service, when(s.Created), when(s.LastUsed), when(s.Expires), s.Source}
 	})
 
@@ -57,16 +57,29 @@ func sessionList() *cobra.Command {
 func sessionEnd() *cobra.Command {
 	var p place
 	var user, service string
+	var all, yes bool
 
 	c := &cobra.Command{
 		Use:   "end [ID]",
-		Short: "End one session, or all sessions of a user or service",
+		Short: "End one session, all sessions of a user or service, or every session",
+		Long: `End one session, all sessions of a user or service, or with --all every session of every
+user, such as after a theft of cookies. Users sign in again. Tokens stay valid: 'jeton user
+end-tokens' revokes those of a user.`,
 		Example: `  jeton session end s_06f3k2
-  jeton session end --user diane --service shop`,
+  jeton session end --user diane --service shop
+  jeton session end --all --yes`,
 		Args: func(_ *cobra.Command, args []string) error {
+			named := len(args) > 0 || user != "" || service != ""
+			switch {
+			case all && named:
+				return usage{errors.New("--all ends every session; leave out the id, --user and --service")}
+			case all && !yes:
+				return usage{errors.New("--all ends the sessions of all users; add --yes if that is right")}
+			case all:
+				return nil
 			// --user and --service may come beside an id: all must fit then.
-			if len(args) > 1 || len(args) == 0 && user == "" && service == "" {
-				return usage{errors.New("name one session by its id, or --user, or --service")}
+			case len(args) > 1 || !named:
+				return usage{errors.New("name one session by its id, or --user, or --service, or --all")}
 			}
 			return nil
 		},
@@ -77,12 +90,17 @@ func sessionEnd() *cobra.Command {
 		if len(args) == 1 {
 			which.Set("id", args[0])
 		}
+		if all {
+			which = url.Values{"all": {"true"}}
+		}
 		return endSessions(ctx, c, ctl, which)
 	})
 
 	p.flags(c)
 	c.Flags().StringVar(&user, "user", "", "of this user")
 	c.Flags().StringVar(&service, "service", "", "at this service")
+	c.Flags().BoolVar(&all, "all", false, "every session of every user")
+	c.Flags().BoolVar(&yes, "yes", false, "end them without another question, with --all")
 
 	return c
 }

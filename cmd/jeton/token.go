@@ -72,7 +72,7 @@ personal, approved (a program requested it), leased (of a running job of 'jeton 
 		"USES LEFT",
 		"PARENT",
 	}
-	c.RunE = listing(&p, &out, path, headings, func(t jeton.Token) []string {
+	c.RunE = listingOf(&p, &out, path, owners(&user, &client), headings, func(t jeton.Token) []string {
 		return []string{
 			t.Accessor,
 			cmp.Or(t.Name, "-"),

@@ -260,6 +260,7 @@ var docs = map[string]Doc{
 			{"id", "The session with this id."},
 			{"user", "Sessions of this user."},
 			{"service", "Sessions at this service."},
+			{"all", "With true, and no other parameter: every session of every user."},
 		},
 		Out:    Ended{},
 		Status: 200,

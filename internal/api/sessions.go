@@ -48,11 +48,21 @@ type Ended struct {
 	Ended int `json:"ended"`
 }
 
-// endSessions answers DELETE /sessions?id=&user=&service=. At least one parameter is required.
+// endSessions answers DELETE /sessions?id=&user=&service=&all=. At least one parameter is required.
 func (a *API) endSessions(w *web.Reply, r *http.Request, c caller) error {
+	all, err := queryFlag(r, "all")
+	if err != nil {
+		return err
+	}
+
 	choice := readChoice(r)
+	choice.All = all
+
 	target := "session:" + choice.ID
-	if choice.ID == "" {
+	switch {
+	case all:
+		target = "all sessions"
+	case choice.ID == "":
 		target = "sessions of user:" + choice.User + " service:" + choice.Service
 	}
 

@@ -25,6 +25,9 @@ func targetText(target string) Text {
 	if target == "" {
 		return Text{}
 	}
+	if target == "all sessions" {
+		return text("admin.target.all-sessions")
+	}
 
 	kind, name, _ := strings.Cut(target, ":")
 	switch kind {

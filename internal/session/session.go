@@ -88,11 +88,18 @@ type Which struct {
 	// Family selects, with an ID, the whole family of the session that the other fields select: the
 	// sign-in session and all its children.
 	Family bool
+
+	// All, alone, selects every session of every user.
+	All bool
 }
 
 // Selects reports whether w names sessions to end: without a field that does, or with Family and no
 // ID, it names none.
 func (w Which) Selects() bool {
+	if w.All {
+		return w == Which{All: true} // what would end less names what has been forgotten to be removed
+	}
+
 	return w != Which{Not: w.Not, Before: w.Before, Family: w.Family} && (w.ID != "" || !w.Family)
 }
 
@@ -386,7 +393,7 @@ func (s *Sessions) Used(l *Live, now time.Time) { s.table.touch(l, now) }
 func (s *Sessions) End(ctx context.Context, w Which, ev jeton.Event) (int, error) {
 	// Refused and not ignored: a caller that names nothing has forgotten something.
 	if !w.Selects() {
-		return 0, jeton.WithDetail(jeton.ErrInvalid, "name a session id, a user or a service")
+		return 0, jeton.WithDetail(jeton.ErrInvalid, "name a session id, a user or a service, or all alone")
 	}
 
 	n, err := s.store.EndSessions(ctx, w, ev)

@@ -113,7 +113,8 @@ func mayScan(text string) bool {
 	// How many mails wait is shown to the operator.
 	list = list || text == "SELECT count(*) FROM mails"
 
-	return list || strings.Contains(text, "WHERE TRUE AND service = $1 RETURNING")
+	return list || strings.Contains(text, "WHERE TRUE AND service = $1 RETURNING") ||
+		strings.Contains(text, "WHERE TRUE RETURNING")
 }
 
 // queryPlan returns how SQLite would run a statement. Arguments are NULL: the plan does not

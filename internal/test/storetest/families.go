@@ -166,6 +166,8 @@ func endingFamilies(t *testing.T, open Open) {
 			[]string{"top 2", "shop 2", "alone"},
 		},
 		{"all but one that is unknown", session.Which{User: "diane", Not: "s_x"}, all},
+		{"all of all users", session.Which{All: true}, all},
+		{"all and a user", session.Which{All: true, User: "diane"}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := open(t)
