@@ -141,29 +141,70 @@ func newBareExchange(text []byte) (http.HandlerFunc, error) {
 	return bareExchange(by, own, text)
 }
 
-// bareForm reads a field of the form and answers.
-func bareForm(field string, text []byte) http.HandlerFunc {
-	return func(w http.ResponseWriter, q *http.Request) {
-		if err := q.ParseForm(); err != nil || q.PostForm.Get(field) == "" {
-			http.Error(w, "no "+field, http.StatusBadRequest)
-			return
-		}
-		answerJSON(w, text)
-	}
+// bareGrant is the least code of a token endpoint: it reads a field of the form, makes signatures, and keeps a line of
+// the answer in a journal; nil: none.
+type bareGrant struct {
+	field      string
+	signatures int
+	key        raw
+	journal    *journal
+	text       []byte
 }
 
-// bareCode reads a code and makes two signatures: those of an access token and of an ID token.
-func bareCode(r raw, text []byte) http.HandlerFunc {
-	answer := bareForm("code", text)
-	return func(w http.ResponseWriter, q *http.Request) {
-		for range 2 {
-			if _, err := r.sign(text); err != nil {
-				http.Error(w, err.Error(), http.StatusInternalServerError)
-				return
-			}
-		}
-		answer(w, q)
+// ServeHTTP implements http.Handler.
+func (g bareGrant) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	if err := q.ParseForm(); err != nil || q.PostForm.Get(g.field) == "" {
+		http.Error(w, "no "+g.field, http.StatusBadRequest)
+		return
 	}
+
+	for range g.signatures {
+		if _, err := g.key.sign(g.text); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+	}
+
+	if g.journal != nil {
+		if err := g.journal.add(q.PostForm.Get(g.field)); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+	}
+
+	answerJSON(w, g.text)
+}
+
+// addGrants adds what the endpoint of relying parties is compared with, if its answers are there.
+func addGrants(m *http.ServeMux, dir string) error {
+	key, err := newRaw(jose.ES256)
+	if err != nil {
+		return err
+	}
+	kept, err := newJournal(dir)
+	if err != nil {
+		return err
+	}
+
+	for _, g := range []struct {
+		path, answer, field string
+		signatures          int
+		journal             *journal
+	}{
+		{pathCode, "code", "code", 2, nil},
+		{pathCodeKept, "code", "code", 1, kept},
+		{pathRefresh, "refresh", "refresh_token", 0, nil},
+		{pathRefreshSigned, "refresh", "refresh_token", 1, nil},
+		{pathRefreshKept, "refresh", "refresh_token", 1, kept},
+	} {
+		text, err := os.ReadFile(bareAnswer(dir, g.answer))
+		if err != nil {
+			continue
+		}
+		m.Handle("POST "+g.path, bareGrant{g.field, g.signatures, key, g.journal, text})
+	}
+
+	return nil
 }
 
 // answerJSON sends the length, as jeton does: chunks would cost the bare server more.
@@ -211,17 +252,11 @@ func signRole(args []string) error {
 		}
 		m.Handle("POST /exchange", h)
 	}
-	for name, field := range map[string]string{"introspect": "token", "refresh": "refresh_token"} {
-		if text, err := os.ReadFile(bareAnswer(*dir, name)); err == nil {
-			m.Handle("POST /"+name, bareForm(field, text))
-		}
+	if text, err := os.ReadFile(bareAnswer(*dir, "introspect")); err == nil {
+		m.Handle("POST /introspect", bareGrant{field: "token", text: text})
 	}
-	if text, err := os.ReadFile(bareAnswer(*dir, "code")); err == nil {
-		r, err := newRaw(jose.ES256)
-		if err != nil {
-			return err
-		}
-		m.Handle("POST /code", bareCode(r, text))
+	if err := addGrants(m, *dir); err != nil {
+		return err
 	}
 
 	return http.ListenAndServe(*addr, m)
