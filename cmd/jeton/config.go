@@ -43,6 +43,9 @@ func configCheck() *cobra.Command {
 			if _, err := server.New(server.Config{File: conf}); err != nil {
 				return err
 			}
+			if err := p.checkWorkloadFiles(conf); err != nil {
+				return err
+			}
 
 			// A warning and no error: variables of other programs may begin with JETON_,
 			// too.
@@ -69,6 +72,21 @@ func configCheck() *cobra.Command {
 	}
 
 	return withFlags(c, &p)
+}
+
+// checkWorkloadFiles checks the files with keys of workload issuers.
+func (p *place) checkWorkloadFiles(conf *config.Config) error {
+	// Without an issuer of workloads no data directory is needed, and a container need not have one.
+	if conf.Issuer == nil || len(conf.Issuer.Workloads) == 0 {
+		return nil
+	}
+
+	dir, err := p.directory(conf.DataDir)
+	if err != nil {
+		return err
+	}
+
+	return server.CheckWorkloadFiles(conf, dir)
 }
 
 // configSchema implements 'jeton config schema'.

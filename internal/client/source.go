@@ -135,6 +135,21 @@ func (s Source) discover(ctx context.Context) (Source, error) {
 	return s, nil
 }
 
+// CheckFile returns an error unless the file of a source has a key that can be used.
+func (s Source) CheckFile() error {
+	text, err := s.readFile()
+	if err != nil {
+		return err
+	}
+
+	keys, skipped, err := s.parse(text)
+	if err == nil && len(keys) == 0 {
+		err = fmt.Errorf("%s has no key that can be used: %s", s.File, strings.Join(append(skipped, "want one"), "; "))
+	}
+
+	return err
+}
+
 // readFile returns the content of the file of the source.
 func (s Source) readFile() ([]byte, error) {
 	f, err := os.Open(s.File)

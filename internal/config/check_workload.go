@@ -146,12 +146,40 @@ func (c checker) workloadRule(kind policy.WorkloadKind, r *WorkloadRule) {
 
 	c.servicesExist(r.Services)
 	c.scopes(r.Scopes)
+	c.withinClient(r)
 	if len(r.Allows) > maxWorkloadAllows {
 		c.Fault(&r.Allows, "%d rules, want at most %d", len(r.Allows), maxWorkloadAllows)
 	}
 	for i := range r.Allows {
 		if _, err := policy.ParseRule(r.Allows[i]); err != nil {
 			c.Invalid(&r.Allows[i], "rule", r.Allows[i], `a method and a path, as in "POST /deploys" or "* /reports/*"`)
+		}
+	}
+}
+
+// withinClient checks that a rule names only services and scopes that its client has: a rule gives no others, and the
+// software would get a token without them. A client that is not declared is not known here.
+func (c checker) withinClient(r *WorkloadRule) {
+	at := slices.IndexFunc(c.conf.Clients, func(client Client) bool { return client.Name == r.Client })
+	if at < 0 {
+		return
+	}
+	client := &c.conf.Clients[at]
+
+	for _, list := range []struct {
+		kind      string
+		named, of []string
+	}{
+		{"service", r.Services, client.Services},
+		{"scope", r.Scopes, client.Scopes},
+	} {
+		for i := range list.named {
+			if !slices.Contains(list.of, list.named[i]) {
+				c.Fault(
+					&list.named[i], "client %s does not have the %s %q; add it to %s.%ss, or remove it here",
+					client.Name, list.kind, list.named[i], c.Path(client), list.kind,
+				)
+			}
 		}
 	}
 }

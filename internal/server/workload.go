@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 
 	"github.com/jeton-auth/jeton/internal/client"
@@ -42,6 +43,32 @@ func (s *Server) workloads(conf *config.Config) (*signin.Workloads, error) {
 	}
 
 	return w, nil
+}
+
+// CheckWorkloadFiles returns an error for each file with keys of a workload issuer that cannot be used. A server starts
+// without them: the platform may write them later.
+func CheckWorkloadFiles(conf *config.Config, dir string) error {
+	if conf.Issuer == nil {
+		return nil
+	}
+
+	data := dataDir{path: dir}
+	var errs []error
+	for i, w := range conf.Issuer.Workloads {
+		if w.JWKSFile == "" {
+			continue
+		}
+
+		source := client.Source{File: data.file(w.JWKSFile), Format: client.FormatJWKS}
+		if err := source.CheckFile(); err != nil {
+			errs = append(errs, fmt.Errorf(
+				"%s: issuer.workloads[%d].jwks_file: %w; store the JWK Set of the issuer there, or name another file",
+				conf.Path, i, err,
+			))
+		}
+	}
+
+	return errors.Join(errs...)
 }
 
 // workloadKeys returns where the keys of an issuer are.
