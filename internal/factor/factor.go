@@ -98,6 +98,9 @@ type Store interface {
 	// user who is gone, jeton.ErrExpired if the session that asks for it (its id; "": none) has ended, and
 	// jeton.ErrConflict if the user has MaxPerKind of the kind, or the Handle exists.
 	AddFactor(ctx context.Context, f Factor, session string, ev *jeton.Event) error
+	// AddByCode uses a recovery code up, as UseFactor does, and adds a factor in the same step: a code that was used
+	// replaces no factor that waits for its first code. The errors are those of both; with one, nothing changes.
+	AddByCode(ctx context.Context, code Use, f Factor, ev *jeton.Event) error
 	// ReplaceFactors replaces all factors of a kind of a user by others. The errors are those of AddFactor.
 	ReplaceFactors(ctx context.Context, o Owner, k Kind, list []Factor, ev *jeton.Event) error
 	// ConfirmFactor lets a factor prove its user from then on, stores the counter, and ends the sessions of the user

@@ -90,21 +90,29 @@ func inGroups(code string) string {
 // Recover uses a recovery code of a user up, and adds an authenticator app that the user has to confirm. It takes an
 // attempt before it looks at the code. It returns jeton.ErrBadCredential for a code that is wrong or was used,
 // jeton.ErrTooMany, and jeton.ErrConflict if there are too many apps. What the user may do then is for the caller:
-// replace the other factors, and nothing else.
-func (f *Factors) Recover(ctx context.Context, o Owner, text string, ev jeton.Event) (Enrolment, error) {
+// replace the other factors, and nothing else. begin is called for a right code, before anything changes; its error
+// prevents the change.
+func (f *Factors) Recover(
+	ctx context.Context,
+	o Owner,
+	text string,
+	begin func(ctx context.Context) error,
+	ev jeton.Event,
+) (Enrolment, error) {
 	code, err := f.recoveryCode(ctx, o, text)
 	if err != nil {
 		return Enrolment{}, err
 	}
+	if err := begin(ctx); err != nil {
+		return Enrolment{}, err
+	}
 
-	// After the look at the code: the new app ends one that waits for its first code. Before its use, as it may fail: a
-	// code that was used replaces nothing else.
-	app, err := f.EnrolTOTP(ctx, o, "")
+	app, e, err := f.newApp(o, "")
 	if err != nil {
 		return Enrolment{}, err
 	}
 
-	return app, f.use(ctx, o, code, 1, &ev)
+	return e, f.used(ctx, o, f.store.AddByCode(ctx, f.onlyUse(code, 1), app, &ev))
 }
 
 // recoveryCode returns the recovery code of a user, which was not used before. It takes an attempt.

@@ -104,32 +104,41 @@ func (f *Factors) EnrolTOTP(ctx context.Context, o Owner, name string) (Enrolmen
 		return Enrolment{}, err
 	}
 
-	id, err := f.newID()
+	app, e, err := f.newApp(o, name)
 	if err != nil {
 		return Enrolment{}, err
+	}
+	if err := f.store.AddFactor(ctx, app, o.Session, nil); err != nil {
+		return Enrolment{}, fmt.Errorf("add authenticator app: %w", err)
+	}
+
+	return e, nil
+}
+
+// newApp returns an authenticator app to store, and what its user gets.
+func (f *Factors) newApp(o Owner, name string) (Factor, Enrolment, error) {
+	id, err := f.newID()
+	if err != nil {
+		return Factor{}, Enrolment{}, err
 	}
 
 	key := make([]byte, secretLen)
 	defer clear(key)
 	if _, err := io.ReadFull(f.rand, key); err != nil {
-		return Enrolment{}, fmt.Errorf("read randomness: %w", err)
+		return Factor{}, Enrolment{}, fmt.Errorf("read randomness: %w", err)
 	}
 
-	err = f.store.AddFactor(ctx, Factor{
+	app := Factor{
 		ID:      id,
 		User:    o.ID,
 		Kind:    TOTP,
 		Name:    name,
 		Created: f.now(),
 		Secret:  f.seal.close(id, o.ID, key),
-	}, o.Session, nil)
-	if err != nil {
-		return Enrolment{}, fmt.Errorf("add authenticator app: %w", err)
 	}
-
 	text := secretEncoding.EncodeToString(key)
 
-	return Enrolment{
+	return app, Enrolment{
 		ID:     id,
 		Secret: jeton.NewSecret(text),
 		URI:    jeton.NewSecret(keyURI(f.issuer, o.Name, text)),
@@ -263,7 +272,7 @@ func (f *Factors) Prove(ctx context.Context, o Owner, text string) (Factor, erro
 			continue
 		}
 
-		return one, f.use(ctx, o, one, step, nil)
+		return one, f.used(ctx, o, f.store.UseFactor(ctx, f.onlyUse(one, step), nil))
 	}
 
 	if sealed != nil {
@@ -273,15 +282,19 @@ func (f *Factors) Prove(ctx context.Context, o Owner, text string) (Factor, erro
 	return Factor{}, f.wrong(ctx, o, "code")
 }
 
-// use stores the only use of a code. It returns jeton.ErrBadCredential if it was used.
-func (f *Factors) use(ctx context.Context, o Owner, one Factor, counter int64, ev *jeton.Event) error {
-	err := f.store.UseFactor(ctx, Use{
+// onlyUse returns the use of a code, which is accepted once.
+func (f *Factors) onlyUse(one Factor, counter int64) Use {
+	return Use{
 		User:    one.User,
 		ID:      one.ID,
 		Counter: counter,
 		At:      f.now(),
 		Once:    true,
-	}, ev)
+	}
+}
+
+// used returns what came of the use of a code: jeton.ErrBadCredential if it was used before.
+func (f *Factors) used(ctx context.Context, o Owner, err error) error {
 	if errors.Is(err, jeton.ErrSpent) || errors.Is(err, jeton.ErrNotFound) {
 		return f.wrong(ctx, o, "code was used before")
 	}

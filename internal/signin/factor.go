@@ -353,12 +353,16 @@ func (l *Logins) recover(ctx context.Context, req FactorRequest, trail *auditTra
 
 	ev := trail.event(l.now(), nil)
 	ev.Target, ev.Reason = "user:"+acct.Name, "recovery code"
-	app, err := l.factors.Recover(ctx, ownerOfFactors(acct), req.Code, ev)
-	if trail.check("recovery code", "", err) != nil {
-		return jeton.Secret{}, err
-	}
+	app, err := l.factors.Recover(ctx, ownerOfFactors(acct), req.Code, func(ctx context.Context) error {
+		// Of two codes at once for one sign-in, the second is not used, and replaces no app of the first.
+		_, err := l.tickets.Take(ctx, ticket.Factor, req.Ticket)
+		if errors.Is(err, jeton.ErrSpent) || errors.Is(err, jeton.ErrBadCredential) {
+			err = &refused{SignInEnded}
+		}
 
-	if err := l.tickets.Revoke(ctx, ticket.Factor, req.Ticket); err != nil {
+		return err
+	}, ev)
+	if trail.check("recovery code", "", err) != nil {
 		return jeton.Secret{}, err
 	}
 

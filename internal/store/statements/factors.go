@@ -23,31 +23,49 @@ func (db *Store) AddFactor(ctx context.Context, f factor.Factor, session string,
 		if err := holdAsking(ctx, tx, f.User, session); err != nil {
 			return err
 		}
-
-		const waiting = "DELETE FROM factors WHERE account = $1 AND kind = $2 AND confirmed < 0"
-		if _, err := tx.Exec(ctx, waiting, f.User, string(f.Kind)); err != nil {
-			return err
-		}
-
-		var n int
-		err := tx.QueryRow(
-			ctx, "SELECT count(*) FROM factors WHERE account = $1 AND kind = $2", f.User, string(f.Kind),
-		).Scan(&n)
-		if err != nil {
-			return err
-		}
-		if n >= factor.MaxPerKind {
-			return jeton.WithDetail(
-				jeton.ErrConflict, fmt.Sprintf("%d factors of this kind exist; remove one", factor.MaxPerKind),
-			)
-		}
-
-		if err := insertFactor(ctx, tx, f); err != nil {
+		if err := addFactor(ctx, tx, f); err != nil {
 			return err
 		}
 
 		return db.appendFactorEvent(ctx, tx, f.User, ev)
 	})
+}
+
+// AddByCode implements factor.Store.
+func (db *Store) AddByCode(ctx context.Context, u factor.Use, f factor.Factor, ev *jeton.Event) error {
+	return db.proving(ctx, f.User, func(ctx context.Context, tx Conn) error {
+		if err := holdFactors(ctx, tx, f.User); err != nil {
+			return err
+		}
+		if err := db.useFactor(ctx, tx, u, ev); err != nil {
+			return err
+		}
+
+		return addFactor(ctx, tx, f)
+	})
+}
+
+// addFactor adds a factor of a user that is held, in place of one that was not confirmed.
+func addFactor(ctx context.Context, tx Conn, f factor.Factor) error {
+	const waiting = "DELETE FROM factors WHERE account = $1 AND kind = $2 AND confirmed < 0"
+	if _, err := tx.Exec(ctx, waiting, f.User, string(f.Kind)); err != nil {
+		return err
+	}
+
+	var n int
+	err := tx.QueryRow(
+		ctx, "SELECT count(*) FROM factors WHERE account = $1 AND kind = $2", f.User, string(f.Kind),
+	).Scan(&n)
+	if err != nil {
+		return err
+	}
+	if n >= factor.MaxPerKind {
+		return jeton.WithDetail(
+			jeton.ErrConflict, fmt.Sprintf("%d factors of this kind exist; remove one", factor.MaxPerKind),
+		)
+	}
+
+	return insertFactor(ctx, tx, f)
 }
 
 // proving runs a step that changes what proves a user. What is cached of the user ends, such as that a password alone
@@ -247,6 +265,11 @@ func scanFactor(row Row) (factor.Factor, error) {
 
 // UseFactor implements factor.Store.
 func (db *Store) UseFactor(ctx context.Context, u factor.Use, ev *jeton.Event) error {
+	return db.do(ctx, func(ctx context.Context, tx Conn) error { return db.useFactor(ctx, tx, u, ev) })
+}
+
+// useFactor does what UseFactor says, as part of a step.
+func (db *Store) useFactor(ctx context.Context, tx Conn, u factor.Use, ev *jeton.Event) error {
 	use := "UPDATE factors SET used = $3, counter = CASE WHEN counter < $4 THEN $4 ELSE counter END," +
 		" flags = CASE WHEN $5 = 0 THEN flags ELSE $5 END WHERE id = $1 AND account = $2 AND confirmed >= 0"
 	// The condition is the check: a SELECT before it would let two steps at once both pass.
@@ -254,21 +277,19 @@ func (db *Store) UseFactor(ctx context.Context, u factor.Use, ev *jeton.Event) e
 		use += " AND counter < $4"
 	}
 
-	return db.do(ctx, func(ctx context.Context, tx Conn) error {
-		n, err := tx.Exec(ctx, use, u.ID, u.User, milli(u.At), u.Counter, u.Flags)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return notUsed(ctx, tx, u)
-		}
+	n, err := tx.Exec(ctx, use, u.ID, u.User, milli(u.At), u.Counter, u.Flags)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return notUsed(ctx, tx, u)
+	}
 
-		if err := forgetAttempts(ctx, tx, u.User); err != nil {
-			return err
-		}
+	if err := forgetAttempts(ctx, tx, u.User); err != nil {
+		return err
+	}
 
-		return db.appendFactorEvent(ctx, tx, u.User, ev)
-	})
+	return db.appendFactorEvent(ctx, tx, u.User, ev)
 }
 
 // notUsed returns why a factor was not used.

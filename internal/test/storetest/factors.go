@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,6 +30,7 @@ func Factors(t *testing.T, open Open) {
 		{"a removed factor is gone, and codes end with the last one", factorIsRemoved},
 		{"the last way to sign in stays", lastWayStays},
 		{"factors end with their user", factorsEndWithUser},
+		{"of one recovery code at once, one adds an app", oneCodeAddsOneApp},
 		{"a session that has ended changes no factor", endedSessionChangesNoFactor},
 		{"attempts are counted one after another, until a use", attemptsAreCounted},
 		{"a sweep deletes what was not confirmed", factorsAreSwept},
@@ -350,6 +353,38 @@ func factorsEndWithUser(t *testing.T, s Store) {
 	wants(t, "FindFactor", err, jeton.ErrNotFound)
 	err = s.TakeAttempt(t.Context(), diane.ID, func(a factor.Attempts) (factor.Attempts, error) { return a, nil })
 	wants(t, "TakeAttempt", err, jeton.ErrNotFound)
+}
+
+func oneCodeAddsOneApp(t *testing.T, s Store) {
+	diane := user(t, s, "diane")
+	addFactor(t, s, newFactor(diane, factor.Recovery, "f_code"))
+	addFactor(t, s, newFactor(diane, factor.Recovery, "f_other"))
+
+	var wg sync.WaitGroup
+	var added atomic.Value
+	for i := range 8 {
+		wg.Go(func() {
+			app := newFactor(diane, factor.TOTP, fmt.Sprint("f_app", i))
+			app.Confirmed = time.Time{}
+			ev := event(audit.FactorUse, "user:diane")
+			err := s.AddByCode(t.Context(), onceOf(diane, "f_code", 1), app, &ev)
+			if err == nil {
+				added.Store(app.ID)
+			} else if !errors.Is(err, jeton.ErrSpent) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+
+	id, _ := added.Load().(string)
+	same(t, "factors", factorIDs(t, s, diane), slices.Sorted(slices.Values([]string{"f_code", "f_other", id})))
+
+	// A code that adds nothing stays.
+	app := newFactor(diane, factor.TOTP, "f_other")
+	err := s.AddByCode(t.Context(), onceOf(diane, "f_other", 1), app, nil)
+	wants(t, "an id that exists", err, jeton.ErrConflict)
+	must(t, s.UseFactor(t.Context(), onceOf(diane, "f_other", 1), nil))
 }
 
 func endedSessionChangesNoFactor(t *testing.T, s Store) {

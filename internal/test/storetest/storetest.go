@@ -379,6 +379,9 @@ func Closed(t *testing.T, open Open) {
 		{"AddFactor", func(ctx context.Context) error {
 			return s.AddFactor(ctx, newFactor(u, factor.TOTP, "f_1"), "", nil)
 		}},
+		{"AddByCode", func(ctx context.Context) error {
+			return s.AddByCode(ctx, factor.Use{}, newFactor(u, factor.TOTP, "f_1"), nil)
+		}},
 		{"ReplaceFactors", func(ctx context.Context) error {
 			return s.ReplaceFactors(ctx, factor.Owner{ID: u.ID}, factor.Recovery, nil, nil)
 		}},
