@@ -24,7 +24,7 @@ tools:
 
 # The long proofs: a thousand crashes, a million rows, planted bugs, generated targets, the benchmark program.
 soak: tools
-	JETON_SOAK=1 go test -count=1 -timeout=3h ./internal/test/... ./internal/store/... ./internal/gateway ./internal/server
+	PATH="$$(sh scripts/proxies.sh):$$PATH" JETON_SOAK=1 go test -count=1 -timeout=3h ./internal/test/... ./internal/store/... ./internal/gateway ./internal/server
 	PATH="$$(sh scripts/proxies.sh):$$PATH" JETON_SOAK=1 go test -count=1 -timeout=1h -run='TestNoAttack|Behind|TestCaddy|NamesOfOther' ./internal/forward
 	PATH="$$(sh scripts/proxies.sh):$$PATH" JETON_SOAK=1 go -C internal/test/parties test -count=1 ./...
 	go -C bench test -count=1 -timeout=1h ./...

@@ -1,12 +1,13 @@
 #!/bin/sh
-# Builds the proxies that no distribution has in the version to test, once: Caddy 2.11.9,
-# oauth2-proxy 7.15.6 and Traefik 3.7.13, from the module proxy of Go. It prints the folder with
-# their programs. Run by 'make soak'; it takes minutes, and gigabytes of the build cache.
+# Builds the programs that no distribution has in the version to test, once: Caddy 2.11.9,
+# oauth2-proxy 7.15.6, Traefik 3.7.13 and Mailpit 1.33.1, a mail server, from the module proxy of
+# Go. It prints the folder with them. Run by 'make soak'; it takes minutes, and gigabytes of the build cache.
 set -eu
 
 caddy=2.11.9
 oauth2=7.15.6
 traefik=3.7.13
+mailpit=1.33.1
 dir=${JETON_PROXIES:-${XDG_CACHE_HOME:-$HOME/.cache}/jeton-proxies}
 mkdir -p "$dir"
 cd "$dir"
@@ -19,6 +20,11 @@ fi
 if [ ! -x oauth2-proxy-$oauth2 ]; then
 	GOBIN=$dir/bin GOFLAGS=-mod=mod go install github.com/oauth2-proxy/oauth2-proxy/v7@v$oauth2 >&2
 	mv bin/oauth2-proxy oauth2-proxy-$oauth2
+fi
+
+if [ ! -x mailpit-$mailpit ]; then
+	GOBIN=$dir/bin GOFLAGS=-mod=mod go install github.com/axllent/mailpit@v$mailpit >&2
+	mv bin/mailpit mailpit-$mailpit
 fi
 
 # Traefik cannot be installed: its module replaces others. Those that do not matter here, and
