@@ -1,3 +1,5 @@
+//go:build !walletonly
+
 package main
 
 import (

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -67,13 +68,40 @@ func (p *passing) check() error {
 		return usage{errors.New("--proxy keeps the token from the command: leave out the other ways to pass it")}
 	case p.fd && runtime.GOOS == "windows":
 		return usage{errors.New("--fd does not work on Windows; use --file")}
-	case strings.ContainsAny(p.env, "=,\x00 "):
-		return usage{fmt.Errorf("invalid --env %q: want the name of a variable", p.env)}
+	case p.env != "" && !isVariable.MatchString(p.env):
+		return usage{fmt.Errorf("invalid --env %q: want the name of a variable: letters, digits and _", p.env)}
+	case interpreted(p.env):
+		return usage{fmt.Errorf(
+			"invalid --env %s: it has a meaning of its own to the system, a shell or jeton; use another, as %s",
+			p.env, envToken,
+		)}
 	case !others && !p.proxy && p.env == "":
 		p.env = envToken
 	}
 
 	return nil
+}
+
+// isVariable matches the name of an environment variable (POSIX, section 8.1; shells take small letters, too).
+var isVariable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// interpreted reports whether programs other than the command act on a variable: the loader loads the code that it
+// names, a shell runs or finds programs by it. Or it is one that 'jeton run' sets or removes itself.
+func interpreted(name string) bool {
+	name = strings.ToUpper(name) // on Windows, both are one variable
+	for _, prefix := range []string{"LD_", "DYLD_", "BASH_", "GIT_", "JETON_RUN_", "JETON_WALLET_", "MALLOC_"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+
+	return slices.Contains([]string{
+		"CDPATH", "COMSPEC", "DOCKER_CONFIG", "ENV", "GCONV_PATH", "GODEBUG", "HOME", "IFS", "JAVA_TOOL_OPTIONS",
+		"KUBECONFIG", "LOCPATH", "NETRC", "NODE_OPTIONS", "OLDPWD", "OPTIND", "PATH", "PATHEXT", "PERL5LIB", "PERL5OPT",
+		"PROMPT_COMMAND", "PS1", "PS2", "PS4", "PWD", "PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "RUBYLIB", "RUBYOPT",
+		"SHELL", "SHELLOPTS", "SYSTEMROOT", "TEMP", "TERM", "TMP", "TMPDIR", "UID", "USER",
+		envTokenFile, envTokenFD, envURL, envCACert, "JETON_HOME", "JETON_IDENTITY", "JETON_CONFIG", "JETON_DATA_DIR",
+	}, name)
 }
 
 // prepare lets a command have the token of a lease. The function that it returns removes files and closes the listener,

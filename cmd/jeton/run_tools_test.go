@@ -2,10 +2,45 @@ package main
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v4"
 )
+
+func TestTheVariableOfATokenIsOneThatOnlyTheCommandReads(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		want string
+	}{
+		{"SHOP_TOKEN", ""},
+		{"JETON_TOKEN", ""},
+		{"npm_config_token", ""},
+		{"ENVIRONMENT", ""},
+		{"LD_PRELOAD", "has a meaning of its own"},
+		{"DYLD_INSERT_LIBRARIES", "has a meaning of its own"},
+		{"PATH", "has a meaning of its own"},
+		{"Path", "has a meaning of its own"},
+		{"IFS", "has a meaning of its own"},
+		{"ENV", "has a meaning of its own"},
+		{"BASH_ENV", "has a meaning of its own"},
+		{"JETON_RUN_VARS", "has a meaning of its own"},
+		{"JETON_URL", "has a meaning of its own"},
+		{"A=B", "letters, digits and _"},
+		{"1A", "letters, digits and _"},
+		{"BASH_FUNC_ls%%", "letters, digits and _"},
+	} {
+		p := passing{env: tc.name}
+		err := p.check()
+		got := ""
+		if err != nil {
+			got = err.Error()
+		}
+		if (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
+			t.Errorf("--env %s: got %q, want %q", tc.name, got, tc.want)
+		}
+	}
+}
 
 func TestTheTokenOfAJobIsTheOnlyCredentialOfItsRegistry(t *testing.T) {
 	const own = `"r.example:5000":{"auth":"amV0b246dA=="}`
