@@ -7,7 +7,10 @@ type LeaseRequest struct {
 	Scopes  []string `json:"scopes,omitempty"`   // none: those of the credential
 	Allows  []string `json:"allows,omitempty"`   // as "GET /reports/*"; none: what the credential allows
 	MaxUses int64    `json:"max_uses,omitempty"` // 0: not counted
-	Seconds int64    `json:"lease_seconds"`      // until it ends, unless it is renewed
+	// SharedUses lets each request with the token take a use of the credential, too, if that is counted. Without it, a
+	// counted credential makes no token.
+	SharedUses bool  `json:"shared_uses,omitempty"`
+	Seconds    int64 `json:"lease_seconds"` // until it ends, unless it is renewed
 }
 
 // Lease is a token for one job. It ends unless it is renewed, with a credential that may have made

@@ -80,6 +80,7 @@ func (g *Gateway) makeLease(w *web.Reply, r *http.Request) error {
 	draft := token.LeaseDraft{
 		Name:    in.Name,
 		MaxUses: in.MaxUses,
+		Shared:  in.SharedUses,
 		For:     seconds(in.Seconds),
 		Source:  web.AddressText(w.Source),
 	}
@@ -256,7 +257,8 @@ func (g *Gateway) usesOf(w *web.Reply, r *http.Request, live *token.Live) (jeton
 
 	key, own := live.Budgets()
 	if len(own) > 0 {
-		left, err := g.counts.Left(r.Context(), key, own)
+		// The first budget is its own; the others are those that it shares.
+		left, err := g.counts.Left(r.Context(), key, own[:1])
 		if err != nil && jeton.Outcome(err) != jeton.ErrSpent {
 			return end, fmt.Errorf("uses of token: %w", err)
 		}

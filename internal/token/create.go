@@ -29,6 +29,7 @@ type Draft struct {
 	Requested bool // by a program, which the owner has approved
 
 	leased bool // see Tokens.Lease
+	shared bool // takes its uses from Parent, too
 }
 
 // MaxPersonal is the longest lifetime of a personal token.
@@ -83,6 +84,11 @@ func (t *Tokens) Create(ctx context.Context, owner Owner, d Draft, ev jeton.Even
 		m.Shown = d.Parent.Hash
 	}
 
+	free, err := t.turns.take(ctx, string(m.Owner.Kind)+" "+m.Owner.Name)
+	if err != nil {
+		return jeton.Token{}, jeton.Secret{}, fmt.Errorf("create token: %w", err)
+	}
+	defer free()
 	if err := t.store.MintToken(ctx, m); err != nil {
 		return jeton.Token{}, jeton.Secret{}, fmt.Errorf("create token: %w", err)
 	}
@@ -124,6 +130,9 @@ func (d Draft) record(owner Owner, now time.Time) Record {
 	if d.Parent != nil {
 		r.Parent = d.Parent.Record.Number
 		r.Owner = d.Parent.Owner
+		if d.shared {
+			r.Shares = d.Parent.shares()
+		}
 	}
 
 	return r
@@ -220,9 +229,11 @@ func within(r Record, p *Live) error {
 			jeton.ErrForbidden,
 			"an access token cannot create tokens; use a personal token, a password or a session",
 		)
-	case p.MaxUses != policy.Unlimited:
-		// Parent and child would have to share the uses.
-		return jeton.WithDetail(jeton.ErrForbidden, "a token with max_uses cannot create tokens")
+	case p.MaxUses != policy.Unlimited && (r.Kind != Leased || r.MaxUses == policy.Unlimited || !sharesAll(r, p)):
+		return jeton.WithDetail(
+			jeton.ErrForbidden,
+			"a token with max_uses cannot create tokens; with shared_uses, it creates those of jobs",
+		)
 	case slices.ContainsFunc(r.Audience, func(a string) bool { return !slices.Contains(p.Audience, a) }):
 		return exceeds("services")
 	case policy.CheckScopes(p.Scopes, r.Scopes) != nil:
@@ -237,6 +248,9 @@ func within(r Record, p *Live) error {
 
 	return nil
 }
+
+// sharesAll reports whether each use of a token is one of a counted other token, and of all that this one shares.
+func sharesAll(r Record, p *Live) bool { return p.Number != 0 && slices.Equal(r.Shares, p.shares()) }
 
 // sorted returns a sorted copy without duplicates, never nil.
 func sorted(list []string) []string {

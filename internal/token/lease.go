@@ -74,6 +74,7 @@ type LeaseDraft struct {
 	Scopes  []string
 	Allows  []policy.Rule
 	MaxUses int64 // 0: not counted
+	Shared  bool  // a use of the token is one of its maker, too, if that is counted
 	For     time.Duration
 	Source  string // address that creates it
 }
@@ -115,6 +116,9 @@ func (t *Tokens) Lease(ctx context.Context, by Maker, d LeaseDraft, ev jeton.Eve
 		Source:   d.Source,
 		leased:   true,
 	}
+	if err := t.share(ctx, by.Token, d, &draft); err != nil {
+		return jeton.Lease{}, err
+	}
 
 	if err := by.covers(draft.record(by.Owner, now)); err != nil {
 		return jeton.Lease{}, err
@@ -127,6 +131,33 @@ func (t *Tokens) Lease(ctx context.Context, by Maker, d LeaseDraft, ev jeton.Eve
 	}
 
 	return leased(tok, text.Reveal(), now), nil
+}
+
+// share lets a draft take its uses from a counted token: each of them is one of the token, and it has no more than that
+// has left.
+func (t *Tokens) share(ctx context.Context, by *Live, d LeaseDraft, draft *Draft) error {
+	if by == nil || !d.Shared {
+		return nil
+	}
+
+	left, err := t.UsesLeft(ctx, by)
+	switch {
+	case err != nil:
+		return err
+	case left == policy.Unlimited:
+		return nil
+	case left < 1:
+		return jeton.ErrSpent
+	case draft.MaxUses < 0:
+		return nil // refused as invalid
+	}
+
+	draft.shared = true
+	if draft.MaxUses == 0 || draft.MaxUses > left {
+		draft.MaxUses = left
+	}
+
+	return nil
 }
 
 // leased returns a token for the one that asked for it.

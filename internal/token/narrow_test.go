@@ -70,6 +70,7 @@ func (g generator) draft() Draft {
 		NotBefore: g.moment(),
 		Expires:   g.moment(),
 		leased:    g.IntN(2) == 0,
+		shared:    g.IntN(2) == 0,
 	}
 }
 
@@ -100,7 +101,7 @@ func (g generator) parent() *Live {
 	d := g.draft()
 	d.Audience = []string{"reports", "shop"}
 	d.Expires = narrowNoon.Add(time.Duration(1+g.IntN(8)) * time.Minute)
-	d.MaxUses = int64(max(g.IntN(8)-6, 0)) // most are not counted: a counted one has no children
+	d.MaxUses = int64(max(g.IntN(8)-6, 0)) // most are not counted: a counted one has few children
 	r := d.record(Owner{Kind: jeton.KindUser, ID: 7, Name: "diane"}, narrowNoon)
 	r.Number = 70
 	if g.IntN(4) == 0 {
@@ -149,7 +150,7 @@ func TestNoChildIsWiderThanItsParent(t *testing.T) {
 	}
 	g := generator{rand.New(rand.NewPCG(19, 2026))}
 
-	made, opened := 0, 0
+	made, opened, shared := 0, 0, 0
 	for range requests {
 		parent := g.parent()
 		d := g.childOf(parent)
@@ -159,8 +160,16 @@ func TestNoChildIsWiderThanItsParent(t *testing.T) {
 		}
 		made++
 
-		if parent.MaxUses != policy.Unlimited || child.Owner.ID != parent.Owner.ID || child.Parent != parent.Number {
-			t.Fatalf("child %+v of %+v: want its owner and its number, and a parent that is not counted", child, parent)
+		counted := parent.MaxUses != policy.Unlimited
+		if counted && (child.Kind != Leased || len(child.Shares) != 1 || child.Shares[0].Token != parent.Number) {
+			t.Fatalf("child %+v of the counted %+v: want a token for a job that takes its uses", child, parent)
+		}
+		if counted {
+			shared++
+		}
+
+		if child.Owner.ID != parent.Owner.ID || child.Parent != parent.Number {
+			t.Fatalf("child %+v of %+v: want its owner and its number", child, parent)
 		}
 		for range 20 {
 			a := g.ask()
@@ -175,7 +184,7 @@ func TestNoChildIsWiderThanItsParent(t *testing.T) {
 	}
 
 	// Otherwise the test would hold without having seen a child.
-	if made < requests/10 || opened < requests/100 {
-		t.Errorf("%d children were made, and opened %d requests: want more", made, opened)
+	if made < requests/10 || opened < requests/100 || shared < requests/1000 {
+		t.Errorf("%d children were made, %d of counted ones, and opened %d requests: want more", made, shared, opened)
 	}
 }
