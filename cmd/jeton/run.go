@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -86,6 +87,10 @@ another 'jeton run' narrows the token of the first, for the same service, or nee
 		"scope of the token (may be repeated; default: all of the identity)",
 	)
 	f.Var((*usesFlag)(&k.request.MaxUses), "max-uses", "number of requests that it is valid for (default: no limit)")
+	f.BoolVar(
+		&k.request.SharedUses, "shared-uses", false,
+		"take each use from the token of the identity, or of the outer 'jeton run', too, if that is counted",
+	)
 	f.Var((*durationFlag)(&k.lifetime), "expires", "lifetime at most, such as 10m (default: until the command ends)")
 	f.Var((*durationFlag)(&k.lease), "lease", "how long the token outlives a killed 'jeton run', 10s to 9m")
 	f.StringVar(&k.request.Name, "name", "", "name of the token in lists and the audit log (default: the command)")
@@ -132,19 +137,11 @@ func (k *runFlags) run(ctx context.Context, args []string) error {
 	}
 	defer w.Close()
 
-	began := time.Now()
 	j := &job{length: k.lease, stderr: os.Stderr}
-	if k.lifetime != 0 {
-		j.ends = began.Add(k.lifetime)
-	}
-
-	k.request.Seconds = int64(j.ask(began) / time.Second)
-	j.lease, err = k.makeLease(ctx, w)
-	if err != nil {
+	if err := k.begin(ctx, w, j); err != nil {
 		return err
 	}
 
-	j.until = began.Add(time.Duration(j.lease.Terms().Seconds) * time.Second)
 	code, err := j.run(ctx, path, args, &k.pass)
 	j.end(ctx, k.report, &k.pass)
 
@@ -156,6 +153,38 @@ func (k *runFlags) run(ctx context.Context, args []string) error {
 	}
 
 	return nil
+}
+
+// begin makes the token of a job. A service that is busy, as when many jobs of one owner start at once, is asked again
+// after the time that it gives.
+func (k *runFlags) begin(ctx context.Context, w *wallet.Wallet, j *job) error {
+	const longest = 30 * time.Second
+
+	for first := time.Now(); ; {
+		began := time.Now()
+		if k.lifetime != 0 {
+			j.ends = began.Add(k.lifetime)
+		}
+		k.request.Seconds = int64(j.ask(began) / time.Second)
+
+		lease, err := k.makeLease(ctx, w)
+		if err == nil {
+			j.lease = lease
+			j.until = began.Add(time.Duration(lease.Terms().Seconds) * time.Second)
+			return nil
+		}
+
+		wait, ok := jeton.RetryAfter(err)
+		if !ok || !isAny(err, jeton.ErrBusy, jeton.ErrUnavailable) || time.Since(first)+wait > longest {
+			return err
+		}
+
+		// Not all at once again.
+		wait += rand.N(max(wait, time.Second))
+		if pause(ctx, wait) != nil {
+			return err
+		}
+	}
 }
 
 // findCommand returns the path of a command.

@@ -53,6 +53,7 @@ type Tokens struct {
 	checked *cache.Cache[verified] // verified signatures, by the SHA-256 of the text
 	clock   *sweep.Clock
 	uses    lastUses
+	turns   turns // of owners whose tokens are counted
 
 	refreshKey []byte
 }

@@ -23,8 +23,8 @@ const (
 	jobUses   = 5
 	jobShared = 2 // of the limit of the route, for each job: less than all of them try
 
-	// jobsAtOnce is how many start or end at the same moment. Tokens of one user are made one after another, and a busy
-	// machine makes a hundred for longer than a request waits for the database.
+	// jobsAtOnce is how many start or end at the same moment, but in a long run, where all start at once: tokens of one
+	// user are made one after another, and 'jeton run' tries again.
 	jobsAtOnce = 10
 )
 
@@ -59,10 +59,10 @@ type run struct {
 func TestUsesOfJobsAtOnceAreExactOverTwoNodes(t *testing.T) {
 	t.Parallel()
 	need.Program(t, "curl")
-	jobs, lease := 20, "20s"
+	jobs, lease, atOnce := 20, "20s", jobsAtOnce
 	if need.Soaking() {
 		// Two cores start them for longer than a short lease.
-		jobs, lease = 200, "60s"
+		jobs, lease, atOnce = 200, "60s", 200
 	}
 
 	list := jobNodes(t, jobs*jobShared)
@@ -84,7 +84,7 @@ func TestUsesOfJobsAtOnceAreExactOverTwoNodes(t *testing.T) {
 	var all []*run
 	for len(all) < jobs {
 		first := len(all)
-		for n := first; n < min(first+jobsAtOnce, jobs); n++ {
+		for n := first; n < min(first+atOnce, jobs); n++ {
 			all = append(all, startJob(t, list[n%len(list)], fmt.Sprint("node", n%len(list)), home, lease))
 		}
 		for _, r := range all[first:] {
