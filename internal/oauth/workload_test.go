@@ -144,11 +144,23 @@ func (p *platforms) actions() map[string]any {
 		"repository_owner":      "octo",
 		"repository_owner_id":   "65",
 		"repository_visibility": "private",
+		"actor":                 "mona",
+		"actor_id":              "12",
 		"ref":                   "refs/heads/main",
 		"ref_type":              "branch",
-		"sha":                   "b3ab5e1",
+		"ref_protected":         "true",
+		"base_ref":              "",
+		"head_ref":              "",
+		"sha":                   "b3ab5e1f6c2d4e8f9a0b1c2d3e4f5a6b7c8d9e0f",
 		"event_name":            "push",
 		"workflow":              "deploy",
+		"workflow_ref":          "octo/shop/.github/workflows/deploy.yml@refs/heads/main",
+		"workflow_sha":          "b3ab5e1f6c2d4e8f9a0b1c2d3e4f5a6b7c8d9e0f",
+		"job_workflow_ref":      "octo/shop/.github/workflows/deploy.yml@refs/heads/main",
+		"job_workflow_sha":      "b3ab5e1f6c2d4e8f9a0b1c2d3e4f5a6b7c8d9e0f",
+		"check_run_id":          "4891",
+		"run_id":                "1028",
+		"run_number":            "10",
 		"run_attempt":           "1",
 		"runner_environment":    "github-hosted",
 	}, 5*time.Minute)
@@ -157,18 +169,34 @@ func (p *platforms) actions() map[string]any {
 // gitLab returns claims as an id_token of GitLab CI/CD has them.
 func (p *platforms) gitLab() map[string]any {
 	return p.times(map[string]any{
-		"iss":             p.gitlab.URL,
-		"aud":             "jeton",
-		"sub":             "project_path:group/shop:ref_type:branch:ref:main",
-		"jti":             rand.Text(),
-		"project_path":    "group/shop",
-		"project_id":      "22",
-		"namespace_path":  "group",
-		"ref":             "main",
-		"ref_type":        "branch",
-		"ref_protected":   "true",
-		"job_id":          "302",
-		"pipeline_source": "push",
+		"iss":                p.gitlab.URL,
+		"aud":                "jeton",
+		"sub":                "project_path:group/shop:ref_type:branch:ref:main",
+		"jti":                rand.Text(),
+		"project_path":       "group/shop",
+		"project_id":         "22",
+		"project_visibility": "private",
+		"namespace_path":     "group",
+		"namespace_id":       "72",
+		"user_id":            "1",
+		"user_login":         "diane",
+		"user_email":         "diane@example.org",
+		"user_access_level":  "developer",
+		"user_identities":    []map[string]any{{"provider": "saml", "extern_uid": "diane"}},
+		"ref":                "main",
+		"ref_type":           "branch",
+		"ref_path":           "refs/heads/main",
+		"ref_protected":      "true",
+		"environment":        "production",
+		"groups_direct":      []string{"group"},
+		"job_id":             "302",
+		"pipeline_id":        "574",
+		"pipeline_source":    "push",
+		"runner_id":          1,
+		"runner_environment": "self-hosted",
+		"sha":                "714a629c0b401fdce83e847fc9589983fc6f46bc",
+		"ci_config_ref_uri":  "gitlab.example.org/group/shop//.gitlab-ci.yml@refs/heads/main",
+		"ci_config_sha":      "714a629c0b401fdce83e847fc9589983fc6f46bc",
 	}, time.Hour)
 }
 
@@ -183,6 +211,8 @@ func (p *platforms) serviceAccount() map[string]any {
 			"namespace":      "shop",
 			"serviceaccount": map[string]any{"name": "build", "uid": "7fb9"},
 			"pod":            map[string]any{"name": "build-1", "uid": "4d10"},
+			"node":           map[string]any{"name": "node-1", "uid": "c1b2"},
+			"warnafter":      p.clock.now().Add(50 * time.Minute).Unix(),
 		},
 	}, time.Hour)
 }
@@ -291,6 +321,9 @@ func (p *platforms) refusals() []workloadRefusal {
 	github := func(name string, value any) string {
 		return p.github.Token(with(p.actions(), map[string]any{name: value}))
 	}
+	gitlab := func(name string, value any) string {
+		return p.gitlab.Token(with(p.gitLab(), map[string]any{name: value}))
+	}
 	cluster := func(name string, value any) string {
 		return p.cluster.Token(with(p.serviceAccount(), map[string]any{name: value}))
 	}
@@ -317,26 +350,19 @@ func (p *platforms) refusals() []workloadRefusal {
 		{"GitHub: without sub", github("sub", nil), "sub", "no sub"},
 		{"GitHub: signed by the issuer of GitLab", p.gitlab.Token(p.actions()), "issuer and key", "no key"},
 		{"GitHub: an issuer that is not declared", github("iss", "https://evil.example"), "client and key", "unknown"},
-		{
-			"GitLab: another project",
-			p.gitlab.Token(with(p.gitLab(), map[string]any{"project_path": "group/other"})),
-			"rule",
-			"no rule",
-		},
-		{
-			"GitLab: a branch that is not protected",
-			p.gitlab.Token(with(p.gitLab(), map[string]any{"ref_protected": "false"})),
-			"rule",
-			"no rule",
-		},
-		{
-			"GitLab: expired",
-			p.gitlab.Token(with(p.gitLab(), map[string]any{"exp": now.Add(-time.Second).Unix()})),
-			"exp",
-			"expired",
-		},
+		{"GitLab: another project", gitlab("project_path", "group/other"), "rule", "no rule"},
+		{"GitLab: a project whose name begins alike", gitlab("project_path", "group/shop2"), "rule", "no rule"},
+		{"GitLab: a branch that is not protected", gitlab("ref_protected", "false"), "rule", "no rule"},
+		{"GitLab: for the server of another one", gitlab("aud", p.Issuer()), "aud", "not exactly"},
+		{"GitLab: expired", gitlab("exp", now.Add(-time.Second).Unix()), "exp", "expired"},
+		{"GitLab: not valid yet", gitlab("nbf", now.Add(time.Minute).Unix()), "nbf", "not valid yet"},
+		{"GitLab: without jti", gitlab("jti", nil), "jti", "no jti"},
+		{"GitLab: signed by GitHub", p.github.Token(p.gitLab()), "issuer and key", "no key"},
 		{"Kubernetes: another namespace", cluster("sub", "system:serviceaccount:other:build"), "rule", "no rule"},
 		{"Kubernetes: for the API server", cluster("aud", "https://kubernetes.default.svc"), "aud", "not exactly"},
+		{"Kubernetes: for no audience", cluster("aud", nil), "aud", "not exactly"},
+		{"Kubernetes: a user", cluster("sub", "kubernetes-admin"), "rule", "no rule"},
+		{"Kubernetes: not valid yet", cluster("nbf", now.Add(time.Minute).Unix()), "nbf", "not valid yet"},
 		{"Kubernetes: expired", cluster("exp", now.Unix()), "exp", "expired"},
 		{"SPIFFE: another workload", svid("sub", "spiffe://example.org/ns/shop/sa/other"), "rule", "no rule"},
 		{"SPIFFE: a longer path", svid("sub", "spiffe://example.org/ns/shop/sa/build/x"), "rule", "no rule"},
@@ -346,6 +372,8 @@ func (p *platforms) refusals() []workloadRefusal {
 			"issuer",
 			"no iss",
 		},
+		{"SPIFFE: for another audience", svid("aud", []string{"https://other.example"}), "aud", "not exactly"},
+		{"SPIFFE: without exp", svid("exp", nil), "exp", "no exp"},
 		{"SPIFFE: expired", svid("exp", now.Unix()), "exp", "expired"},
 		{"SPIFFE: a client that does not exist", svid("sub", "spiffe://example.org/gone"), "client", "unknown"},
 		{"SPIFFE: signed by Kubernetes", p.cluster.Token(p.svid()), "issuer and key", "no key"},

@@ -21,7 +21,7 @@ type ExchangeRule struct {
 	From       string        // service that the token is for
 	To         string        // service that the new one is for
 	Scopes     []string      // at most, of those of the token; none: no scope
-	Lifetime   time.Duration // at most; 0: that of the service
+	Lifetime   time.Duration // at most; 0: that of the service, which no rule of a file has (max_lifetime is 5m there)
 	MaxUses    int64         // at most, or Unlimited: that of the service
 	SharedUses bool          // a use of the new token is one of the token, too, if that is counted
 	Allows     []Rule        // see Limits; none: those of the token
