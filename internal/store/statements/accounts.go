@@ -376,7 +376,7 @@ func endTokensOfUser(ctx context.Context, tx Conn, a account.Account, all bool, 
 	}
 
 	// account <> 0 lets the partial index fit.
-	const ofUser = "account = $1 AND account <> 0 AND (kind NOT IN ('personal', 'approved') OR $2)"
+	const ofUser = "account = $1 AND account <> 0 AND (kind NOT IN " + personalKinds + " OR $2)"
 	_, err := endTokens(ctx, tx, ev, ofUser, a.ID, all)
 
 	return err

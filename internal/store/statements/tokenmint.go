@@ -102,7 +102,7 @@ func hasRoom(ctx context.Context, tx Conn, m token.Mint) error {
 	// Both kinds count towards one limit.
 	kind, kinds := string(token.Leased), "kind = 'leased'"
 	if m.Kind.IsPersonal() {
-		kind, kinds = string(token.Personal), "kind IN ('personal', 'approved')"
+		kind, kinds = string(token.Personal), "kind IN "+personalKinds
 	}
 
 	owner := "client"

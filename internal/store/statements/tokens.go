@@ -27,10 +27,13 @@ const tokenOwners = `LEFT JOIN clients c ON c.id = t.client LEFT JOIN users u ON
 // A personal token outlives a changed password; it ends when its owner is disabled.
 var FindToken = `SELECT ` + tokenFields + ` FROM tokens t ` + tokenOwners + tokenOfHash
 
+// personalKinds are the kinds of token for which Kind.IsPersonal holds.
+const personalKinds = "('" + string(token.Personal) + "', '" + string(token.Approved) + "')"
+
 // tokenOfHash is the condition for the token of hash $1, whose owner stands.
 const tokenOfHash = `
 WHERE t.hash = $1 AND (NOT c.disabled AND c.version = t.version
-OR NOT u.disabled AND (t.kind IN ('personal', 'approved') OR u.version = t.version))`
+OR NOT u.disabled AND (t.kind IN ` + personalKinds + ` OR u.version = t.version))`
 
 // FindSigned is asked for each signed token that is not in memory.
 const FindSigned = `SELECT COALESCE((SELECT number FROM tokens WHERE hash = $1), 0),
@@ -256,7 +259,7 @@ func (db *Store) RotateToken(ctx context.Context, r token.Rotation, ev jeton.Eve
 		tok, err = scanToken(tx.QueryRow(
 			ctx,
 			"SELECT "+tokenFields+" FROM tokens t "+tokenOwners+
-				" WHERE t.accessor = $1 AND t.kind IN ('personal', 'approved')"+
+				" WHERE t.accessor = $1 AND t.kind IN "+personalKinds+
 				tx.Lock("FOR UPDATE OF t"),
 			r.Accessor,
 		))
