@@ -3,6 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/env.sh
+temporary
 
 # The tests of these packages start programs; scripts/static.sh has compiled them.
 programs='^[^ ]*(/internal/test/(browser|e2e)|/examples) '

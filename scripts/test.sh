@@ -5,8 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 . scripts/env.sh
 
-temp=$(mktemp -d)
-trap 'rm -rf "$temp"' EXIT
+temporary
 export JETON_LEFT_OUT="$temp/left-out"
 
 sh scripts/static.sh

@@ -29,7 +29,10 @@ type language struct {
 	messages  map[string]message
 }
 
-// readLanguages reads the catalogues. The first language is for users of none of them.
+// languages reads the catalogues, once in a process: they are part of the program, and only read. The first language is
+// for users of none of them.
+var languages = sync.OnceValues(readLanguages)
+
 func readLanguages() ([]*language, error) {
 	list := []*language{
 		{

@@ -153,7 +153,7 @@ func New(c Config) (*Pages, error) {
 		return nil, fmt.Errorf("issuer.brand: %w", err)
 	}
 
-	p.languages, err = readLanguages()
+	p.languages, err = languages()
 	if err != nil {
 		return nil, err
 	}
