@@ -6,11 +6,13 @@ set -eu
 cd "$(dirname "$0")/.."
 . scripts/env.sh
 
+# The longest come first, so that the others run beside them.
 packages="
+	./internal/server ./internal/store/postgres ./internal/store/sqlite ./internal/gateway
 	./guard ./wallet
 	./internal/account ./internal/audit ./internal/balance ./internal/cache ./internal/client ./internal/count
-	./internal/gate ./internal/gateway ./internal/http1 ./internal/keys ./internal/limit ./internal/outbox
-	./internal/password ./internal/server ./internal/session ./internal/store/postgres ./internal/store/sqlite
+	./internal/gate ./internal/http1 ./internal/keys ./internal/limit ./internal/outbox
+	./internal/password ./internal/session
 	./internal/sweep ./internal/test/access ./internal/trace ./internal/web
 "
 
