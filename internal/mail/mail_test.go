@@ -2,7 +2,10 @@ package mail
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -290,5 +293,39 @@ func TestRetriesBeginAfterAMinuteAndSpread(t *testing.T) {
 	// No other node may send while one still waits for the mail server.
 	if retry(1) <= sendTimeout {
 		t.Errorf("the first retry is after %v, want it after %v", retry(1), sendTimeout)
+	}
+}
+
+// TestAMailServerThatDoesNotAnswerIsLeft has a mail server that accepts connections and says nothing: the end of the
+// server must not wait for the timeout of the connection.
+func TestAMailServerThatDoesNotAnswerIsLeft(t *testing.T) {
+	silent, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	begun := time.Now()
+	go func() {
+		conn, err := silent.Accept()
+		if err != nil {
+			return
+		}
+		cancel() // as a deadline does, and the end of the server
+		_, _ = io.Copy(io.Discard, conn)
+		_ = conn.Close()
+	}()
+
+	to := SMTP{
+		Host: "localhost",
+		Port: silent.Addr().(*net.TCPAddr).Port,
+		TLS:  StartTLS,
+	}
+	m, l := newLetter(t, Test)
+	if err := newMailer(to).Send(ctx, m, l); err == nil || errors.Is(err, ErrRefused) {
+		t.Errorf("got %v, want an error after which it is tried again", err)
+	}
+	if took := time.Since(begun); took >= sendTimeout {
+		t.Errorf("it took %v, want less than the %v of a server that is waited for", took, sendTimeout)
 	}
 }

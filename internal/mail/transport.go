@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -54,7 +55,7 @@ func (s SMTP) Send(ctx context.Context, _ string, m *gomail.Msg) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 
-	c, err := s.client()
+	c, err := s.client(ctx)
 	if err != nil {
 		return err
 	}
@@ -63,10 +64,6 @@ func (s SMTP) Send(ctx context.Context, _ string, m *gomail.Msg) error {
 	if err != nil {
 		return fmt.Errorf("connect to the mail server: %w", err)
 	}
-
-	// The connection knows deadlines and no contexts: without this, a server that stalls would hold up the end.
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
 
 	err = c.SendWithSMTPClient(conn, m)
 	// The mail was accepted or not: what the server says to QUIT changes nothing.
@@ -80,18 +77,37 @@ func (s SMTP) Send(ctx context.Context, _ string, m *gomail.Msg) error {
 	return err
 }
 
-// client returns a client for one connection.
-func (s SMTP) client() (*gomail.Client, error) {
+// dial connects to the mail server. The connection knows deadlines and no contexts: it is closed when until ends, as a
+// server that stalls, also before its greeting, would otherwise hold up the end.
+func (s SMTP) dial(until context.Context, settings *tls.Config) gomail.DialContextFunc {
+	return func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+		if s.TLS == ImplicitTLS {
+			conn, err = (&tls.Dialer{Config: settings}).DialContext(ctx, network, address)
+		} else {
+			conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
+		}
+		if err == nil {
+			context.AfterFunc(until, func() { _ = conn.Close() })
+		}
+
+		return conn, err
+	}
+}
+
+// client returns a client for one connection, which ends with ctx.
+func (s SMTP) client(ctx context.Context) (*gomail.Client, error) {
+	settings := &tls.Config{
+		ServerName: s.Host,
+		RootCAs:    s.Authorities,
+		MinVersion: tls.VersionTLS12,
+	}
 	options := []gomail.Option{
 		gomail.WithPort(s.Port),
 		gomail.WithTimeout(sendTimeout),
 		// After the mail was accepted, nothing may fail that would send it again.
 		gomail.WithoutRset(),
-		gomail.WithTLSConfig(&tls.Config{
-			ServerName: s.Host,
-			RootCAs:    s.Authorities,
-			MinVersion: tls.VersionTLS12,
-		}),
+		gomail.WithTLSConfig(settings),
+		gomail.WithDialContextFunc(s.dial(ctx, settings)),
 	}
 	if s.Hello != "" {
 		options = append(options, gomail.WithHELO(s.Hello))

@@ -48,6 +48,14 @@ func atAddress(email string) func(account.Profile) account.Profile {
 	}
 }
 
+// refolded changes the address of a profile to another one that is folded as before.
+func refolded(email string) func(account.Profile) account.Profile {
+	return func(p account.Profile) account.Profile {
+		p.Email = email
+		return p
+	}
+}
+
 func noticesOfChanges(t *testing.T, open Open) {
 	hash, refused := "another", jeton.ErrConflict
 
@@ -59,6 +67,19 @@ func noticesOfChanges(t *testing.T, open Open) {
 	}{
 		{"the password", false, account.Change{Password: &hash}, []mail.Kind{mail.Password}},
 		{"the address", false, account.Change{Profile: atAddress("mallory@example.org")}, []mail.Kind{mail.Address}},
+		// It may be that of another user: their mailboxes need not fold alike.
+		{
+			"an address that folds alike",
+			false,
+			account.Change{Profile: refolded("Diane@example.org")},
+			[]mail.Kind{mail.Address},
+		},
+		{
+			"one of other letters that folds alike",
+			false,
+			account.Change{Profile: refolded("diane@\uff45xample.org")},
+			[]mail.Kind{mail.Address},
+		},
 		{
 			"both",
 			false,
