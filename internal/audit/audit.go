@@ -25,7 +25,6 @@ package audit
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -149,7 +148,7 @@ type Log struct {
 	sums       [kinds]sums
 	wake       chan struct{}
 	summed     atomic.Int64 // refusals without an event of their own since the start
-	unreported atomic.Int64 // dropped events that the log does not mention yet
+	unreported gaps         // dropped events that the log does not mention yet
 	reported   time.Time    // when the log mentioned some last; writing guards it
 	dropped    atomic.Int64 // all of them since the start
 	writing    sync.Mutex   // held by flush, so that a reader waits for a flush in progress
@@ -277,7 +276,7 @@ func (l *Log) Record(e jeton.Event) {
 	l.mu.Unlock()
 
 	if !kept {
-		l.drop(1)
+		l.drop(&l.unreported.tooFast, 1)
 	}
 
 	// The channel has one place: a wake-up that waits there covers this event, too.
@@ -340,13 +339,6 @@ func (l *Log) logRefusedLogin(e jeton.Event) {
 		"reason", e.Reason,
 		"request_id", e.Request,
 	)
-}
-
-// drop counts events that were not written. The next event in the log says how many are
-// missing.
-func (l *Log) drop(n int) {
-	l.unreported.Add(int64(n))
-	l.dropped.Add(int64(n))
 }
 
 // Summed returns how many refusals since the start have no event of their own.
@@ -422,32 +414,11 @@ func (l *Log) write(ctx context.Context, last bool) bool {
 	}
 	l.mu.Unlock()
 
-	// Once a minute, or in a flood this event would be one of ten. Taken before the write; it
-	// is added again if the write fails.
-	missing := int64(0)
-	since := now.Sub(l.reported)
-	if last || since >= sumInterval || since < 0 {
-		missing = l.unreported.Swap(0)
-	}
-	if missing > 0 {
-		batch = append(batch, jeton.Event{
-			Time:    now,
-			Action:  Missing,
-			Outcome: OK,
-			Reason:  fmt.Sprintf("%d events were dropped: they came faster than they are kept", missing),
-		})
-	}
-
 	for len(batch) > 0 {
 		n := min(maxBatch, len(batch))
 		if err := l.store.Append(ctx, batch[:n]); err != nil {
-			if missing > 0 { // the event that says so is the last of the batch
-				batch = batch[:len(batch)-1]
-				l.unreported.Add(missing)
-			}
-
 			// Keeping them for a retry would grow without limit while the store is down.
-			l.drop(len(batch))
+			l.drop(&l.unreported.unwritten, len(batch))
 			l.slog.Error("audit events were not written and are lost", "count", len(batch), "error", err)
 
 			return false
@@ -456,11 +427,7 @@ func (l *Log) write(ctx context.Context, last bool) bool {
 		batch = batch[n:]
 	}
 
-	if missing > 0 {
-		l.reported = now
-	}
-
-	return true
+	return l.mentionGaps(ctx, now, last)
 }
 
 // forget deletes events that are older than Config.Keep, in small steps so that writers get

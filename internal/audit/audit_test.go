@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -242,7 +243,7 @@ func TestOnlyPartOfAFloodIsKept(t *testing.T) {
 func TestEventsThatCouldNotBeWrittenAreReportedAsDropped(t *testing.T) {
 	m := &memory{fail: jeton.ErrUnavailable}
 	l := newLog(m)
-	l.drop(5)
+	l.drop(&l.unreported.tooFast, 5)
 
 	for round := range 3 { // the store stays down; each event is counted once
 		for range maxBatch + 10 {
@@ -263,6 +264,18 @@ func TestEventsThatCouldNotBeWrittenAreReportedAsDropped(t *testing.T) {
 	l.flush(t.Context())
 
 	m.check(t, 3, 35+3*maxBatch)
+
+	var reasons []string
+	for _, e := range m.events[3:] {
+		reasons = append(reasons, e.Reason)
+	}
+	want := []string{
+		"5 events were dropped: they came faster than they are kept",
+		fmt.Sprintf("%d events were dropped: the database could not be written", 30+3*maxBatch),
+	}
+	if !slices.Equal(reasons, want) {
+		t.Errorf("reasons = %q, want %q", reasons, want)
+	}
 }
 
 func TestEventsReturnsQueuedEvents(t *testing.T) {

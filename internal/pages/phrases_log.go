@@ -73,6 +73,7 @@ var logPhrases = []phrase{
 	{`all signing keys are revoked`, text("log.keys-revoked")},
 	{`(?P<n>\d+) events were dropped`, text("log.dropped")},
 	{`they came faster than they are kept`, text("log.faster")},
+	{`the database could not be written`, text("log.not-written")},
 	{`no logout token was accepted in (?P<n>\d+) tries`, text("log.no-logout")},
 	{`(?P<l>\[[^\]]*\]) for (?P<l2>\[[^\]]*\])`, text("log.for")},
 
