@@ -37,7 +37,8 @@ func doctorCommand() *cobra.Command {
 owners and modes of files, free space, certificates (end, names, key), the database (answers, schema, damage,
 rights of its user), the secret of the signing keys (missing, or of another database), the clock, whether the
 issuer's name resolves and answers, and the mail server. Nothing is changed. The exit code is 1 if there are
-findings. Run it as the user of the server.`,
+findings. What could not be examined in time is a note, with the command that does so, and leaves the exit code 0.
+Run it as the user of the server.`,
 		Example: `  jeton doctor --config /etc/jeton/jeton.yaml
   jeton doctor -o json
   jeton doctor proxy https://app.example/orders --as diane`,
@@ -74,16 +75,20 @@ func report(w io.Writer, out output, findings []doctor.Finding) error {
 	}
 
 	var rows [][]string
+	faults := 0
 	for _, f := range findings {
 		rows = append(rows, []string{f.Name, f.Seen, f.Fix})
+		if !f.Note {
+			faults++
+		}
 	}
 
 	err := out.print(w, findings, []string{"FINDING", "SEEN", "CHANGE"}, rows)
 	if err != nil {
 		return err
 	}
-	if len(findings) > 0 {
-		return exit{exitFailure, plural(len(findings), "finding")}
+	if faults > 0 {
+		return exit{exitFailure, plural(faults, "finding")}
 	}
 
 	return nil

@@ -34,6 +34,8 @@ type Finding struct {
 	Name string `json:"name"`
 	Seen string `json:"seen"` // what is wrong
 	Fix  string `json:"fix"`  // what to change
+	// Note is set if nothing is wrong as far as was seen: Fix says how to see the rest.
+	Note bool `json:"note,omitempty"`
 }
 
 // examination is one run.
@@ -86,7 +88,7 @@ func (e *examination) found(name, seen string) {
 			return
 		}
 	}
-	e.findings = append(e.findings, Finding{name, seen, fixFor(e.proxy, name)})
+	e.findings = append(e.findings, Finding{Name: name, Seen: seen, Fix: fixFor(e.proxy, name)})
 }
 
 // probe is a request, byte for byte, beside what every probe has.

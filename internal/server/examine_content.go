@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/jeton-auth/jeton/internal/doctor"
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/secretfile"
 	"github.com/jeton-auth/jeton/internal/store/move"
@@ -34,11 +35,11 @@ func (i *installation) content(ctx context.Context) {
 	}
 	defer func() { _ = db.Close() }()
 
+	// First, because a large file may leave no time for it.
+	list, err := move.Keys(ctx, db)
 	if i.File.Database == nil && i.damaged(ctx, db) {
 		return
 	}
-
-	list, err := move.Keys(ctx, db)
 	if err != nil {
 		i.found("database", err.Error(), i.databaseFix())
 		return
@@ -47,11 +48,20 @@ func (i *installation) content(ctx context.Context) {
 	i.secret(list)
 }
 
-// damaged looks for pages of a SQLite file that are damaged. A file that is too large to be read in time is not
-// examined to its end.
+// damaged looks for pages of a SQLite file that are damaged. One that is too large to be read in time is not examined
+// to its end, which is a note.
 func (i *installation) damaged(ctx context.Context, db move.Source) bool {
 	seen, err := move.Damage(ctx, db)
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() != nil {
+		i.findings = append(i.findings, doctor.Finding{
+			Name: "database-not-read",
+			Seen: fmt.Sprintf("%s is too large to be examined for damage in %v", DataFile(i.DataDir), examinePatience),
+			Fix:  fmt.Sprintf("sqlite3 -readonly %s 'PRAGMA quick_check(1)', which prints ok", DataFile(i.DataDir)),
+			Note: true,
+		})
+		return false
+	}
+	if err != nil {
 		seen = err.Error()
 	}
 	if seen != "" {

@@ -25,6 +25,11 @@ func migrate(ctx context.Context, c Config, settings *pgx.ConnConfig) error {
 		}
 
 		applied, err := c.upgrade(ctx, conn, list)
+		// A new database has all steps, of which none says anything.
+		if has == 0 && err == nil && len(applied) > 0 {
+			c.Log.Info("database created", "schema", len(applied))
+			return nil
+		}
 		for _, name := range applied {
 			c.Log.Info("database migrated", "step", name)
 		}

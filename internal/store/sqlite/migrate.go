@@ -109,7 +109,13 @@ func (db *DB) migrate(ctx context.Context) error {
 		if err := apply(ctx, db.conn, step); err != nil {
 			return fmt.Errorf("migration %s: %w", step.name, err)
 		}
-		db.log.Info("database migrated", "step", step.name)
+		if older {
+			db.log.Info("database migrated", "step", step.name)
+		}
+	}
+	// A new file has all steps, of which none says anything.
+	if len(done) == 0 {
+		db.log.Info("database created", "schema", len(steps))
 	}
 
 	return nil

@@ -80,6 +80,7 @@ var Fields = []Field{
 	{"request_id", text, "for 'jeton explain', and in the response as 'X-Request-Id'"},
 	{"returns_to", text, "origin to which browsers return"},
 	{"route", text, "pattern of the route; empty without one"},
+	{"schema", number, "number of the last step of the schema"},
 	{"service", text, "name of the service; empty without one"},
 	{"skipped", number, "how many were left out: requests since the last line, or keys of the source"},
 	{"socket", text, "path of the control socket"},
