@@ -587,6 +587,28 @@ func TestOneApprovalAndOneTokenOverTwoNodes(t *testing.T) {
 		}
 		c.move(2 * time.Minute)
 	}
+
+	// A request that is withdrawn while it is approved gives no token, whichever came first.
+	for range 3 {
+		poll := programs[0].ask(oneHour())
+		withdrawal := poll
+		withdrawal.Withdraw = true
+		ended := together(func(i int) int {
+			if i < 4 {
+				return users[i%2].decide(poll.ID, "approve", "").Status
+			}
+			return programs[i%2].post("/poll", withdrawal).Status
+		})
+		if count(ended[:4], http.StatusNoContent) > 1 || count(ended[4:], http.StatusOK) == 0 {
+			t.Errorf("approvals %v and withdrawals %v at once: want at most one and at least one", ended[:4], ended[4:])
+		}
+
+		polled := together(func(i int) int { return programs[i%2].post("/poll", poll).Status })
+		if count(polled, http.StatusOK) != 0 {
+			t.Errorf("polls of a request that was withdrawn: got %v, want no token", polled)
+		}
+		c.move(2 * time.Minute)
+	}
 }
 
 // together calls a function eight times at once, again while a node is busy, and returns the statuses.
