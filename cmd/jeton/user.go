@@ -299,7 +299,9 @@ func userEndTokens() *cobra.Command {
 			done:    done,
 		}, nil
 	})
-	c.Flags().StringVar(&kind, "kind", "", "only those of a kind: personal, approved or leased (of running jobs)")
+	c.Flags().StringVar(
+		&kind, "kind", "", "only those of a kind: personal, approved, leased (of running jobs) or exchanged",
+	)
 
 	return c
 }

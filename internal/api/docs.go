@@ -10,7 +10,7 @@ const besideCode = "A user with an authenticator app gives a code of it with cur
 
 // The parameter kind of tokens.
 const (
-	kindText  = "personal, approved or leased (of running jobs): only tokens of this kind."
+	kindText  = "personal, approved, leased (of running jobs) or exchanged: only tokens of this kind."
 	kindsText = "access, personal, approved, leased (of running jobs) or exchanged: only tokens of this kind. " +
 		"May be repeated."
 )

@@ -14,10 +14,11 @@ func (t *Tokens) RevokeKind(ctx context.Context, user string, kind Kind, ev jeto
 	if user == "" {
 		return jeton.ErrNotFound
 	}
-	// An access token may be signed, and would be accepted without its row.
-	if !kind.IsPersonal() && kind != Leased {
+	// An access token may be signed, and would be accepted without its row. An exchanged one never is.
+	if !kind.IsPersonal() && kind != Leased && kind != Exchanged {
 		return jeton.WithDetail(
-			jeton.ErrInvalid, fmt.Sprintf("invalid kind %.60q to end: want personal, approved or leased", kind),
+			jeton.ErrInvalid,
+			fmt.Sprintf("invalid kind %.60q to end: want personal, approved, leased or exchanged", kind),
 		)
 	}
 
