@@ -24,7 +24,9 @@ func check(in jeton.TokenRequest) error {
 	shown := func(text string, most int) bool { return len(text) <= most && naming.Printable(text) }
 	problem := ""
 	switch {
-	case in.Name == "" || !shown(in.Name, token.MaxName):
+	case in.Name != "" && !shown(in.Name, token.MaxName):
+		problem = fmt.Sprintf("invalid name %.60q: want 1 to %d bytes of printable characters", in.Name, token.MaxName)
+	case in.Name == "":
 		problem = fmt.Sprintf("name is required: want 1 to %d bytes of printable characters", token.MaxName)
 	case !shown(in.Reason, maxReason):
 		problem = fmt.Sprintf("invalid reason: want at most %d bytes of printable characters", maxReason)

@@ -44,6 +44,11 @@ var ruleMethods = []string{"*", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE",
 // ParseRule parses the text of a rule.
 func ParseRule(text string) (Rule, error) {
 	method, path, ok := strings.Cut(text, " ")
+	upper := strings.ToUpper(method)
+	if upper != method && slices.Contains(ruleMethods, upper) {
+		detail := fmt.Sprintf("invalid rule %.60q: methods are in capitals, as in \"%s /reports\"", text, upper)
+		return Rule{}, jeton.WithDetail(jeton.ErrInvalid, detail)
+	}
 	if !ok || len(text) > maxRule || !slices.Contains(ruleMethods, method) || !validPath(path) {
 		return Rule{}, jeton.WithDetail(
 			jeton.ErrInvalid,

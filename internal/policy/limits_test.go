@@ -3,6 +3,7 @@ package policy_test
 import (
 	"errors"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/jeton-auth/jeton"
@@ -29,6 +30,15 @@ func networks(texts ...string) []netip.Prefix {
 		list = append(list, netip.MustParsePrefix(text))
 	}
 	return list
+}
+
+func TestARuleInLowerCaseIsAnsweredWithTheMethodInCapitals(t *testing.T) {
+	_, err := policy.ParseRule("get /x")
+
+	const want = `invalid rule "get /x": methods are in capitals, as in "GET /reports"`
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("ParseRule(get /x) = %v, want %s", err, want)
+	}
 }
 
 func TestParseRule(t *testing.T) {

@@ -184,7 +184,9 @@ func clip(text string) string {
 func (d Draft) check(now time.Time) error {
 	text := ""
 	switch {
-	case !validName(d.Name):
+	case d.Name != "" && !validName(d.Name):
+		text = fmt.Sprintf("invalid name %.60q: want 1 to %d bytes of printable characters", d.Name, MaxName)
+	case d.Name == "":
 		text = fmt.Sprintf("name is required: want 1 to %d bytes of printable characters", MaxName)
 	case len(d.Audience) == 0:
 		text = "services is required"
