@@ -109,6 +109,16 @@ var codes = []struct {
 // CodeInternal is the code of every error that is not one of the outcomes above.
 const CodeInternal = "internal"
 
+// Codes returns the wire names of all outcomes.
+func Codes() []string {
+	var list []string
+	for _, c := range codes {
+		list = append(list, c.code)
+	}
+
+	return list
+}
+
 // Outcome returns which of the outcomes above err is, or nil when it is none.
 func Outcome(err error) error {
 	for _, c := range codes {

@@ -9,11 +9,14 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/internal/api"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/config/yamlread"
 
 	"github.com/spf13/cobra"
 )
@@ -39,7 +42,7 @@ func auditCommand() *cobra.Command {
   jeton audit --follow --json | jq .`,
 	}
 
-	c.RunE = withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
+	show := withControl(&p, func(ctx context.Context, c *cobra.Command, _ []string, ctl *control) error {
 		if follow && ctl.offline {
 			return exit{
 				exitUnreachable,
@@ -71,6 +74,13 @@ func auditCommand() *cobra.Command {
 		return err
 	})
 
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := f.check(); err != nil {
+			return err
+		}
+		return show(c, args)
+	}
+
 	p.flags(c)
 	f.flags(c)
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "print new events as they occur")
@@ -96,6 +106,20 @@ func (f *eventFlags) flags(c *cobra.Command) {
 	c.Flags().StringVar(&f.action, "action", "", "of this action, such as login or token.create")
 	c.Flags().StringVar(&f.request, "request", "", "of the request with this id")
 	c.Flags().StringVar(&f.service, "service", "", "of this service")
+}
+
+// check refuses an action or an outcome that no event has: an empty list would say that there was none.
+func (f *eventFlags) check() error {
+	if f.action != "" && !slices.Contains(audit.Actions, f.action) {
+		return usage{fmt.Errorf("invalid --action %q: %s", f.action, yamlread.Suggest(f.action, audit.Actions))}
+	}
+
+	outcomes := append([]string{audit.OK, jeton.CodeInternal}, jeton.Codes()...)
+	if f.outcome != "" && !slices.Contains(outcomes, f.outcome) {
+		return usage{fmt.Errorf("invalid --outcome %q: %s", f.outcome, yamlread.Suggest(f.outcome, outcomes))}
+	}
+
+	return nil
 }
 
 // query returns the query for chosen events, with a number that says where to begin.

@@ -402,10 +402,10 @@ func listingOf[T any](
 	})
 }
 
-// named adds the subject of a refusal.
+// named adds the subject of a refusal, on one line: the name may be one that is refused for its line breaks.
 func named(err error, subject string) error {
 	if subject != "" && jeton.Outcome(err) != nil {
-		return fmt.Errorf("%s: %w", subject, err)
+		return fmt.Errorf("%s: %w", oneLine(subject), err)
 	}
 	return err
 }

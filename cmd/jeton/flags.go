@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,44 @@ func withFlags(c *cobra.Command, groups ...interface{ flags(*cobra.Command) }) *
 		g.flags(c)
 	}
 	return c
+}
+
+// flagError returns the error about a flag: what is wrong with its value, the nearest flag, and where the help is.
+func flagError(c *cobra.Command, err error) error {
+	hint := fmt.Sprintf("see '%s --help'", c.CommandPath())
+
+	var unknown *pflag.NotExistError
+	var invalid *pflag.InvalidValueError
+	var parsed *strconv.NumError
+	switch {
+	case errors.As(err, &unknown):
+		var known []string
+		c.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+		near := yamlread.Nearest(unknown.GetSpecifiedName(), known)
+		if near != "" && unknown.GetSpecifiedShortnames() == "" {
+			hint = "did you mean --" + near + "? " + hint
+		}
+	case errors.As(err, &invalid) && errors.As(err, &parsed):
+		// The text of package strconv names a function of Go.
+		err = fmt.Errorf(
+			"invalid argument %q for \"--%s\" flag: want %s",
+			invalid.GetValue(), invalid.GetFlag().Name, wanted(invalid.GetFlag().Value.Type(), parsed),
+		)
+	}
+
+	return usage{fmt.Errorf("%w; %s", err, hint)}
+}
+
+// wanted returns which values a flag of a type may have.
+func wanted(kind string, err *strconv.NumError) string {
+	switch {
+	case kind == "bool":
+		return "true or false"
+	case errors.Is(err, strconv.ErrRange):
+		return "a smaller number"
+	}
+
+	return "a whole number"
 }
 
 // noArgs refuses arguments.
@@ -58,6 +97,9 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 // emptyRemoves marks a command whose lists may be empty: they replace lists.
 const emptyRemoves = "an empty list removes all"
 
+// filled are the flags with one value that is never empty.
+var filled = []string{"action", "as", "for", "outcome", "request"}
+
 // checkLists refuses a list that is empty, or has an empty entry, and an identity without a name: with
 // --scope "$SCOPE", a script whose variable is not set would get a token with all scopes.
 func checkLists(c *cobra.Command) error {
@@ -69,7 +111,7 @@ func checkLists(c *cobra.Command) error {
 	c.Flags().Visit(func(f *pflag.Flag) {
 		list, ok := f.Value.(pflag.SliceValue)
 		empty := ok && (len(list.GetSlice()) == 0 || slices.Contains(list.GetSlice(), ""))
-		if empty || f.Name == "as" && f.Value.String() == "" {
+		if empty || slices.Contains(filled, f.Name) && f.Value.String() == "" {
 			const text = "--%s is empty; leave the flag out for the default; see '%s --help'"
 			fault = usage{fmt.Errorf(text, f.Name, c.CommandPath())}
 		}
@@ -166,6 +208,9 @@ func (n *usesFlag) String() string { return strconv.FormatInt(int64(*n), 10) }
 // Set reads the flag.
 func (n *usesFlag) Set(text string) error {
 	uses, err := strconv.ParseInt(text, 10, 64)
+	if errors.Is(err, strconv.ErrRange) {
+		return fmt.Errorf("want a number of 1 to %d", int64(math.MaxInt64))
+	}
 	if err != nil || uses < 1 {
 		return errors.New("want a number of 1 or more")
 	}

@@ -84,12 +84,23 @@ func run(args []string) int {
 		return exitOK
 	}
 
-	text := clipWords(printable(err.Error()))
+	text := clipWords(printable(once(err.Error(), jeton.ErrUnavailable)))
 	if text != "" {
 		fmt.Fprintln(os.Stderr, "jeton: "+text)
 	}
 
 	return exitCode(err)
+}
+
+// once returns a text in which an outcome stands only where it stands first: the server has written it into its reason,
+// and the program has put it before that.
+func once(text string, outcome error) string {
+	before, after, found := strings.Cut(text, outcome.Error()+": ")
+	if !found {
+		return text
+	}
+
+	return before + outcome.Error() + ": " + strings.ReplaceAll(after, outcome.Error()+": ", "")
 }
 
 // execute runs the command of the root's arguments. What is refused before its own function begins is usage: arguments,
@@ -112,8 +123,9 @@ func execute(ctx context.Context, root *cobra.Command) error {
 
 	c, err := root.ExecuteContextC(ctx)
 	var u usage
+	var e exit
 	switch {
-	case err == nil || begun || errors.As(err, &u):
+	case err == nil || begun || errors.As(err, &u) || errors.As(err, &e):
 		return err
 	case c == root: // cobra suggests commands below its text
 		return usage{err}
@@ -214,9 +226,7 @@ func newRoot() *cobra.Command {
 		Version:       version(),
 	}
 
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usage{fmt.Errorf("%w; see '%s --help'", err, c.CommandPath())}
-	})
+	root.SetFlagErrorFunc(flagError)
 
 	addServer(root)
 	root.AddGroup(&cobra.Group{ID: groupWallet, Title: "Wallet:"})
@@ -224,9 +234,23 @@ func newRoot() *cobra.Command {
 		c.GroupID = groupWallet
 		root.AddCommand(c)
 	}
-	root.AddCommand(manCommand())
+	root.AddCommand(manCommand(), versionCommand())
 
 	return root
+}
+
+// versionCommand implements 'jeton version', which prints the same as the flag.
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version of the program",
+		Args:    noArgs,
+		Example: `  jeton version`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintf(c.OutOrStdout(), "%s version %s\n", c.Root().Name(), version())
+			return err
+		},
+	}
 }
 
 // release is the version of a release, such as v0.1.0. The linker sets it.

@@ -69,7 +69,7 @@ The exit code is 0 without a difference, 2 with one, and 1 after an error.`,
 		return nil
 	})
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return exit{exitFailure, fmt.Sprintf("%v; see '%s --help'", err, c.CommandPath())}
+		return exit{exitFailure, flagError(c, err).Error()}
 	})
 
 	return withFlags(c, &p, &out)

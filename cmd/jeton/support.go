@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"runtime"
 	"time"
@@ -38,7 +39,14 @@ that no secret is in the file, whatever key it is under. The log is not in it.`,
 	}
 
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if args[0] == "-" {
+			return usage{errors.New("the report is an archive, not text: name a FILE, such as jeton-support.tar.gz")}
+		}
+
 		file, err := secretfile.Create(args[0])
+		if errors.Is(err, fs.ErrExist) {
+			return exit{exitConflict, args[0] + " exists already: name a new file, or remove it"}
+		}
 		if err != nil {
 			return err
 		}

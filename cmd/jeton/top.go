@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -70,6 +71,13 @@ not answer.`,
 		if t.every < time.Millisecond {
 			return usage{fmt.Errorf("invalid --every %v: want at least 1ms", t.every)}
 		}
+		for _, text := range t.urls {
+			u, err := url.Parse(text)
+			if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+				return usage{fmt.Errorf("invalid --url %q: want a URL such as http://10.0.0.1:9180", text)}
+			}
+		}
+
 		return t.run(c.Context(), c.OutOrStdout())
 	}
 

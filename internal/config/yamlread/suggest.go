@@ -5,7 +5,7 @@ import "strings"
 // Suggest ends a fault about a word that is not one of known: with the nearest of
 // them, or with all of them when none is near.
 func Suggest(word string, known []string) string {
-	near := nearest(word, known)
+	near := Nearest(word, known)
 	switch {
 	case near != "":
 		return "did you mean " + near + "?"
@@ -23,7 +23,7 @@ func OneOf(word string, known []string) string {
 		list = `one of ""` + strings.Join(known, ", ")
 	}
 
-	near := nearest(word, known)
+	near := Nearest(word, known)
 	if near != "" {
 		return list + "; did you mean " + near + "?"
 	}
@@ -31,9 +31,9 @@ func OneOf(word string, known []string) string {
 	return list
 }
 
-// nearest returns the known word with the fewest typing errors to word, or "" when
+// Nearest returns the known word with the fewest typing errors to word, or "" when
 // none is near: short words permit one error, longer ones more.
-func nearest(word string, known []string) string {
+func Nearest(word string, known []string) string {
 	word = strings.ToLower(word)
 	best, fewest := "", 0
 	for _, k := range known {
