@@ -23,10 +23,12 @@ type Accounts struct {
 	store  Store
 	hasher *password.Pool
 	policy atomic.Pointer[password.Policy]
-	times  *checkTimes
-	users  *cache.Cache[cachedUser]
-	now    func() time.Time
-	log    *slog.Logger
+
+	providers func() []string
+	times     *checkTimes
+	users     *cache.Cache[cachedUser]
+	now       func() time.Time
+	log       *slog.Logger
 }
 
 // Config is what New needs.
@@ -36,6 +38,8 @@ type Config struct {
 	Policy password.Policy // of new passwords
 	Now    func() time.Time
 	Log    *slog.Logger
+	// Providers returns the issuers at which users can sign in; nil: there are none.
+	Providers func() []string
 }
 
 // New returns the users of a server.
@@ -47,6 +51,11 @@ func New(c Config) *Accounts {
 		users:  cache.New[cachedUser](maxCached, nil),
 		now:    c.Now,
 		log:    c.Log,
+
+		providers: func() []string { return nil },
+	}
+	if c.Providers != nil {
+		a.providers = c.Providers
 	}
 	a.SetPolicy(c.Policy)
 

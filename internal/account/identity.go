@@ -43,7 +43,14 @@ type IdentityStore interface {
 	// a method of sign-in ("": that of any provider), with what relying parties got by them, and adds the event, in
 	// one step. It returns jeton.ErrNotFound if there is none, and ErrLastWay if the user could not sign in without it:
 	// of several ways that are removed at once, on any node, one stays.
-	RemoveIdentity(ctx context.Context, user int64, issuer, method string, ev jeton.Event) error
+	RemoveIdentity(ctx context.Context, user int64, r Removal, ev jeton.Event) error
+}
+
+// Removal is the removal of an identity.
+type Removal struct {
+	Issuer    string
+	Method    string   // of the sessions that end
+	Providers []string // issuers at which users can sign in
 }
 
 // FindIdentity returns the account of an identity, or jeton.ErrNotFound.
@@ -98,7 +105,12 @@ func (a *Accounts) Disconnect(
 	}
 
 	ev := a.event(actor, audit.IdentityRemove, acct.Name, reason)
-	if err := a.store.RemoveIdentity(ctx, acct.ID, issuer, method, ev); err != nil {
+	r := Removal{
+		Issuer:    issuer,
+		Method:    method,
+		Providers: a.providers(),
+	}
+	if err := a.store.RemoveIdentity(ctx, acct.ID, r, ev); err != nil {
 		return fmt.Errorf("disconnect identity: %w", err)
 	}
 

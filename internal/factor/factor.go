@@ -89,6 +89,8 @@ type Which struct {
 	ID   string // "": those of Kind
 	Kind Kind   // "": any
 	All  bool   // with neither
+	// Providers are the issuers at which users can sign in, so that the last way in is known.
+	Providers []string
 }
 
 // Store keeps factors. Methods are safe for concurrent use, on many nodes. Factors end with their user. The event of a
@@ -143,6 +145,8 @@ type Factors struct {
 	seal   seal
 	issuer string
 	failed func(ctx context.Context, user string) error
+
+	providers func() []string
 }
 
 // Config is what New needs.
@@ -154,6 +158,8 @@ type Config struct {
 	Clock  *sweep.Clock // by which factors that were not confirmed are deleted
 	Key    []byte       // 32 bytes, which seal secrets
 	Issuer string       // name of the server in authenticator apps
+	// Providers returns the issuers at which users can sign in; nil: there are none.
+	Providers func() []string
 	// Failed counts a wrong code against the budget of the account of a name; nil: it is not counted there.
 	Failed func(ctx context.Context, user string) error
 }
@@ -164,6 +170,9 @@ func New(c Config) (*Factors, error) {
 		c.Rand = rand.Reader
 	}
 
+	if c.Providers == nil {
+		c.Providers = func() []string { return nil }
+	}
 	if c.Failed == nil {
 		c.Failed = func(context.Context, string) error { return nil }
 	}
@@ -182,6 +191,8 @@ func New(c Config) (*Factors, error) {
 		seal:   s,
 		issuer: c.Issuer,
 		failed: c.Failed,
+
+		providers: c.Providers,
 	}, nil
 }
 
@@ -228,6 +239,7 @@ func (f *Factors) Rename(ctx context.Context, user int64, id, name string, ev je
 // Remove removes factors of a user, or returns jeton.ErrNotFound if there are none. Recovery codes end with the last
 // factor that they replace.
 func (f *Factors) Remove(ctx context.Context, user int64, w Which, ev jeton.Event) (int, error) {
+	w.Providers = f.providers()
 	n, err := f.store.RemoveFactors(ctx, user, w, &ev)
 	if err == nil && n == 0 {
 		err = jeton.ErrNotFound

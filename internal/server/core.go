@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -56,6 +57,7 @@ type core struct {
 	tickets      *ticket.Tickets
 	factors      *factor.Factors
 	failures     *limit.Failures
+	issuers      atomic.Pointer[[]string] // of the providers at which users can sign in
 	audit        *audit.Log
 	gate         *gate.Gate
 	logins       *signin.Logins
@@ -114,13 +116,7 @@ func (k *core) open(ctx context.Context, c Config, conf *config.Config) (err err
 		Clock: clock,
 	})
 
-	k.accounts = account.New(account.Config{
-		Store:  k.db,
-		Hasher: k.hasher,
-		Policy: passwordPolicy(conf),
-		Now:    c.Now,
-		Log:    c.Log,
-	})
+	k.openAccounts(c, conf)
 
 	k.clients = client.New(client.Config{
 		Store: k.db,
@@ -217,33 +213,6 @@ func (k *core) openTokens(ctx context.Context, c Config, conf *config.Config) (e
 	return err
 }
 
-// openFactors opens the failed attempts on accounts, and the factors.
-func (k *core) openFactors(c Config, conf *config.Config) (err error) {
-	k.failures, err = limit.NewFailures(limit.FailuresConfig{
-		Store:   k.db,
-		Now:     c.Now,
-		Account: accountRate(conf),
-		Key:     k.secret.Derive("names of failed attempts"),
-		Log:     c.Log,
-		Clock:   sweep.NewClock(k.db),
-	})
-	if err != nil {
-		return err
-	}
-
-	k.factors, err = factor.New(factor.Config{
-		Store:  k.db,
-		Failed: k.failures.Add,
-		Now:    c.Now,
-		Log:    c.Log,
-		Clock:  sweep.NewClock(k.db),
-		Key:    k.secret.Derive("secrets of factors"),
-		Issuer: appName(conf),
-	})
-
-	return err
-}
-
 // appName returns the name of the server in authenticator apps: the host of its issuer.
 func appName(conf *config.Config) string {
 	if conf.Issuer == nil {
@@ -256,11 +225,6 @@ func appName(conf *config.Config) string {
 	}
 
 	return u.Hostname()
-}
-
-// accountRate returns the budget of one account.
-func accountRate(conf *config.Config) limit.Rate {
-	return limit.Rate{Burst: conf.Throttle.AccountBurst, Every: conf.Throttle.AccountEvery.Std()}
 }
 
 // openLogins opens the logins with their throttle.

@@ -191,6 +191,7 @@ func (s *Server) store(ctx context.Context, conf *config.Config, d declarations)
 	// Only now: a configuration that is refused must change nothing.
 	s.core.mails.SetMailer(d.mailer)
 	s.core.accounts.SetPolicy(passwordPolicy(conf))
+	s.core.setProviders(conf)
 	s.core.tokens.SetMaxPerUser(conf.PersonalTokens.MaxPerUser)
 	s.core.tokens.SetRules(d.rules)
 	if conf.Issuer != nil {

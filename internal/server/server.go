@@ -39,6 +39,7 @@
 //	examine*.go, inventory.go        what doctor and preflight look at
 //	adopt.go, differences.go         the configuration file and the database, compared
 //	running.go                       which servers are running on this machine
+//	factors.go                       factors of users, and failed attempts on accounts
 //	forwarded.go, logthrottle.go     warnings that must not fill the log
 package server
 

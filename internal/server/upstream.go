@@ -3,6 +3,7 @@ package server
 import (
 	"slices"
 
+	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/outbound"
 	"github.com/jeton-auth/jeton/internal/pages"
@@ -18,6 +19,34 @@ func issuerOf(p *config.Provider) string {
 
 	return p.Issuer
 }
+
+// openAccounts opens the users, who may sign in at the providers of the configuration.
+func (k *core) openAccounts(c Config, conf *config.Config) {
+	k.setProviders(conf)
+	k.accounts = account.New(account.Config{
+		Store:     k.db,
+		Hasher:    k.hasher,
+		Policy:    passwordPolicy(conf),
+		Now:       c.Now,
+		Log:       c.Log,
+		Providers: k.providers,
+	})
+}
+
+// setProviders sets the providers at which users can sign in.
+func (k *core) setProviders(conf *config.Config) {
+	var issuers []string
+	if conf.Issuer != nil {
+		for i := range conf.Issuer.Upstreams {
+			issuers = append(issuers, issuerOf(&conf.Issuer.Upstreams[i]))
+		}
+	}
+
+	k.issuers.Store(&issuers)
+}
+
+// providers returns the issuers of the providers at which users can sign in.
+func (k *core) providers() []string { return *k.issuers.Load() }
 
 // providerOf returns the name of the provider of an issuer, or "".
 func providerOf(conf *config.Config, issuer string) string {

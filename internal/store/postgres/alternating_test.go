@@ -71,10 +71,10 @@ func (a *alternating) RemoveFactors(
 func (a *alternating) RemoveIdentity(
 	ctx context.Context,
 	user int64,
-	issuer, method string,
+	r account.Removal,
 	ev jeton.Event,
 ) error {
-	return a.node().RemoveIdentity(ctx, user, issuer, method, ev)
+	return a.node().RemoveIdentity(ctx, user, r, ev)
 }
 
 func (a *alternating) AddTicket(ctx context.Context, h secret.Hash, t ticket.Ticket) error {

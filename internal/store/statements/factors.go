@@ -336,7 +336,7 @@ func (db *Store) RemoveFactors(ctx context.Context, user int64, w factor.Which, 
 			return err
 		}
 
-		before, err := waysIn(ctx, tx, user)
+		before, err := waysIn(ctx, tx, user, w.Providers)
 		if err != nil {
 			return err
 		}
@@ -344,7 +344,7 @@ func (db *Store) RemoveFactors(ctx context.Context, user int64, w factor.Which, 
 		if err != nil || n == 0 {
 			return err
 		}
-		left, err := waysIn(ctx, tx, user)
+		left, err := waysIn(ctx, tx, user, w.Providers)
 		if err != nil {
 			return err
 		}
@@ -374,14 +374,24 @@ func (db *Store) RemoveFactors(ctx context.Context, user int64, w factor.Which, 
 	return int(n), nil
 }
 
-// waysIn returns in how many ways a user can sign in.
-func waysIn(ctx context.Context, tx Conn, user int64) (n int, err error) {
+// waysIn returns in how many ways a user can sign in. An identity is one at those of the providers that are served now.
+func waysIn(ctx context.Context, tx Conn, user int64, providers []string) (n int, err error) {
 	const count = "SELECT (SELECT count(*) FROM users WHERE id = $1 AND password <> '')" +
-		" + (SELECT count(*) FROM identities WHERE account = $1)" +
 		" + (SELECT count(*) FROM factors WHERE account = $1 AND kind = 'passkey')"
-	err = tx.QueryRow(ctx, count, user).Scan(&n)
+	if err := tx.QueryRow(ctx, count, user).Scan(&n); err != nil {
+		return 0, err
+	}
 
-	return n, err
+	const has = "SELECT count(*) FROM identities WHERE account = $1 AND issuer = $2"
+	for _, issuer := range providers {
+		var one int
+		if err := tx.QueryRow(ctx, has, user, issuer).Scan(&one); err != nil {
+			return 0, err
+		}
+		n += one
+	}
+
+	return n, nil
 }
 
 // TakeAttempt implements factor.Store.

@@ -149,8 +149,7 @@ func (db *Store) ListIdentities(ctx context.Context, user int64) ([]account.Iden
 func (db *Store) RemoveIdentity(
 	ctx context.Context,
 	user int64,
-	issuer string,
-	method string,
+	r account.Removal,
 	ev jeton.Event,
 ) error {
 	return db.serial(ctx, func(ctx context.Context, tx Conn) ([]change.Change, error) {
@@ -160,7 +159,11 @@ func (db *Store) RemoveIdentity(
 			return nil, err
 		}
 
-		n, err := tx.Exec(ctx, "DELETE FROM identities WHERE account = $1 AND issuer = $2", user, issuer)
+		before, err := waysIn(ctx, tx, user, r.Providers)
+		if err != nil {
+			return nil, err
+		}
+		n, err := tx.Exec(ctx, "DELETE FROM identities WHERE account = $1 AND issuer = $2", user, r.Issuer)
 		if err != nil {
 			return nil, err
 		}
@@ -168,16 +171,17 @@ func (db *Store) RemoveIdentity(
 			return nil, jeton.ErrNotFound
 		}
 
-		left, err := waysIn(ctx, tx, user)
+		left, err := waysIn(ctx, tx, user, r.Providers)
 		if err != nil {
 			return nil, err
 		}
-		if left == 0 {
+		// One of a provider that is not configured any more was no way in.
+		if before > 0 && left == 0 {
 			return nil, account.ErrLastWay
 		}
 
 		// A second factor may have followed it.
-		began := "(methods = $2 OR substr(methods, 1, length($2) + 1) = $2 || ' ')"
+		method, began := r.Method, "(methods = $2 OR substr(methods, 1, length($2) + 1) = $2 || ' ')"
 		if method == "" {
 			method, began = session.Upstream, "substr(methods, 1, length($2)) = $2"
 		}

@@ -186,8 +186,8 @@ func identityRemoved(t *testing.T, s Store) {
 
 	const method = "upstream:company"
 	ev := event(audit.IdentityRemove, "user:diane")
-	must(t, s.RemoveIdentity(t.Context(), diane.ID, provider, method, ev))
-	wants(t, "a second time", s.RemoveIdentity(t.Context(), diane.ID, provider, method, ev), jeton.ErrNotFound)
+	must(t, s.RemoveIdentity(t.Context(), diane.ID, removal(provider, method), ev))
+	wants(t, "a second time", s.RemoveIdentity(t.Context(), diane.ID, removal(provider, method), ev), jeton.ErrNotFound)
 
 	for _, r := range []struct {
 		name string
@@ -220,9 +220,9 @@ func identityRemovedEndsGrants(t *testing.T, s Store) {
 	must(t, connect(t, s, g.user, account.Identity{Issuer: "https://other.example", Subject: "1", Created: noon}))
 
 	ev := event(audit.IdentityRemove, "user:diane")
-	must(t, s.RemoveIdentity(t.Context(), g.user.ID, "https://other.example", "upstream:other", ev))
+	must(t, s.RemoveIdentity(t.Context(), g.user.ID, removal("https://other.example", "upstream:other"), ev))
 	same(t, "after the end of another identity", g.found(t, s), []string{"grant", "access"})
-	must(t, s.RemoveIdentity(t.Context(), g.user.ID, provider, "upstream:company", ev))
+	must(t, s.RemoveIdentity(t.Context(), g.user.ID, removal(provider, "upstream:company"), ev))
 	same(t, "after the end of its identity", len(g.found(t, s)), 0)
 }
 
@@ -236,7 +236,7 @@ func identityOfUnknownProvider(t *testing.T, s Store) {
 	}
 
 	ev := event(audit.IdentityRemove, "user:diane")
-	must(t, s.RemoveIdentity(t.Context(), diane.ID, provider, "", ev))
+	must(t, s.RemoveIdentity(t.Context(), diane.ID, removal(provider, ""), ev))
 	for methods, want := range map[string]error{
 		"upstream:old":             jeton.ErrNotFound,
 		"upstream:company otp mfa": jeton.ErrNotFound,
@@ -261,6 +261,6 @@ func identityOfSession(t *testing.T, s Store) {
 	_, err := s.EndSessions(t.Context(), session.Which{Login: r.Login}, event(audit.Logout, "user:diane"))
 	must(t, err)
 	ev := event(audit.IdentityRemove, "user:diane")
-	must(t, s.RemoveIdentity(t.Context(), diane.ID, provider, "", ev))
+	must(t, s.RemoveIdentity(t.Context(), diane.ID, removal(provider, ""), ev))
 	wants(t, "with a session that has ended", add(diane), jeton.ErrBadCredential)
 }

@@ -220,7 +220,7 @@ func noticesOfCredentials(t *testing.T, s Store) {
 
 	must(t, connect(t, s, diane, identity("1")))
 	wantMails(t, s, "an identity", mail.Identity)
-	must(t, s.RemoveIdentity(t.Context(), diane.ID, provider, "", event(audit.IdentityRemove, "user:diane")))
+	must(t, s.RemoveIdentity(t.Context(), diane.ID, removal(provider, ""), event(audit.IdentityRemove, "user:diane")))
 	wantMails(t, s, "an identity that is removed", mail.Identity)
 }
 
