@@ -248,7 +248,7 @@ func (f fault) check(t *testing.T, findings []doctor.Finding) {
 	t.Helper()
 	if f.want == "" {
 		if len(findings) > 0 {
-			t.Errorf("got %q, want no finding", findings)
+			t.Errorf("got %+v, want no finding", findings)
 		}
 		return
 	}
@@ -258,5 +258,5 @@ func (f fault) check(t *testing.T, findings []doctor.Finding) {
 			return
 		}
 	}
-	t.Errorf("got %q, want %s and a line with %q", findings, f.want, f.fix)
+	t.Errorf("got %+v, want %s and a line with %q", findings, f.want, f.fix)
 }
