@@ -34,7 +34,12 @@ func (l *Log) mentionGaps(ctx context.Context, now time.Time, last bool) bool {
 	mention := func(n int64, why string) {
 		if n > 0 {
 			reason := fmt.Sprintf("%d events were dropped: %s", n, why)
-			events = append(events, jeton.Event{Time: now, Action: Missing, Outcome: OK, Reason: reason})
+			events = append(events, jeton.Event{
+				Time:    now,
+				Action:  Missing,
+				Outcome: OK,
+				Reason:  reason,
+			})
 		}
 	}
 	mention(tooFast, "they came faster than they are kept")
