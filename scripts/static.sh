@@ -10,7 +10,7 @@ if [ -n "$unformatted" ]; then
 	exit 1
 fi
 
-for module in . bench internal/test/acme internal/test/collector internal/test/envoy internal/test/parties packaging; do
+for module in . bench internal/test/acme internal/test/envoy internal/test/parties packaging; do
 	go -C "$module" mod tidy -diff
 done
 

@@ -31,12 +31,7 @@ func auditCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "audit",
 		Short: "Show the audit log: logins, refusals and changes",
-		Args: func(c *cobra.Command, args []string) error {
-			if f.last < 1 {
-				return usage{fmt.Errorf("invalid --last %d: want a number from 1 on", f.last)}
-			}
-			return noArgs(c, args)
-		},
+		Args:  noArgs,
 		Example: `  jeton audit --last 20
   jeton audit --user diane --since 2h --outcome bad_credential
   jeton audit --follow --json | jq .`,
@@ -108,8 +103,13 @@ func (f *eventFlags) flags(c *cobra.Command) {
 	c.Flags().StringVar(&f.service, "service", "", "of this service")
 }
 
-// check refuses an action or an outcome that no event has: an empty list would say that there was none.
+// check refuses a number below 1, and an action or an outcome that no event has: an empty list would say that there was
+// none.
 func (f *eventFlags) check() error {
+	if f.last < 1 {
+		return usage{fmt.Errorf("invalid --last %d: want a number from 1 on", f.last)}
+	}
+
 	if f.action != "" && !slices.Contains(audit.Actions, f.action) {
 		return usage{fmt.Errorf("invalid --action %q: %s", f.action, yamlread.Suggest(f.action, audit.Actions))}
 	}
