@@ -1,10 +1,14 @@
 package oauth
 
 import (
+	"math"
 	"net/http"
 	"net/url"
+	"strconv"
+	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -73,11 +77,17 @@ func (s *Server) exchangeAccessToken(
 		)
 	}
 
+	wish, err := exchangeWish(form)
+	if err != nil {
+		return err
+	}
+
 	minted, err := s.logins.Exchange(r.Context(), signin.ExchangeRequest{
 		Credential: credential,
 		Subject:    form.Get("subject_token"),
 		Audience:   named,
 		Scopes:     scopes(form),
+		Wish:       wish,
 		Targets:    s.targets,
 		Rules:      s.exchanges,
 		Source:     w.Source,
@@ -89,4 +99,46 @@ func (s *Server) exchangeAccessToken(
 	writeToken(w, minted, typeAccessToken)
 
 	return nil
+}
+
+// exchangeWish returns the narrower terms that the parameters max_uses, expires_in and shared_uses ask for. The first
+// two are named as in the answer.
+func exchangeWish(form url.Values) (policy.ExchangeWish, error) {
+	var w policy.ExchangeWish
+	var err error
+	if w.MaxUses, err = atLeastOne(form, "max_uses", math.MaxInt64); err != nil {
+		return w, err
+	}
+
+	const longest = math.MaxInt64 / int64(time.Second)
+	seconds, err := atLeastOne(form, "expires_in", longest)
+	if err != nil {
+		return w, err
+	}
+	w.Lifetime = time.Duration(seconds) * time.Second
+
+	switch form.Get("shared_uses") {
+	case "true":
+		w.SharedUses = true
+	case "", "false":
+	default:
+		return w, jeton.WithDetail(jeton.ErrInvalid, "invalid shared_uses: want true or false")
+	}
+
+	return w, nil
+}
+
+// atLeastOne returns a parameter with a whole number, 0 if it is absent or empty (RFC 6749, section 3.2). A client that
+// has computed 0 is to get no token without the limit.
+func atLeastOne(form url.Values, name string, limit int64) (int64, error) {
+	if !form.Has(name) {
+		return 0, nil
+	}
+
+	n, err := strconv.ParseInt(form.Get(name), 10, 64)
+	if err != nil || n < 1 || n > limit {
+		return 0, jeton.WithDetail(jeton.ErrInvalid, "invalid "+name+": want a whole number of at least 1")
+	}
+
+	return n, nil
 }

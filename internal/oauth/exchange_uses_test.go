@@ -78,6 +78,65 @@ func TestUsesOfAnExchangedToken(t *testing.T) {
 	})
 }
 
+func TestAClientNarrowsAnExchange(t *testing.T) {
+	c := newChained(t)
+
+	t.Run("fewer uses and a shorter time, of a token that is not counted", func(t *testing.T) {
+		c := c.on(t)
+		a := c.exchange("reports", c.signed("reports"), "archive", "max_uses", "1", "expires_in", "20")
+		token := opens(t, "exchange", a)
+		if !strings.Contains(a.Body, `"expires_in":20,`) || !strings.Contains(a.Body, `"max_uses":1}`) {
+			t.Errorf("exchange: got %s, want one use in 20 seconds", a.Body)
+		}
+		for _, want := range []string{"", "spent"} {
+			if got := c.bearer("archive", "/who", token); got.Code() != want {
+				t.Errorf("with the token: got %d %q, want %q", got.Status, got.Code(), want)
+			}
+		}
+	})
+
+	t.Run("shared uses, where the rule has none", func(t *testing.T) {
+		c := c.on(t)
+		parent := c.personal(3, "counted").Secret
+		token := opens(t, "exchange", c.exchange("reports", parent, "limited", "shared_uses", "true"))
+		c.bearer("limited", "/files/a", token)
+		if got := c.bearer("counted", "/who", parent); got.Left() != "1" {
+			t.Errorf("the exchanged token has %s uses left, want 1 of 3 after one use of each", got.Left())
+		}
+	})
+
+	t.Run("never wider than the rule", func(t *testing.T) {
+		c := c.on(t)
+		a := c.exchange("reports", c.signed("reports"), "counted", "max_uses", "5", "expires_in", "3600")
+		opens(t, "exchange", a)
+		if !strings.Contains(a.Body, `"max_uses":2}`) || !strings.Contains(a.Body, `"expires_in":300,`) {
+			t.Errorf("exchange: got %s, want the 2 uses and 5 minutes of the rule", a.Body)
+		}
+	})
+
+	t.Run("a rule that is removed ends a narrowed token, too", func(t *testing.T) {
+		c := c.on(t)
+		token := opens(t, "exchange", c.exchange("reports", c.signed("reports"), "archive", "expires_in", "20"))
+		c.accepts(true, token)
+		c.reload("      - {from: reports, to: archive, scopes: [read, delete], max_lifetime: 1m}\n", "")
+		c.accepts(false, token)
+		c.reload("max_lifetime: 1m", "max_lifetime: 1m")
+	})
+
+	for name, values := range map[string][]string{
+		"max_uses":    {"0", "-1", "1.5", "x", "9223372036854775808"},
+		"expires_in":  {"0", "-1", "1m", "9223372037"},
+		"shared_uses": {"1", "yes"},
+	} {
+		for _, value := range values {
+			a := c.exchange("reports", c.signed("reports"), "archive", name, value)
+			if a.Status != http.StatusBadRequest || !strings.Contains(a.Body, "invalid "+name+": want ") {
+				t.Errorf("%s=%q: got %d %s, want 400 and what is wanted", name, value, a.Status, a.Body)
+			}
+		}
+	}
+}
+
 func TestAnExchangedTokenIsForTheRequestsOfTheRule(t *testing.T) {
 	c := newChained(t)
 	token := opens(t, "exchange", c.exchange("reports", c.personal(9, "counted").Secret, "limited"))

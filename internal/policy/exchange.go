@@ -41,6 +41,27 @@ func (e ExchangeRule) Terms(t TokenTerms) TokenTerms {
 	return t
 }
 
+// ExchangeWish is what a client asks for beyond the rule. It is never more than the rule gives. The zero value asks for
+// nothing.
+type ExchangeWish struct {
+	Lifetime   time.Duration // at most; 0: that of the rule
+	MaxUses    int64         // at most; 0: those of the rule
+	SharedUses bool          // also where the rule does not say so
+}
+
+// Narrowed returns the rule with the terms that a client asks for, as far as they are narrower. It has another ID.
+func (e ExchangeRule) Narrowed(w ExchangeWish) ExchangeRule {
+	if w.Lifetime > 0 && (e.Lifetime == 0 || w.Lifetime < e.Lifetime) {
+		e.Lifetime = w.Lifetime
+	}
+	if w.MaxUses > 0 && (e.MaxUses == Unlimited || w.MaxUses < e.MaxUses) {
+		e.MaxUses = w.MaxUses
+	}
+	e.SharedUses = e.SharedUses || w.SharedUses
+
+	return e
+}
+
 // ID names the rule of a client. Another rule, and one of other terms, has another ID.
 func (e ExchangeRule) ID(client string) string {
 	e.Scopes = slices.Sorted(slices.Values(e.Scopes))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -43,6 +44,34 @@ func TestTermsOfAnExchangeAreNeverWiderThanThoseOfTheService(t *testing.T) {
 			if got.Format != Opaque || got.Lifetime != tc.lifetime || got.MaxUses != tc.uses ||
 				got.Audience != "archive" {
 				t.Errorf("Terms = %+v, want opaque, %v and %d uses", got, tc.lifetime, tc.uses)
+			}
+		})
+	}
+}
+
+func TestAClientNarrowsTheRuleOfAnExchange(t *testing.T) {
+	rule := ExchangeRule{Lifetime: time.Minute, MaxUses: 3}
+	shared := ExchangeRule{MaxUses: Unlimited, SharedUses: true}
+
+	for _, tc := range []struct {
+		name string
+		rule ExchangeRule
+		wish ExchangeWish
+		want ExchangeRule
+	}{
+		{"nothing is asked for", rule, ExchangeWish{}, rule},
+		{"a shorter time", rule, ExchangeWish{Lifetime: 1}, ExchangeRule{Lifetime: 1, MaxUses: 3}},
+		{"a longer time", rule, ExchangeWish{Lifetime: time.Hour}, rule},
+		{"fewer uses", rule, ExchangeWish{MaxUses: 2}, ExchangeRule{Lifetime: time.Minute, MaxUses: 2}},
+		{"more uses", rule, ExchangeWish{MaxUses: 4}, rule},
+		{"uses of an unlimited rule", shared, ExchangeWish{MaxUses: 4}, ExchangeRule{MaxUses: 4, SharedUses: true}},
+		{"uses of a rule with none", ExchangeRule{}, ExchangeWish{MaxUses: 4}, ExchangeRule{}},
+		{"shared uses", ExchangeRule{MaxUses: Unlimited}, ExchangeWish{SharedUses: true}, shared},
+		{"no shared uses", shared, ExchangeWish{}, shared},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := tc.rule.Narrowed(tc.wish); !reflect.DeepEqual(got, tc.want) {
+				t.Errorf("Narrowed = %+v, want %+v", got, tc.want)
 			}
 		})
 	}

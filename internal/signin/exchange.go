@@ -25,6 +25,7 @@ type ExchangeRequest struct {
 	Subject    string   // the token that the client received
 	Audience   []string // audience or name of the other service
 	Scopes     []string // none: all that the rule and the token have
+	Wish       policy.ExchangeWish
 	Targets    []Target
 	Rules      ExchangeRules
 	Source     netip.Addr
@@ -255,8 +256,9 @@ func (d *delegation) mint(ctx context.Context, scopes []string) (token.Minted, e
 		lastStep = append(lastStep, passed("single use", "not used before"))
 	}
 
-	terms := describeTokenTerms(d.rule.Terms(d.to.Terms))
-	if d.rule.SharedUses {
+	narrowed := d.rule.Narrowed(d.req.Wish)
+	terms := describeTokenTerms(narrowed.Terms(d.to.Terms))
+	if narrowed.SharedUses {
 		terms += ", shared uses"
 	}
 	lastStep = append(lastStep, passed("terms", terms))
@@ -269,6 +271,7 @@ func (d *delegation) mint(ctx context.Context, scopes []string) (token.Minted, e
 		By:      d.client,
 		Key:     d.key,
 		Rule:    d.rule,
+		Wish:    d.req.Wish,
 		Terms:   d.to.Terms,
 		Scopes:  scopes,
 		Once:    d.once,

@@ -19,6 +19,7 @@ type ExchangeRequest struct {
 	By      client.Client
 	Key     string // thumbprint of the registered key that proved the client; "": none did
 	Rule    policy.ExchangeRule
+	Wish    policy.ExchangeWish
 	Terms   policy.TokenTerms // of the service that the new token is for
 	Scopes  []string          // sorted
 	Once    Once              // the assertion that proved the client, if one did
@@ -127,7 +128,8 @@ func (x ExchangeRequest) record(now time.Time, left int64) (Record, error) {
 		return Record{}, err
 	}
 
-	terms := x.Rule.Terms(x.Terms)
+	rule := x.Rule.Narrowed(x.Wish)
+	terms := rule.Terms(x.Terms)
 	r := Record{
 		Format:   policy.Opaque,
 		Kind:     Exchanged,
@@ -156,9 +158,9 @@ func (x ExchangeRequest) record(now time.Time, left int64) (Record, error) {
 			r.MaxUses = left
 		}
 
-		// What the token shares itself is shared further, whatever this rule says.
+		// What the token shares itself is shared further, whatever the rule says.
 		r.Shares = s.Shares
-		if x.Rule.SharedUses {
+		if rule.SharedUses {
 			r.Shares = s.shares()
 		}
 	}

@@ -29,6 +29,11 @@ func (g generator) exchange(subject *Live) ExchangeRequest {
 			SharedUses: g.IntN(2) == 0,
 			Allows:     g.limits().Allows,
 		},
+		Wish: policy.ExchangeWish{
+			Lifetime:   lifetimes[g.IntN(len(lifetimes))],
+			MaxUses:    int64(g.IntN(5)),
+			SharedUses: g.IntN(4) == 0,
+		},
 		Terms: policy.TokenTerms{
 			Format:   policy.JWT,
 			Audience: "archive",
@@ -85,11 +90,15 @@ func (x ExchangeRequest) widerThan(r Record, left int64) string {
 		return "lifetime of the service"
 	case x.Rule.Lifetime > 0 && r.Window.Closes.After(narrowNoon.Add(x.Rule.Lifetime)):
 		return "lifetime of the rule"
+	case x.Wish.Lifetime > 0 && r.Window.Closes.After(narrowNoon.Add(x.Wish.Lifetime)):
+		return "lifetime of the request"
+	case x.Wish.MaxUses > 0 && exceeds(r.MaxUses, x.Wish.MaxUses):
+		return "uses of the request"
 	case exceeds(r.MaxUses, x.Rule.MaxUses) || exceeds(r.MaxUses, x.Terms.MaxUses) || exceeds(r.MaxUses, left):
 		return "uses"
 	case counted && !slices.Equal(r.Shares[max(0, len(r.Shares)-len(s.Shares)):], s.Shares):
 		return "shared uses of the subject"
-	case counted && x.Rule.SharedUses && !slices.ContainsFunc(r.Shares, shared):
+	case counted && (x.Rule.SharedUses || x.Wish.SharedUses) && !slices.ContainsFunc(r.Shares, shared):
 		return "shared uses"
 	case len(r.Actors) != len(s.Actors)+1 || r.Actors[0].Client != x.By.Name || !slices.Equal(r.Actors[1:], s.Actors):
 		return "actors"
