@@ -28,7 +28,8 @@ type retryableError struct {
 // Error implements error.
 func (e retryableError) Error() string { return fmt.Sprint("the collector returned status ", e.status) }
 
-// Run exports spans until ctx ends, then what is left, for at most a second.
+// Run exports spans until ctx ends, then what is left, for at most a second. Spans that end later are dropped: after a
+// reload, those of requests that began before it.
 func (t *Tracer) Run(ctx context.Context) {
 	tick := time.NewTicker(t.c.sendEvery)
 	defer tick.Stop()
@@ -40,6 +41,8 @@ func (t *Tracer) Run(ctx context.Context) {
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.c.closeTime)
 			defer cancel()
 			t.drain(last, &failing)
+			t.ended.Store(true)
+			t.dropQueue()
 
 			return
 		case <-tick.C:
@@ -69,6 +72,19 @@ func (t *Tracer) drain(ctx context.Context, failing *bool) {
 			t.c.Log.Info("spans are exported again")
 		}
 		*failing = err != nil
+	}
+}
+
+// dropQueue drops what is in the queue. Run calls it after it has set ended, and End after it has queued a span and
+// found ended set: so one of them finds every span that is queued after the last export.
+func (t *Tracer) dropQueue() {
+	for {
+		select {
+		case <-t.queue:
+			t.c.Dropped.Add(1)
+		default:
+			return
+		}
 	}
 }
 

@@ -50,6 +50,7 @@ type Tracer struct {
 	c     Config
 	queue chan finished
 	full  atomic.Bool // for the log
+	ended atomic.Bool // Run has ended: spans are dropped
 }
 
 // Span is a request that is being traced. The zero value is one that is not.
@@ -126,6 +127,9 @@ func (t *Tracer) End(s Span, r Result) {
 	select {
 	case t.queue <- finished{s, r}:
 		t.full.Store(false)
+		if t.ended.Load() {
+			t.dropQueue()
+		}
 	default:
 		t.c.Dropped.Add(1)
 		if !t.full.Swap(true) {

@@ -80,8 +80,8 @@ func newCollector(t *testing.T, answers ...http.HandlerFunc) *collector {
 	return r
 }
 
-// start runs a tracer that sends to the collector, until the test ends.
-func (r *collector) start(t *testing.T, c Config) *Tracer {
+// tracer returns a tracer that sends to the collector.
+func (r *collector) tracer(t *testing.T, c Config) *Tracer {
 	t.Helper()
 	client, err := outbound.Target{Private: true}.Client("http")
 	if err != nil {
@@ -91,8 +91,14 @@ func (r *collector) start(t *testing.T, c Config) *Tracer {
 	c.Endpoint, c.Client = r.URL+"/v1/traces", client
 	c.Dropped, c.Log = &atomic.Int64{}, slog.New(slog.DiscardHandler)
 	c.sendEvery, c.retryWait = time.Millisecond, time.Millisecond
-	tracer := New(c)
 
+	return New(c)
+}
+
+// start runs a tracer that sends to the collector, until the test ends.
+func (r *collector) start(t *testing.T, c Config) *Tracer {
+	t.Helper()
+	tracer := r.tracer(t, c)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
@@ -238,6 +244,21 @@ func TestAFullQueueDropsSpansAndCountsThem(t *testing.T) {
 
 	if got := dropped.Load(); got != 3 {
 		t.Errorf("dropped = %d, want 3 of 5", got)
+	}
+}
+
+func TestASpanThatEndsAfterTheLastExportIsCounted(t *testing.T) {
+	r := newCollector(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	tracer := r.tracer(t, Config{Percent: 100})
+	before, during := tracer.Begin(""), tracer.Begin("")
+	tracer.End(before, Result{Route: "/before"})
+	tracer.Run(ctx)
+	tracer.End(during, Result{Route: "/during"})
+
+	if got := tracer.c.Dropped.Load(); len(r.bodies) != 1 || got != 1 || len(tracer.queue) != 0 {
+		t.Errorf("exports = %d, dropped = %d, waiting = %d, want 1, 1 and 0", len(r.bodies), got, len(tracer.queue))
 	}
 }
 
