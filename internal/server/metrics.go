@@ -59,7 +59,8 @@ func newMetrics(version string, k *core) *metrics {
 		newMailQueue(k.db.CountMails),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "jeton_audit_lost_total",
-			Help: "Audit events that were dropped because they came too fast; the audit log has their number.",
+			Help: "Audit events that were dropped: they came too fast, or the database could not be written. " +
+				"The audit log has their number.",
 		},
 			func() float64 { return float64(k.audit.Dropped()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
