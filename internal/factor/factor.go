@@ -82,6 +82,8 @@ type Use struct {
 	Once bool
 	// Keep is the id of the session that confirms a factor, and stays; "": none.
 	Keep string
+	// Ticket is the hash of the ticket of a sign-in that confirms a factor and has no session yet; zero: none.
+	Ticket secret.Hash
 }
 
 // Which selects factors of a user. The zero value selects none.
@@ -108,7 +110,7 @@ type Store interface {
 	// ConfirmFactor lets a factor prove its user from then on, stores the counter, and ends the sessions of the user
 	// but Keep, which were started without it; an end is an event of its own. As AddFactor does, it publishes that the
 	// user has changed. It returns jeton.ErrNotFound for one that was confirmed before, was added before a time, or
-	// does not exist, and jeton.ErrExpired if Keep has ended.
+	// does not exist, and jeton.ErrExpired if Keep has ended, or if Ticket was taken or revoked.
 	ConfirmFactor(ctx context.Context, u Use, addedAfter time.Time, ev *jeton.Event) error
 	// ListFactors returns the factors of a user, oldest first, also those that were not confirmed.
 	ListFactors(ctx context.Context, user int64) ([]Factor, error)

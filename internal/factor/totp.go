@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/secret"
 )
 
 const (
@@ -95,6 +96,8 @@ type Owner struct {
 	ID      int64
 	Name    string
 	Session string // id of the one that asks, which must not have ended meanwhile; "": none
+	// Ticket is the hash of the ticket of a sign-in that asks and has no session yet; zero: none.
+	Ticket secret.Hash
 }
 
 // EnrolTOTP adds an authenticator app to a user. It proves the user once ConfirmTOTP is called, within EnrolFor. An
@@ -198,7 +201,8 @@ func (f *Factors) waiting(ctx context.Context, user int64, id string) (Factor, [
 
 // ConfirmTOTP lets an authenticator app prove its user from then on, and ends the sessions of the user in the same
 // step: all but the one that asks. It returns jeton.ErrNotFound if it was confirmed before, or waited longer than
-// EnrolFor, jeton.ErrBadCredential for a wrong code, jeton.ErrExpired if the session has ended, and jeton.ErrTooMany.
+// EnrolFor, jeton.ErrBadCredential for a wrong code, jeton.ErrExpired if the session or the sign-in has ended, and
+// jeton.ErrTooMany.
 func (f *Factors) ConfirmTOTP(ctx context.Context, o Owner, id, text string, ev jeton.Event) error {
 	_, key, err := f.waiting(ctx, o.ID, id)
 	if err != nil {
@@ -224,6 +228,7 @@ func (f *Factors) ConfirmTOTP(ctx context.Context, o Owner, id, text string, ev 
 		Counter: step,
 		At:      now,
 		Keep:    o.Session,
+		Ticket:  o.Ticket,
 	}, now.Add(-EnrolFor), &ev)
 	if err != nil {
 		return fmt.Errorf("confirm authenticator app: %w", err)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/signin"
 	"github.com/jeton-auth/jeton/internal/store/sqlite"
@@ -50,6 +52,7 @@ func codeOf(t *testing.T, app jeton.Secret) string {
 
 // enrolling is a server with the user diane, whose authenticator app waits for its code.
 type enrolling struct {
+	db      *sqlite.DB
 	logins  *signin.Logins
 	factors *factor.Factors
 	diane   account.Account
@@ -58,6 +61,8 @@ type enrolling struct {
 
 	// start, if set, is called once as a session starts: after the factors of its user were listed.
 	start func()
+	// judge, if set, is called once as the code of an app is judged: after the sign-in was found.
+	judge func()
 }
 
 func newEnrolling(t *testing.T) *enrolling {
@@ -69,9 +74,10 @@ func newEnrolling(t *testing.T) *enrolling {
 	e := &enrolling{}
 	now := func() time.Time { return noon }
 	log := slog.New(slog.DiscardHandler)
+	e.db = db
 	e.factors, err = factor.New(factor.Config{
 		Store:  db,
-		Now:    now,
+		Now:    e.judges,
 		Log:    log,
 		Key:    bytes.Repeat([]byte{1}, 32),
 		Issuer: "Jeton",
@@ -109,11 +115,17 @@ func newEnrolling(t *testing.T) *enrolling {
 }
 
 // starts returns the time at which a session starts.
-func (e *enrolling) starts() time.Time {
-	start := e.start
-	e.start = nil
-	if start != nil {
-		start()
+func (e *enrolling) starts() time.Time { return once(&e.start) }
+
+// judges returns the time at which a code is judged.
+func (e *enrolling) judges() time.Time { return once(&e.judge) }
+
+// once calls what is set, once, and returns the time.
+func once(hook *func()) time.Time {
+	call := *hook
+	*hook = nil
+	if call != nil {
+		call()
 	}
 
 	return noon
@@ -148,5 +160,58 @@ func TestASignInAsksForAFactorThatWasAddedMeanwhile(t *testing.T) {
 				t.Errorf("got %v, want %v, with a page for the code: %t", err, jeton.ErrFactor, tc.waits)
 			}
 		})
+	}
+}
+
+// TestARecoveryThatWasRevokedMeanwhileConfirmsNoApp revokes the sign-in of a recovery code after it was found, and
+// before the new app is confirmed.
+func TestARecoveryThatWasRevokedMeanwhileConfirmsNoApp(t *testing.T) {
+	e := newEnrolling(t)
+	must(t, e.factors.ConfirmTOTP(t.Context(), e.owner, e.app.ID, codeOf(t, e.app.Secret), jeton.Event{}))
+	codes, err := e.factors.NewRecoveryCodes(t.Context(), e.owner, jeton.Event{})
+	must(t, err)
+	link, err := e.logins.GrantLink(t.Context(), e.diane, noon.Add(time.Hour))
+	must(t, err)
+
+	terms := policy.Terms{Lifetime: time.Hour, Idle: time.Hour, MaxSessions: policy.Unlimited}
+	_, _, err = e.logins.Link(t.Context(), signin.LinkRequest{
+		Secret:  link.Reveal(),
+		Service: "issuer",
+		Terms:   terms,
+	})
+	var awaits *signin.AwaitsFactor
+	if !errors.As(err, &awaits) {
+		t.Fatalf("Link = %v, want a sign-in that awaits its factor", err)
+	}
+	next, err := e.logins.Recover(t.Context(), signin.FactorRequest{
+		Ticket: awaits.Ticket.Reveal(),
+		Code:   codes[0].Reveal(),
+	})
+	must(t, err)
+	shown, err := e.logins.AwaitedFactor(t.Context(), next.Reveal())
+	must(t, err)
+
+	e.judge = func() {
+		must(t, e.db.RevokeTicket(t.Context(), ticket.Factor, secret.HashOf(next.Reveal())))
+	}
+	_, _, err = e.logins.Factor(t.Context(), signin.FactorRequest{
+		Ticket: next.Reveal(),
+		Code:   codeOf(t, shown.App.Secret),
+		Terms:  terms,
+	})
+	if signin.ReasonOf(err) != signin.SignInEnded {
+		t.Errorf("Factor = %v, want the refusal %q", err, signin.SignInEnded)
+	}
+
+	list, err := e.factors.List(t.Context(), e.diane.ID)
+	must(t, err)
+	var apps []string
+	for _, one := range list {
+		if one.Kind == factor.TOTP {
+			apps = append(apps, one.ID)
+		}
+	}
+	if !slices.Equal(apps, []string{e.app.ID}) {
+		t.Errorf("the user has the apps %v, want %s alone, which the sign-in did not replace", apps, e.app.ID)
 	}
 }

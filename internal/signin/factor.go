@@ -234,10 +234,17 @@ func (l *Logins) Factor(ctx context.Context, req FactorRequest) (session.Started
 				ev := trail.event(l.now(), nil)
 				ev.Action, ev.Target = audit.FactorAdd, "user:"+acct.Name
 				owner := ownerOfFactors(acct)
+				owner.Ticket = secret.HashOf(req.Ticket)
 				if data.Proves != 0 {
 					owner.Session = req.Live.ID
 				}
-				return byCode, l.factors.ReplaceBy(ctx, owner, data.App, req.Code, ev)
+
+				err := l.factors.ReplaceBy(ctx, owner, data.App, req.Code, ev)
+				if errors.Is(err, jeton.ErrExpired) {
+					err = &refused{SignInEnded}
+				}
+
+				return byCode, err
 			}
 
 			_, err := l.factors.Prove(ctx, ownerOfFactors(acct), req.Code)

@@ -11,6 +11,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/account"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/factor"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store/change"
 )
 
@@ -103,6 +104,23 @@ func holdAsking(ctx context.Context, tx Conn, user int64, session string) error 
 	return err
 }
 
+// holdTicket returns jeton.ErrExpired if the sign-in that confirms a factor has ended, as its ticket was taken or
+// revoked. A step that does either waits.
+func holdTicket(ctx context.Context, tx Conn, u factor.Use) error {
+	if u.Ticket == (secret.Hash{}) {
+		return nil
+	}
+
+	const hold = "SELECT 1 FROM tickets WHERE hash = $1 AND account = $2 AND used IS NULL"
+	var one int
+	err := tx.QueryRow(ctx, hold+tx.Lock("FOR SHARE"), u.Ticket[:], u.User).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return jeton.WithDetail(jeton.ErrExpired, "the sign-in that asked for it has ended")
+	}
+
+	return err
+}
+
 // insertFactor adds a factor, or returns jeton.ErrConflict.
 func insertFactor(ctx context.Context, tx Conn, f factor.Factor) error {
 	// Not nil, which would be NULL.
@@ -181,6 +199,9 @@ func (db *Store) ConfirmFactor(ctx context.Context, u factor.Use, addedAfter tim
 			return nil, err
 		}
 		if err := holdAsking(ctx, tx, u.User, u.Keep); err != nil {
+			return nil, err
+		}
+		if err := holdTicket(ctx, tx, u); err != nil {
 			return nil, err
 		}
 		if err := db.appendFactorEvent(ctx, tx, u.User, ev); err != nil {

@@ -14,7 +14,9 @@ import (
 	"github.com/jeton-auth/jeton/internal/client"
 	"github.com/jeton-auth/jeton/internal/factor"
 	"github.com/jeton-auth/jeton/internal/policy"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/ticket"
 	"github.com/jeton-auth/jeton/internal/token"
 )
 
@@ -194,4 +196,37 @@ func mintAgainstFactor(t *testing.T, s Store) {
 	m := mintByPassword(u, "ben")
 	m.Owner.OneFactor = false
 	must(t, s.MintToken(t.Context(), m))
+}
+
+// endedSignInConfirmsNoFactor confirms an app with the ticket of a sign-in that was taken or revoked.
+func endedSignInConfirmsNoFactor(t *testing.T, s Store) {
+	diane, ben := user(t, s, "diane"), user(t, s, "ben")
+	waitingApp(t, s, diane, "f_app")
+	must(t, s.StartSession(t.Context(), newLogin(diane, "shop", "one", noon), acceptLogin))
+	awaits := func(name string, u account.Account) secret.Hash {
+		in := newTicket(ticket.Factor)
+		in.Subject = u.ID
+		return added(t, s, name, in)
+	}
+
+	taken, revoked := awaits("taken", diane), awaits("revoked", diane)
+	_, err := s.TakeTicket(t.Context(), ticket.Factor, taken, noon)
+	must(t, err)
+	must(t, s.RevokeTicket(t.Context(), ticket.Factor, revoked))
+
+	ev := event(audit.FactorAdd, "user:diane")
+	confirm := func(h secret.Hash) error {
+		u := confirming(diane, "f_app", "")
+		u.Ticket = h
+		return s.ConfirmFactor(t.Context(), u, noon.Add(-time.Hour), &ev)
+	}
+
+	events := len(auditLog(t, s))
+	wants(t, "a ticket that was taken", confirm(taken), jeton.ErrExpired)
+	wants(t, "a ticket that was revoked", confirm(revoked), jeton.ErrExpired)
+	wants(t, "a ticket of another user", confirm(awaits("of ben", ben)), jeton.ErrExpired)
+	same(t, "new events", len(auditLog(t, s))-events, 0)
+	same(t, "sessions", ids(t, s, session.Which{User: "diane"}, 9), []string{"s_one"})
+
+	wants(t, "a ticket that waits", confirm(awaits("open", diane)), nil)
 }

@@ -32,6 +32,7 @@ func Factors(t *testing.T, open Open) {
 		{"factors end with their user", factorsEndWithUser},
 		{"of one recovery code at once, one adds an app", oneCodeAddsOneApp},
 		{"a session that has ended changes no factor", endedSessionChangesNoFactor},
+		{"a sign-in that has ended confirms no factor", endedSignInConfirmsNoFactor},
 		{"attempts are counted one after another, until a use", attemptsAreCounted},
 		{"a sweep deletes what was not confirmed", factorsAreSwept},
 		{"passkeys keep their relying party", passkeysKeepTheirParty},
