@@ -75,6 +75,15 @@
 // The wallet cannot renew it; [NeedsLogin] reports when another one is needed. Logging out
 // removes it from the wallet and does not revoke it.
 //
+// # The next service
+//
+//	next, err := wallet.NewExchanger(wallet.ExchangeConfig{Issuer: issuer, Client: "reports", Key: "reports.key"})
+//	token, err := next.Exchange(ctx, received, wallet.Exchange{For: "archive", MaxUses: 1})
+//	request.Header.Set("Authorization", "Bearer "+token.Text.Reveal())
+//
+// A service exchanges the token of its caller for one of another service (RFC 8693), by a rule of the issuer. An
+// [Exchanger] uses no wallet.
+//
 // # Files
 //
 //	wallet.go                           opening a wallet, and its configuration
@@ -89,6 +98,7 @@
 //	assertion.go, issued.go             software: assertions signed by its key, and the tokens for them
 //	workload.go                         software with the token of its platform
 //	token.go, tokenrequest.go           tokens made elsewhere; asking a user for one
+//	exchange.go                         exchanging the token of a caller for one of the next service
 //	lease.go                            a token for one job, which ends with it
 //	issuer.go, resource.go, pairing.go  metadata of issuers and of services, and confirming them
 //	origin.go                           the origin that credentials belong to

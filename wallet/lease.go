@@ -255,16 +255,22 @@ func explained(err error, problem []byte) error {
 	var p struct {
 		Detail string `json:"detail"`
 	}
-	if jeton.Outcome(err) == nil || json.Unmarshal(problem, &p) != nil || p.Detail == "" || len(p.Detail) > 500 {
+	if jeton.Outcome(err) == nil || json.Unmarshal(problem, &p) != nil || p.Detail == "" || len(p.Detail) > maxDetail {
 		return err
 	}
 
-	text := strings.Map(func(r rune) rune {
+	return jeton.WithDetail(err, printable(p.Detail))
+}
+
+// maxDetail bounds a text of a server that an error shows, in bytes.
+const maxDetail = 500
+
+// printable returns a text of a server as an error may show it.
+func printable(text string) string {
+	return secret.Mask(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
-	}, p.Detail)
-
-	return jeton.WithDetail(err, secret.Mask(text))
+	}, text))
 }
