@@ -17,10 +17,10 @@ This program is the caller's wallet. The one with the server has all commands.`
 func addServer(root *cobra.Command) {
 	c := &cobra.Command{
 		Use:     "token",
-		Short:   "Print the token of an identity, or ask a user for one",
+		Short:   "Print the token of an identity, exchange one, or ask a user for one",
 		GroupID: groupWallet,
 	}
 
-	c.AddCommand(tokenPrint(), tokenRequest())
+	c.AddCommand(tokenPrint(), tokenExchange(), tokenRequest())
 	root.AddCommand(c)
 }

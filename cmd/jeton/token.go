@@ -17,8 +17,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// tokenCommand implements 'jeton token'. All of its commands but print and request manage the tokens of a
-// server; those read the wallet.
+// tokenCommand implements 'jeton token'. All of its commands but print, request and exchange manage the
+// tokens of a server; the first two of those read the wallet.
 func tokenCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "token",
@@ -27,7 +27,7 @@ func tokenCommand() *cobra.Command {
 	}
 
 	c.AddCommand(tokenCreate(), tokenList(), tokenShow(), tokenRotate(), tokenRevoke(), tokenPrint())
-	c.AddCommand(tokenRequest(), tokenRequests(), tokenApprove(), tokenDeny())
+	c.AddCommand(tokenExchange(), tokenRequest(), tokenRequests(), tokenApprove(), tokenDeny())
 	return c
 }
 
