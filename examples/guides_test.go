@@ -33,7 +33,13 @@ func TestGuides(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(page), ".md"), func(t *testing.T) {
 			t.Parallel()
 
-			follow(t, t.TempDir(), fenced(readPage(t, page)))
+			text, dir := readPage(t, page), t.TempDir()
+			if strings.Contains(text, "./clients/npm") {
+				need.Program(t, "node")
+				need.Program(t, "npm")
+				copyClients(t, dir)
+			}
+			follow(t, dir, fenced(text))
 		})
 	}
 }
@@ -55,6 +61,9 @@ func fenced(page string) []block {
 
 // fileName is the first line of a block that is to be saved.
 var fileName = regexp.MustCompile(`\A# ([a-z]+\.(?:yaml|conf)|Caddyfile)\n`)
+
+// programName is the first line of a program that the page runs.
+var programName = regexp.MustCompile(`\A// ([a-z]+)\.go\n`)
 
 // follow does in a directory what a page says: it writes its files, runs its commands,
 // compiles its programs. It returns what the commands have printed.
@@ -88,7 +97,12 @@ func follow(t *testing.T, dir string, blocks []block) string {
 			sh.run(t, ports.replace(t, b.text))
 
 		case b.kind == "go" && strings.HasPrefix(b.text, "package main\n"):
-			compile(t, b.text)
+			compile(t, b.text, os.DevNull)
+
+		// The page runs this one.
+		case b.kind == "go" && programName.MatchString(b.text):
+			name := programName.FindStringSubmatch(b.text)[1]
+			compile(t, ports.replace(t, b.text), filepath.Join(dir, name))
 		}
 	}
 
@@ -256,8 +270,8 @@ func startCaddy(t *testing.T, dir, port string) {
 	awaitPort(t, "Caddy to answer", port)
 }
 
-// compile builds a program that the guide shows, in a module of its own.
-func compile(t *testing.T, program string) {
+// compile builds a program that the guide shows, in a module of its own, into a file.
+func compile(t *testing.T, program, into string) {
 	t.Helper()
 	dir := t.TempDir()
 
@@ -274,7 +288,7 @@ func compile(t *testing.T, program string) {
 		}
 	}
 
-	build := exec.Command("go", "build", "-mod=mod", "-o", os.DevNull, ".")
+	build := exec.Command("go", "build", "-mod=mod", "-o", into, ".")
 	build.Dir = dir
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Errorf("the program of the guide does not build: %v\n%s", err, out)

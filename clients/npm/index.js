@@ -28,6 +28,11 @@ export async function request(url, options = {}) {
 
   const cafile = options.cafile ?? (identity === undefined && process.env.JETON_CACERT);
   const ca = cafile ? readFileSync(cafile) : undefined;
+  return send(target, { method, body, sent, ca, timeout });
+}
+
+// Sends a request that has its credential, and returns the Response.
+async function send(target, { method, body, sent, ca, timeout }) {
   const signal = AbortSignal.timeout(timeout);
   const answer = await new Promise((resolve, reject) => {
     const { request } = target.protocol === "http:" ? http : https;
@@ -47,6 +52,108 @@ export async function request(url, options = {}) {
     statusText: answer.statusMessage,
     headers,
   });
+}
+
+/**
+ * Exchanges the token of a caller for one of the next service (RFC 8693). The client proves itself with its secret, and
+ * acts for the owner of the token. The new token is never more than the token and the rule of the client allow.
+ */
+export async function exchange(token, service, options) {
+  const { issuer, client, secret, scope, maxUses, sharedUses, lifetime } = options;
+  const place = `exchange for ${service} at ${issuer}`;
+  const form = new URLSearchParams({
+    grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
+    subject_token: token,
+    subject_token_type: "urn:ietf:params:oauth:token-type:access_token",
+    audience: service,
+    client_id: client,
+    client_secret: secret,
+  });
+  if (scope !== undefined) form.set("scope", Array.isArray(scope) ? scope.join(" ") : scope);
+  if (maxUses !== undefined) form.set("max_uses", maxUses);
+  if (sharedUses) form.set("shared_uses", "true");
+  if (lifetime !== undefined) form.set("expires_in", lifetime);
+
+  const found = await ask(place, await tokenEndpoint(place, options), form, options);
+  if (String(found.token_type).toLowerCase() !== "bearer" || !/^[!-~]+$/.test(found.access_token)) {
+    throw new JetonError(`${place}: the issuer returned no Bearer token`);
+  }
+
+  const terms = { expiresIn: found.expires_in, scope: (found.scope ?? "").split(" ").filter(Boolean) };
+  if (found.max_uses !== undefined) terms.maxUses = found.max_uses;
+
+  const made = { token: found.access_token, headers: bearer(found.access_token), ...terms };
+  return Object.defineProperty(made, inspect.custom, { value: () => ({ token: "[secret]", ...terms }) });
+}
+
+const endpoints = new Map(); // of issuers
+
+// Returns the token endpoint of an issuer, which is at its own origin (RFC 8414).
+async function tokenEndpoint(place, options) {
+  const key = JSON.stringify([options.issuer, options.cafile]);
+  if (endpoints.has(key)) return endpoints.get(key);
+
+  const { protocol, hostname, origin, pathname } = parse(options.issuer);
+  if (protocol === "http:" && !["localhost", "127.0.0.1", "[::1]"].includes(hostname)) {
+    throw new JetonError(`${place}: plain http: the secret and the token can be read on the network; want https`);
+  }
+
+  const path = pathname.replace(/\/+$/, "");
+  const found = await ask(place, `${origin}/.well-known/oauth-authorization-server${path}`, undefined, options);
+  if (found.issuer !== options.issuer || parse(found.token_endpoint).origin !== origin) {
+    throw new JetonError(`${place}: the metadata name another issuer, or an endpoint at another origin`);
+  }
+
+  endpoints.set(key, found.token_endpoint);
+  return found.token_endpoint;
+}
+
+// What a code of the issuer means.
+const hints = {
+  invalid_request: "the token that is exchanged, or a parameter, is refused",
+  invalid_target:
+    "no rule of the client allows it, or the owner of the token may not use the service; " +
+    "the audit log of the issuer says which (jeton audit --action token.exchange)",
+  invalid_scope: "the rule of the client or the token lacks a scope",
+  invalid_client: "the secret of the client is refused",
+  unsupported_grant_type: "the issuer exchanges no tokens",
+};
+
+// Sends a request to the issuer, and returns the document of the answer.
+async function ask(place, url, form, { cafile, timeout = 30_000 }) {
+  const ca = cafile ? readFileSync(cafile) : undefined;
+  const sent = new Headers({ Accept: "application/json" });
+  if (form) sent.set("Content-Type", "application/x-www-form-urlencoded");
+
+  const options = { method: form ? "POST" : "GET", body: form?.toString(), sent, ca, timeout };
+  let answer;
+  let text;
+  try {
+    answer = await send(parse(url), options);
+    text = await answer.text();
+  } catch (err) {
+    throw new JetonError(`${place}: no answer: ${err.code ?? err.message}`);
+  }
+
+  let found;
+  try {
+    found = JSON.parse(text);
+  } catch {
+    // Not a document of an issuer.
+  }
+  if (answer.status === 200 && found !== null && typeof found === "object") return found;
+
+  const code = Object.hasOwn(hints, found?.error) ? found.error : undefined;
+  const why = code ? `${code}: ${hints[code]}${description(found.error_description, form)}` : `status ${answer.status}`;
+  throw Object.assign(new JetonError(`${place}: ${why}`), code && { code });
+}
+
+// Returns what the issuer says about a refusal, but not if it echoes a secret.
+function description(text, form) {
+  if (typeof text !== "string" || text === "" || text.length > 500) return "";
+  if (["subject_token", "client_secret"].some((name) => form?.get(name) && text.includes(form.get(name)))) return "";
+
+  return ": " + text.replace(/\s+/g, " ");
 }
 
 /**
@@ -84,8 +191,13 @@ async function authorization({ origin }, identity) {
   const text = token.trim();
   if (!/^[!-~]+$/.test(text)) throw new JetonError(`${place}: no valid token: want one line of visible ASCII`);
 
+  return bearer(text);
+}
+
+// Returns the header of a token, which console.log does not print.
+function bearer(token) {
   const shown = () => ({ Authorization: "[secret]" });
-  return Object.defineProperty({ Authorization: `Bearer ${text}` }, inspect.custom, { value: shown });
+  return Object.defineProperty({ Authorization: `Bearer ${token}` }, inspect.custom, { value: shown });
 }
 
 // Returns the token of the job, none under --proxy, and the variable that has it.

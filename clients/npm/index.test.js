@@ -8,7 +8,7 @@ import { delimiter, join } from "node:path";
 import test, { after } from "node:test";
 import { inspect } from "node:util";
 
-import { JetonError, headers, request } from "./index.js";
+import { JetonError, exchange, headers, request } from "./index.js";
 
 const token = "jtn_canary";
 const job = { JETON_URL: "https://reports.example", JETON_TOKEN: token, JETON_RUN_VARS: "JETON_URL,JETON_TOKEN" };
@@ -117,4 +117,62 @@ test("the wallet is asked for the origin and the identity", async () => {
   rmSync(program);
   environment({ PATH: folder });
   assert.match(await refusal(headers("https://other.example")), /install jeton/);
+});
+
+// Starts an issuer that refuses the service "closed" with what was sent, and exchanges for others.
+async function issuer(t) {
+  const forms = [];
+  const server = http.createServer(async (req, res) => {
+    const base = `http://127.0.0.1:${server.address().port}`;
+    let text = "";
+    for await (const part of req) text += part;
+    const form = Object.fromEntries(new URLSearchParams(text));
+    if (req.method === "POST") forms.push(form);
+
+    const refusals = {
+      closed: { error: "invalid_target", error_description: `no: ${form.client_secret}` },
+      odd: { error: "invalid_request", error_description: "invalid max_uses" },
+    };
+    const refused = refusals[form.audience];
+    const metadata = { issuer: base, token_endpoint: `${base}/token` };
+    const answer = { access_token: "jtn_canary_2", token_type: "Bearer", scope: "a b", max_uses: 2 };
+    res.writeHead(refused ? 400 : 200, { Connection: "close" });
+    res.end(JSON.stringify(refused ?? (req.method === "POST" ? answer : metadata)));
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => server.close());
+
+  const port = server.address().port;
+  const given = { issuer: `http://127.0.0.1:${port}`, client: "reports", secret: token + "s", timeout: 60_000 };
+  return { forms, port, swap: (service, terms) => exchange(token, service, { ...given, ...terms }) };
+}
+
+test("the terms of an exchange are sent and returned", async (t) => {
+  const { forms, swap } = await issuer(t);
+  const got = await swap("archive", { scope: ["a", "b"], maxUses: 2, sharedUses: true, lifetime: 20 });
+  const { token: made, scope, maxUses } = got;
+  assert.deepEqual({ made, scope, maxUses }, { made: "jtn_canary_2", scope: ["a", "b"], maxUses: 2 });
+  assert.equal(got.headers.Authorization, "Bearer jtn_canary_2");
+  assert.ok(!inspect(got).includes(token) && !inspect(got.headers).includes(token));
+
+  const [sent] = forms;
+  assert.deepEqual([sent.subject_token, sent.client_id, sent.client_secret], [token, "reports", token + "s"]);
+  assert.deepEqual([sent.scope, sent.max_uses, sent.shared_uses, sent.expires_in], ["a b", "2", "true", "20"]);
+
+  await swap("archive");
+  assert.ok(!["scope", "max_uses", "shared_uses", "expires_in"].some((name) => name in forms[1]));
+});
+
+test("a refused exchange says why and echoes no secret", async (t) => {
+  const { swap } = await issuer(t);
+  assert.match(await refusal(swap("closed")), /invalid_target: no rule of the client/);
+  assert.match(await refusal(swap("odd")), /invalid_request: .*: invalid max_uses/);
+  await assert.rejects(swap("odd"), { code: "invalid_request" });
+});
+
+test("nothing is sent to another issuer or in plain text", async (t) => {
+  const { forms, port, swap } = await issuer(t);
+  assert.match(await refusal(swap("archive", { issuer: "http://auth.example" })), /want https/);
+  assert.match(await refusal(swap("archive", { issuer: `http://localhost:${port}` })), /another issuer|no answer/);
+  assert.equal(forms.length, 0);
 });

@@ -1,6 +1,7 @@
 """Run by a Go test, which also runs README.md against a server: python3 -m unittest."""
 
 import http.server
+import json
 import os
 import stat
 import tempfile
@@ -8,6 +9,7 @@ import threading
 import traceback
 import unittest
 import urllib.error
+import urllib.parse
 from unittest import mock
 
 import jeton
@@ -137,6 +139,83 @@ class WithTheWallet(unittest.TestCase):
     def test_without_the_program(self):
         with environment({"PATH": "/nowhere"}), self.assertRaisesRegex(jeton.Error, "install jeton"):
             jeton.headers("https://other.example")
+
+
+class Issuer(http.server.BaseHTTPRequestHandler):
+    """Refuses the service named "closed" with what was sent, and exchanges for others with the terms of the form."""
+
+    def answer(self, status, document):
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(document).encode())
+
+    def do_GET(self):
+        base = f"http://127.0.0.1:{self.server.server_port}"
+        self.answer(200, {"issuer": base, "token_endpoint": base + "/token"})
+
+    def do_POST(self):
+        sent = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+        self.server.forms.append(sent)
+        if sent["audience"] == "closed":
+            self.answer(400, {"error": "invalid_target", "error_description": "no: " + sent["client_secret"]})
+        elif sent["audience"] == "odd":
+            self.answer(400, {"error": "invalid_request", "error_description": "invalid max_uses"})
+        else:
+            self.answer(200, {"access_token": "jtn_canary_2", "token_type": "Bearer", "scope": "a b", "max_uses": 2})
+
+    def log_message(self, *_):
+        pass
+
+
+class ForTheNextService(unittest.TestCase):
+    def setUp(self):
+        self.server = http.server.HTTPServer(("127.0.0.1", 0), Issuer)
+        self.server.forms = []
+        serving = threading.Thread(target=self.server.serve_forever)
+        serving.start()
+        self.addCleanup(self.server.server_close)
+        self.addCleanup(serving.join)
+        self.addCleanup(self.server.shutdown)
+
+    def exchange(self, service, **terms):
+        issuer = f"http://127.0.0.1:{self.server.server_port}"
+        given = {"issuer": issuer, "client": "reports", "secret": TOKEN + "s", "timeout": 60, **terms}
+        return jeton.exchange(TOKEN, service, **given)
+
+    def test_the_terms_are_sent_and_returned(self):
+        got = self.exchange("archive", scope=["a", "b"], max_uses=2, shared_uses=True, lifetime=20)
+        self.assertEqual((got.token, got.scope, got.max_uses, got.expires_in), ("jtn_canary_2", ["a", "b"], 2, None))
+        self.assertEqual(got.headers, {"Authorization": "Bearer jtn_canary_2"})
+        self.assertNotIn(TOKEN, repr(got) + repr(got.headers))
+
+        sent = self.server.forms[0]
+        proof = (sent["subject_token"], sent["client_id"], sent["client_secret"])
+        self.assertEqual(proof, (TOKEN, "reports", TOKEN + "s"))
+        terms = [sent[name] for name in ("scope", "max_uses", "shared_uses", "expires_in")]
+        self.assertEqual(terms, ["a b", "2", "true", "20"])
+
+        self.exchange("archive")
+        self.assertEqual({"scope", "max_uses", "shared_uses", "expires_in"} & set(self.server.forms[1]), set())
+
+    def test_a_refusal_says_why_and_echoes_no_secret(self):
+        for service, code, text in (
+            ("closed", "invalid_target", "no rule of the client"),
+            ("odd", "invalid_request", ": invalid max_uses"),
+        ):
+            with self.assertRaises(jeton.Error) as caught:
+                self.exchange(service)
+            self.assertEqual(caught.exception.code, code)
+            self.assertIn(text, str(caught.exception))
+            self.assertNotIn(TOKEN, "".join(traceback.format_exception(None, caught.exception, None)))
+
+    def test_nothing_is_sent_to_another_issuer_or_in_plain_text(self):
+        for issuer, want in {
+            "http://auth.example": "want https",
+            f"http://localhost:{self.server.server_port}": "another issuer",
+        }.items():
+            with self.assertRaisesRegex(jeton.Error, want):
+                self.exchange("archive", issuer=issuer)
+        self.assertEqual(self.server.forms, [])
 
 
 if __name__ == "__main__":
