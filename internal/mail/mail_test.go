@@ -104,6 +104,25 @@ func TestWhatTheMailServerSays(t *testing.T) {
 		{"no TLS where the operator wants none", smtptest.Options{NoTLS: true}, func(s *SMTP) { s.TLS = NoTLS }, ""},
 		{"a certificate of a stranger", smtptest.Options{}, func(s *SMTP) { s.Authorities = nil }, "certificate"},
 		{"a certificate of another name", smtptest.Options{}, func(s *SMTP) { s.Host = "127.0.0.1" }, "certificate"},
+		{"TLS from the first byte", smtptest.Options{TLS: true}, implicit(nil), ""},
+		{
+			"a certificate of a stranger from the first byte",
+			smtptest.Options{TLS: true},
+			implicit(func(s *SMTP) { s.Authorities = nil }),
+			"certificate",
+		},
+		{
+			"a certificate of another name from the first byte",
+			smtptest.Options{TLS: true},
+			implicit(func(s *SMTP) { s.Host = "127.0.0.1" }),
+			"certificate",
+		},
+		{
+			"a password over TLS from the first byte",
+			smtptest.Options{TLS: true, Login: "jeton open"},
+			implicit(password("open")),
+			"",
+		},
 		{"the right password", smtptest.Options{Login: "jeton open"}, password("open"), ""},
 		{"a wrong password", smtptest.Options{Login: "jeton open"}, password("shut"), "wrong password"},
 		{"a refused recipient", smtptest.Options{Refuse: "550 no such user"}, nil, "no such user"},
@@ -134,6 +153,16 @@ func TestWhatTheMailServerSays(t *testing.T) {
 				t.Errorf("got %v, want final %t", err, final)
 			}
 		})
+	}
+}
+
+// implicit makes a transport use TLS from the first byte, and changes it further.
+func implicit(change func(*SMTP)) func(*SMTP) {
+	return func(s *SMTP) {
+		s.TLS = ImplicitTLS
+		if change != nil {
+			change(s)
+		}
 	}
 }
 
@@ -299,33 +328,51 @@ func TestRetriesBeginAfterAMinuteAndSpread(t *testing.T) {
 // TestAMailServerThatDoesNotAnswerIsLeft has a mail server that accepts connections and says nothing: the end of the
 // server must not wait for the timeout of the connection.
 func TestAMailServerThatDoesNotAnswerIsLeft(t *testing.T) {
-	silent, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	ctx, cancel := context.WithCancel(t.Context())
-	begun := time.Now()
-	go func() {
-		conn, err := silent.Accept()
-		if err != nil {
-			return
-		}
-		cancel() // as a deadline does, and the end of the server
-		_, _ = io.Copy(io.Discard, conn)
-		_ = conn.Close()
-	}()
+	for _, tc := range []struct {
+		name, tls string
+		shakes    bool // the server completes the handshake of TLS
+	}{
+		{"before its greeting", StartTLS, false},
+		{"in the handshake of implicit TLS", ImplicitTLS, false},
+		{"before its greeting over implicit TLS", ImplicitTLS, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := smtptest.Start(t, smtptest.Options{})
+			silent, err := net.Listen("tcp", "localhost:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer silent.Close()
+			ctx, cancel := context.WithCancel(t.Context())
+			begun := time.Now()
+			go func() {
+				conn, err := silent.Accept()
+				if err != nil {
+					return
+				}
+				if tc.shakes {
+					secure := s.Secure(conn)
+					_ = secure.Handshake()
+					conn = secure
+				}
+				cancel() // as a deadline does, and the end of the server
+				_, _ = io.Copy(io.Discard, conn)
+				_ = conn.Close()
+			}()
 
-	to := SMTP{
-		Host: "localhost",
-		Port: silent.Addr().(*net.TCPAddr).Port,
-		TLS:  StartTLS,
-	}
-	m, l := newLetter(t, Test)
-	if err := newMailer(to).Send(ctx, m, l); err == nil || errors.Is(err, ErrRefused) {
-		t.Errorf("got %v, want an error after which it is tried again", err)
-	}
-	if took := time.Since(begun); took >= sendTimeout {
-		t.Errorf("it took %v, want less than the %v of a server that is waited for", took, sendTimeout)
+			to := SMTP{
+				Host:        "localhost",
+				Port:        silent.Addr().(*net.TCPAddr).Port,
+				TLS:         tc.tls,
+				Authorities: s.Authorities,
+			}
+			m, l := newLetter(t, Test)
+			if err := newMailer(to).Send(ctx, m, l); err == nil || errors.Is(err, ErrRefused) {
+				t.Errorf("got %v, want an error after which it is tried again", err)
+			}
+			if took := time.Since(begun); took >= sendTimeout {
+				t.Errorf("it took %v, want less than the %v of a server that is waited for", took, sendTimeout)
+			}
+		})
 	}
 }

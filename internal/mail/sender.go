@@ -214,11 +214,11 @@ func (m *Mailer) Send(ctx context.Context, mail Mail, l Letter) error {
 // is recognised (RFC 5322, section 3.6.4).
 func (m *Mailer) message(mail Mail, to string, c Content) (*gomail.Msg, error) {
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
-	if err := msg.From(m.From); err != nil {
+	if err := msg.From(asciiDomain(m.From)); err != nil {
 		return nil, fmt.Errorf("mail.from: %w", err)
 	}
 	// AddTo refuses what has a line break or is not one address.
-	if err := msg.AddTo(to); err != nil {
+	if err := msg.AddTo(asciiDomain(to)); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 

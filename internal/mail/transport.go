@@ -65,6 +65,13 @@ func (s SMTP) Send(ctx context.Context, _ string, m *gomail.Msg) error {
 		return fmt.Errorf("connect to the mail server: %w", err)
 	}
 
+	international, _ := conn.Extension("SMTPUTF8")
+	if err := fits(m, international); err != nil {
+		_ = c.CloseWithSMTPClient(conn)
+		return err
+	}
+
+	// go-mail asks for SMTPUTF8 wherever the server offers it.
 	err = c.SendWithSMTPClient(conn, m)
 	// The mail was accepted or not: what the server says to QUIT changes nothing.
 	_ = c.CloseWithSMTPClient(conn)
@@ -125,13 +132,31 @@ func (s SMTP) client(ctx context.Context) (*gomail.Client, error) {
 	if s.User != "" {
 		options = append(
 			options,
-			gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover),
+			s.authentication(),
 			gomail.WithUsername(s.User),
 			gomail.WithPassword(s.Password.Reveal()),
 		)
 	}
 
 	return gomail.NewClient(s.Host, options...)
+}
+
+// authentication returns how this server proves itself: the first of the methods that both know. go-mail does not see
+// that a connection of dial has TLS from its first byte, and would refuse to send the password over it.
+func (s SMTP) authentication() gomail.Option {
+	if s.TLS != ImplicitTLS {
+		return gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover)
+	}
+
+	return gomail.WithOpportunisticSMTPAuth(
+		gomail.SMTPAuthSCRAMSHA256PLUS,
+		gomail.SMTPAuthSCRAMSHA256,
+		gomail.SMTPAuthSCRAMSHA1PLUS,
+		gomail.SMTPAuthSCRAMSHA1,
+		gomail.SMTPAuthCramMD5,
+		gomail.SMTPAuthPlain,
+		gomail.SMTPAuthLogin,
+	)
 }
 
 // Directory writes each mail to a file of its own instead of sending it.

@@ -26,6 +26,8 @@ import (
 // Options are how the server fails.
 type Options struct {
 	NoTLS   bool   // STARTTLS is not offered
+	TLS     bool   // from the first byte (RFC 8314)
+	UTF8    bool   // SMTPUTF8 is offered (RFC 6531)
 	Login   string // "user password" that is required; "": none
 	Refuse  string // response to RCPT, such as "550 no such user"; "": accepted
 	DieOnce bool   // the first mail is kept, and the connection closed before the response
@@ -174,11 +176,21 @@ type session struct {
 	secure bool
 	proved bool
 	to     string
+
+	international bool // the mail in transit has asked for SMTPUTF8
 }
 
 // serve answers the commands of a connection.
 func (s *Server) serve(conn net.Conn) {
-	c := &session{Server: s, conn: conn, in: bufio.NewReader(conn)}
+	if s.options.TLS {
+		conn = s.Secure(conn)
+	}
+	c := &session{
+		Server: s,
+		conn:   conn,
+		in:     bufio.NewReader(conn),
+		secure: s.options.TLS,
+	}
 	defer func() { _ = c.conn.Close() }()
 
 	c.say("220 test")
@@ -189,6 +201,9 @@ func (s *Server) serve(conn net.Conn) {
 		}
 	}
 }
+
+// Secure returns the server's side of TLS on a connection.
+func (s *Server) Secure(conn net.Conn) *tls.Conn { return tls.Server(conn, s.tls) }
 
 // say sends a response.
 func (c *session) say(line string) { _, _ = fmt.Fprintf(c.conn, "%s\r\n", line) }
@@ -202,7 +217,7 @@ func (c *session) command(line string) bool {
 		c.hello()
 	case "STARTTLS":
 		c.say("220 go on")
-		c.conn = tls.Server(c.conn, c.tls)
+		c.conn = c.Secure(c.conn)
 		c.in = bufio.NewReader(c.conn)
 		c.secure = true
 	case "AUTH":
@@ -212,10 +227,15 @@ func (c *session) command(line string) bool {
 			c.say("530 authentication required")
 			break
 		}
+		c.international = c.options.UTF8 && strings.HasSuffix(rest, " SMTPUTF8")
 		c.say("250 ok")
 	case "RCPT":
 		if c.options.Refuse != "" {
 			c.say(c.options.Refuse)
+			break
+		}
+		if !c.international && strings.ContainsFunc(rest, func(r rune) bool { return r > '\x7f' }) {
+			c.say("553 the address needs SMTPUTF8")
 			break
 		}
 		c.to = strings.TrimSuffix(strings.TrimPrefix(rest, "TO:<"), ">")
@@ -247,6 +267,9 @@ func (c *session) hello() {
 	}
 	if c.options.Login != "" {
 		c.say("250-AUTH PLAIN")
+	}
+	if c.options.UTF8 {
+		c.say("250-SMTPUTF8")
 	}
 	c.say("250 8BITMIME")
 }
