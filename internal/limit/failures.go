@@ -26,6 +26,8 @@ type Store interface {
 	FindFailures(ctx context.Context, name secret.Hash) (time.Time, error)
 	// AddFailure adds one. Of concurrent calls each counts. A power failure may lose it.
 	AddFailure(ctx context.Context, name secret.Hash, f Failure) error
+	// ForgiveFailures forgives all failures of an account at a time, if they would be forgiven later.
+	ForgiveFailures(ctx context.Context, name secret.Hash, at time.Time) error
 	// SweepFailures deletes at most limit rows whose failures were all forgiven before a time, and returns how many.
 	SweepFailures(ctx context.Context, before time.Time, limit int) (int, error)
 }
@@ -71,12 +73,15 @@ func NewFailures(c FailuresConfig) (*Failures, error) {
 	}, nil
 }
 
+// most is how long after the last failure all are forgiven.
+func (f *Failures) most() time.Duration { return f.rate.Every * time.Duration(f.rate.Burst) }
+
 // Add counts an attempt on an account that failed. The account need not exist.
 func (f *Failures) Add(ctx context.Context, account string) error {
 	failure := Failure{
 		At:    f.now(),
 		Every: f.rate.Every,
-		Most:  f.rate.Every * time.Duration(f.rate.Burst),
+		Most:  f.most(),
 	}
 
 	// Also for a caller who has gone away: the attempt was judged.
@@ -90,12 +95,23 @@ func (f *Failures) Add(ctx context.Context, account string) error {
 // Apply takes from the budget of an account in a limiter what failed on other nodes, and before a restart. It is for
 // the time before Begin.
 func (f *Failures) Apply(ctx context.Context, l *Limiter, account string) error {
-	gone, err := f.store.FindFailures(ctx, f.nameOf(account))
+	name := f.nameOf(account)
+	gone, err := f.store.FindFailures(ctx, name)
 	if err != nil {
 		return fmt.Errorf("failed attempts: %w", err)
 	}
 
 	now := f.now()
+	latest := now.Add(f.most())
+	// The clock of a node was ahead, or the limit was lowered. Without this, each look would use up the whole budget
+	// again, until that time.
+	if gone.After(latest) {
+		if err := f.store.ForgiveFailures(ctx, name, latest); err != nil {
+			f.log.Warn("shorten the time of failed attempts", "error", err)
+		}
+		gone = latest
+	}
+
 	if gone.After(now) {
 		l.raise(now, account, gone.Sub(now))
 	}

@@ -42,6 +42,16 @@ ELSE failed_attempts.gone + $4 END`
 	}})
 }
 
+// ForgiveFailures implements limit.Store.
+func (db *Store) ForgiveFailures(ctx context.Context, name secret.Hash, at time.Time) error {
+	return db.engine.Do(ctx, Step{Loose: true, Run: func(ctx context.Context, tx Conn) ([]change.Change, error) {
+		_, err := tx.Exec(
+			ctx, "UPDATE failed_attempts SET gone = $2 WHERE name = $1 AND gone > $2", name[:], milli(at),
+		)
+		return nil, err
+	}})
+}
+
 // SweepFailures implements limit.Store.
 func (db *Store) SweepFailures(ctx context.Context, before time.Time, limit int) (int, error) {
 	var n int64

@@ -17,6 +17,7 @@ func Failures(t *testing.T, open Open) {
 	}{
 		{"each of many at once counts", failuresAreCounted},
 		{"they are forgiven", failuresAreForgiven},
+		{"they are forgiven earlier", failuresAreForgivenEarlier},
 		{"they are swept", failuresAreSwept},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.run(t, open(t)) })
@@ -68,6 +69,27 @@ func failuresAreForgiven(t *testing.T, s Store) {
 
 	fail(t, s, "diane", noon.Add(-24*time.Hour))
 	same(t, "after the clock was set back", forgiven(t, s, "diane"), noon.Add(-24*time.Hour+10*time.Minute))
+}
+
+func failuresAreForgivenEarlier(t *testing.T, s Store) {
+	fail(t, s, "diane", noon.Add(24*time.Hour))
+	fail(t, s, "ben", noon.Add(24*time.Hour))
+
+	for _, tc := range []struct {
+		name string
+		at   time.Time
+		want time.Time
+	}{
+		{"at an earlier time", noon.Add(10 * time.Minute), noon.Add(10 * time.Minute)},
+		{"at a later time", noon.Add(time.Hour), noon.Add(10 * time.Minute)},
+	} {
+		must(t, s.ForgiveFailures(t.Context(), secret.HashOf("diane"), tc.at))
+		same(t, tc.name, forgiven(t, s, "diane"), tc.want)
+	}
+	same(t, "of another name", forgiven(t, s, "ben"), noon.Add(24*time.Hour+time.Minute))
+
+	must(t, s.ForgiveFailures(t.Context(), secret.HashOf("carlos"), noon))
+	same(t, "of a name without failures", forgiven(t, s, "carlos"), time.Time{})
 }
 
 func failuresAreSwept(t *testing.T, s Store) {

@@ -408,6 +408,9 @@ func Closed(t *testing.T, open Open) {
 		{"AddFailure", func(ctx context.Context) error {
 			return s.AddFailure(ctx, secret.HashOf("x"), limit.Failure{At: noon, Every: time.Minute, Most: time.Hour})
 		}},
+		{"ForgiveFailures", func(ctx context.Context) error {
+			return s.ForgiveFailures(ctx, secret.HashOf("x"), noon)
+		}},
 		{"SweepFailures", func(ctx context.Context) error { _, err := s.SweepFailures(ctx, noon, 9); return err }},
 		{"SweepFactors", func(ctx context.Context) error { _, err := s.SweepFactors(ctx, noon, 9); return err }},
 		{"AddInvitation", func(ctx context.Context) error {
