@@ -127,6 +127,30 @@ func bareExchange(by, own raw, text []byte) (http.HandlerFunc, error) {
 	}, err
 }
 
+// bareSwap checks one signature and makes one, by EdDSA as the server here, of as many bytes as a token has.
+func bareSwap(text []byte) (http.HandlerFunc, error) {
+	const signed = 400
+	input := bytes.Repeat([]byte("x"), signed)
+	r, err := newRaw(jose.EdDSA)
+	if err != nil {
+		return nil, err
+	}
+	signature, err := r.sign(input)
+
+	return func(w http.ResponseWriter, q *http.Request) {
+		// Read to the end, or net/http closes the connection after the answer.
+		if _, err := io.Copy(io.Discard, q.Body); err != nil {
+			return
+		}
+		if _, err := r.sign(input); err != nil || !r.verify(input, signature) {
+			http.Error(w, "the signature is wrong", http.StatusInternalServerError)
+			return
+		}
+
+		answerJSON(w, text)
+	}, err
+}
+
 // newBareExchange is bareExchange with the algorithms of most platforms and of a server here.
 func newBareExchange(text []byte) (http.HandlerFunc, error) {
 	by, err := newRaw(jose.RS256)
@@ -251,6 +275,13 @@ func signRole(args []string) error {
 			return err
 		}
 		m.Handle("POST /exchange", h)
+	}
+	if text, err := os.ReadFile(bareAnswer(*dir, "swap")); err == nil {
+		h, err := bareSwap(text)
+		if err != nil {
+			return err
+		}
+		m.Handle("POST /swap", h)
 	}
 	if text, err := os.ReadFile(bareAnswer(*dir, "introspect")); err == nil {
 		m.Handle("POST /introspect", bareGrant{field: "token", text: text})

@@ -53,6 +53,9 @@ clients:
     keys:
       - file: %[4]s
         algorithm: RS256
+  - name: ` + acting + `
+    secret_hash: %[3]x
+    exchanges: [{from: ` + service + `, to: es256}]
   - name: ` + exchanger + `
     secret_hash: %[3]x
     openid: {redirect_uris: ["` + partyDone + `"], require_pkce: false, id_token_algorithm: ES256}
@@ -102,6 +105,9 @@ services:
 
 // clientName is the client of the configuration that gets tokens of its own.
 const clientName = "client"
+
+// acting is the client that exchanges the tokens of the other one for those of the next service.
+const acting = "acting"
 
 // authority is a jeton with an authorization server. The process is the service that
 // every credential opens; the others are the same process at other addresses.
@@ -182,6 +188,16 @@ func (k keyPair) exchangeForm(audience string) (string, error) {
 		"assertion":  {text},
 		"audience":   {service},
 	}.Encode(), err
+}
+
+// swapForm exchanges an access token for one of the next service (RFC 8693).
+func swapForm(token string) string {
+	return url.Values{
+		"grant_type":         {"urn:ietf:params:oauth:grant-type:token-exchange"},
+		"subject_token":      {token},
+		"subject_token_type": {"urn:ietf:params:oauth:token-type:access_token"},
+		"audience":           {"es256"},
+	}.Encode()
 }
 
 // formType is the media type of a form.
