@@ -61,7 +61,7 @@ func TestWhatWasUsedStaysUsed(t *testing.T) {
 
 	first := newBrowser(t, one)
 	first.signIn("diane")
-	key, codes := first.enrol(c.now())
+	_, codes := first.enrol(c.now())
 	used.session = cookiesOf(t, first)
 	a := one.Send(one.Client(), http.MethodGet, one.Issuer()+"/account", "", "Cookie", used.session)
 	if a.Status != http.StatusOK {
@@ -79,7 +79,7 @@ func TestWhatWasUsedStaysUsed(t *testing.T) {
 	if shown == nil {
 		t.Fatal("the recovery code led to no new app")
 	}
-	key = shown[1]
+	key := shown[1]
 	b.post("/sign-in/factor", "code", otp(t, key, c.now()))
 	c.move(time.Minute)
 	shows := func(s *jetontest.Server) string {
