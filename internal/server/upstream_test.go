@@ -77,10 +77,10 @@ type federation struct {
 	gitHub atomic.Pointer[string] // the user there, as its REST API has it
 }
 
-func startFederation(t *testing.T, users, allow string) *federation {
+func startFederation(t *testing.T, users, allow string, options ...jetontest.Option) *federation {
 	t.Helper()
 	f := &federation{t: t}
-	f.above = jetontest.Start(t, fmt.Sprintf(above, ""))
+	f.above = jetontest.Start(t, fmt.Sprintf(above, ""), options...)
 	for name, groups := range map[string][]string{"diane": {"staff"}, "eric": nil, "boss": {"boss"}} {
 		f.above.AddUser(name, right, groups...)
 	}
@@ -94,8 +94,11 @@ func startFederation(t *testing.T, users, allow string) *federation {
 	f.write(filepath.Join(files, "above.pem"), string(pem))
 
 	f.below = jetontest.Start(
-		t, fmt.Sprintf(below, users, allow), jetontest.Env("ABOVE", f.above.Issuer()),
-		jetontest.Env("GITHUB", f.startGitHub()), jetontest.Env("FILES", files),
+		t, fmt.Sprintf(below, users, allow), append(options,
+			jetontest.Env("ABOVE", f.above.Issuer()),
+			jetontest.Env("GITHUB", f.startGitHub()),
+			jetontest.Env("FILES", files),
+		)...,
 	)
 	f.configureAbove("")
 
