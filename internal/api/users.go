@@ -330,7 +330,7 @@ func (a *API) update(w *web.Reply, r *http.Request, c caller, acct account.Accou
 	status := http.StatusOK
 	if self && a.toVerify(acct, in.SelfChange) {
 		status = http.StatusAccepted
-		if err := a.verifyFirst(&update); err != nil {
+		if err := a.verifyFirst(r.Context(), &update); err != nil {
 			return err
 		}
 	}
@@ -359,14 +359,14 @@ func (a *API) toVerify(acct account.Account, in SelfChange) bool {
 }
 
 // verifyFirst makes the new address of a change one that counts once its link was used.
-func (a *API) verifyFirst(update *account.Update) error {
+func (a *API) verifyFirst(ctx context.Context, update *account.Update) error {
 	wanted, err := account.NewProfile(*update.Email, "", "")
 	if err != nil {
 		return err
 	}
 
 	update.Email = nil
-	update.Pending, err = a.Logins.NewAddress(wanted.Email)
+	update.Pending, err = a.Logins.NewAddress(ctx, wanted.Email)
 
 	return err
 }

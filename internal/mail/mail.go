@@ -11,6 +11,7 @@
 //	mail.go       a mail as it is stored
 //	sender.go     trying, trying again, giving up
 //	compose.go    from a mail to a subject, a text and HTML, in a language
+//	language.go   the language of the page that a mail is asked for at
 //	address.go    addresses with letters beyond ASCII
 //	transport.go  SMTP, a directory, the console
 package mail

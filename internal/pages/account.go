@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton"
+	"github.com/jeton-auth/jeton/internal/mail"
 	"github.com/jeton-auth/jeton/internal/policy"
 	"github.com/jeton-auth/jeton/internal/web"
 )
@@ -204,6 +205,9 @@ func (p *Pages) changeProfile(w *web.Reply, r *http.Request) error {
 	if form.Get("current") != "" {
 		change["current_password"] = form.Get("current")
 	}
+
+	// A new address gets a mail with a link.
+	r = r.WithContext(mail.WithLanguage(r.Context(), p.language(r).code))
 
 	var changed struct {
 		Pending string `json:"pending_email"`

@@ -66,6 +66,45 @@ func TestANewAddressCountsOnceItsLinkIsUsed(t *testing.T) {
 	}
 }
 
+// TestTheLinkOfANewAddressHasTheLanguageOfThePage asks for it at a page in either language, and by the API, which has
+// that of the configuration.
+func TestTheLinkOfANewAddressHasTheLanguageOfThePage(t *testing.T) {
+	const english, german = "Hello diane,", "Guten Tag diane,"
+
+	for _, tc := range []struct {
+		name string
+		ask  func(b *browser)
+		want string // in the text
+	}{
+		{"a page in German", func(b *browser) {
+			b.post("/account?lang=de", "email", "new@example.org", "current", right)
+		}, german},
+		{"a page in English", func(b *browser) {
+			b.post("/account", "email", "new@example.org", "current", right)
+		}, english},
+		{"the API, whatever the program speaks", func(b *browser) {
+			b.s.Send(b.client, http.MethodPut, b.s.Issuer()+"/api/v1/users/me",
+				fmt.Sprintf(`{"email": "new@example.org", "current_password": %q}`, right),
+				"Content-Type", "application/json", "Origin", b.s.Issuer(), "Accept-Language", "de")
+		}, english},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			server := smtptest.Start(t, smtptest.Options{})
+			b := newBrowser(t, startMailing(t, mailOptions(t, server)...))
+			b.signIn("diane")
+
+			tc.ask(b)
+			m := server.Next(t)
+			for m.To != "new@example.org" {
+				m = server.Next(t)
+			}
+			if !strings.Contains(m.Text, tc.want) {
+				t.Errorf("got %s, want %q in it", m.Text, tc.want)
+			}
+		})
+	}
+}
+
 // again returns another browser in which the user has signed in.
 func (b *browser) again() *browser {
 	b.t.Helper()

@@ -36,9 +36,9 @@ func (n newAddress) check(acct account.Account) error {
 func (l *Logins) VerifiesAddresses() bool { return l.mails.On != nil && l.mails.On() }
 
 // NewAddress returns a new address of a user, which has to be valid. account.Update stores it and adds a mail with its
-// link; WakeMails then sends the mail. The address before counts until the link is used. The caller has proved the
-// user, and has limited the requests.
-func (l *Logins) NewAddress(address string) (*account.Pending, error) {
+// link; WakeMails then sends the mail, in the language of ctx. The address before counts until the link is used. The
+// caller has proved the user, and has limited the requests.
+func (l *Logins) NewAddress(ctx context.Context, address string) (*account.Pending, error) {
 	m, err := mail.New(mail.Verify, l.now())
 	if err != nil {
 		return nil, err
@@ -49,11 +49,12 @@ func (l *Logins) NewAddress(address string) (*account.Pending, error) {
 	}
 
 	return &account.Pending{
-		Email:   address,
-		Mail:    m.ID,
-		Link:    secret.HashOf(text.Reveal()),
-		Expires: m.Expires,
-		Data:    func(acct account.Account) ([]byte, error) { return addressData(acct, address) },
+		Email:    address,
+		Mail:     m.ID,
+		Language: mail.LanguageOf(ctx),
+		Link:     secret.HashOf(text.Reveal()),
+		Expires:  m.Expires,
+		Data:     func(acct account.Account) ([]byte, error) { return addressData(acct, address) },
 	}, nil
 }
 

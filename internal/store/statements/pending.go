@@ -58,12 +58,13 @@ func addPending(ctx context.Context, tx Conn, user int64, p account.Pending, ev 
 	}
 
 	return addRequested(ctx, tx, mail.Mail{
-		ID:      p.Mail,
-		Kind:    mail.Verify,
-		Account: a.ID,
-		To:      p.Email,
-		Created: ev.Time,
-		Expires: p.Expires,
+		ID:       p.Mail,
+		Kind:     mail.Verify,
+		Account:  a.ID,
+		To:       p.Email,
+		Language: p.Language,
+		Created:  ev.Time,
+		Expires:  p.Expires,
 		Facts: mail.Facts{
 			Name:    a.Name,
 			User:    a.UUID,
