@@ -280,6 +280,7 @@ func (a *Approvals) own(ctx context.Context, by Caller, in jeton.TokenRequestPol
 // jeton.ErrNotFound for a request that has ended, whose token was handed out, or that is not the caller's.
 func (a *Approvals) Withdraw(ctx context.Context, by Caller, in jeton.TokenRequestPoll) error {
 	_, err := a.own(ctx, by, in)
+	waits := err == nil
 	if errors.Is(err, errEnded) {
 		err = a.approved(ctx, by, in)
 	}
@@ -287,12 +288,24 @@ func (a *Approvals) Withdraw(ctx context.Context, by Caller, in jeton.TokenReque
 		return err
 	}
 
-	// In this order: once the request is deleted, no answer to it can come, and one that came before is deleted next.
+	// In this order: once the request is deleted, no answer to it can come, and one that came before is taken next.
 	if err := a.conf.Tickets.Revoke(ctx, ticket.Request, ticket.Derive(requestOf, in.ID)); err != nil {
 		return err
 	}
 
-	return a.conf.Tickets.Revoke(ctx, ticket.Answered, ticket.Derive(answerOf, in.Secret))
+	// As a poll takes the answer before it makes the token, only one of the two succeeds.
+	text := ticket.Derive(answerOf, in.Secret)
+	_, err = a.conf.Tickets.Take(ctx, ticket.Answered, text)
+	switch {
+	case errors.Is(err, jeton.ErrBadCredential) && waits:
+		return nil // it has no answer
+	case errors.Is(err, jeton.ErrBadCredential), errors.Is(err, jeton.ErrSpent):
+		return errEnded
+	case err != nil:
+		return err
+	}
+
+	return a.conf.Tickets.Revoke(ctx, ticket.Answered, text)
 }
 
 // approved returns errEnded unless a request of a caller has an answer that was not collected.

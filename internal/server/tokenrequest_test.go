@@ -609,6 +609,34 @@ func TestOneApprovalAndOneTokenOverTwoNodes(t *testing.T) {
 		}
 		c.move(2 * time.Minute)
 	}
+
+	user := newBrowser(t, nodes[0]) // its login is recent
+	user.signIn("diane")
+	for range 3 {
+		poll := programs[0].ask(oneHour())
+		user.decides(poll.ID, "approve", "", http.StatusNoContent)
+		pollOrWithdraw(t, programs, poll)
+		c.move(2 * time.Minute)
+	}
+}
+
+// pollOrWithdraw polls an approved request and withdraws it at once, at all nodes: it gives a token or is withdrawn,
+// never both.
+func pollOrWithdraw(t *testing.T, programs []program, poll jeton.TokenRequestPoll) {
+	t.Helper()
+	withdrawal := poll
+	withdrawal.Withdraw = true
+	ended := together(func(i int) int {
+		in := poll
+		if i%4 < 2 {
+			in = withdrawal
+		}
+		return programs[i%2].post("/poll", in).Status
+	})
+
+	if count(ended, http.StatusOK) != 1 {
+		t.Errorf("polls and withdrawals of an approved request at once: got %v, want one that succeeds", ended)
+	}
 }
 
 // together calls a function eight times at once, again while a node is busy, and returns the statuses.
