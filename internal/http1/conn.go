@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"strings"
 	"time"
 )
 
@@ -35,6 +36,7 @@ type conn struct {
 	values []string
 	in     *received
 	began  bool // the first request has been read
+	served bool // and has been answered
 	reply  response
 }
 
@@ -71,6 +73,8 @@ func (k *conn) serve() (rest []byte, other bool) {
 		switch {
 		case head == 0:
 			return nil, false
+		case !plain && k.served && strings.HasPrefix(string(k.buf), preface):
+			return nil, false // net/http would take it for the first request, and go on in HTTP/2
 		case !plain:
 			// net/http sets its own.
 			if k.SetReadDeadline(time.Time{}) != nil {
@@ -84,6 +88,7 @@ func (k *conn) serve() (rest []byte, other bool) {
 			return nil, false
 		}
 
+		k.served = true
 		k.drop(head)
 	}
 }
@@ -97,8 +102,17 @@ func (k *conn) drop(head int) {
 	k.buf = k.buf[:copy(k.buf, k.buf[head:])]
 }
 
-// start is how every plain request begins.
-const start = "GET /"
+const (
+	// start is how every plain request begins.
+	start = "GET /"
+	// preface is how a connection in HTTP/2 begins (RFC 9113, section 3.4).
+	preface = "PRI "
+)
+
+// mayBePreface reports whether what has arrived on a connection that was in HTTP/1 begins like one in HTTP/2, so far.
+func (k *conn) mayBePreface() bool {
+	return k.served && len(k.buf) < len(preface) && strings.HasPrefix(preface, string(k.buf))
+}
 
 // next waits for the header of a request. It returns its length and whether it can be plain; 0 if the connection ended.
 func (k *conn) next(patience time.Duration) (head int, plain bool) {
@@ -111,7 +125,7 @@ func (k *conn) next(patience time.Duration) (head int, plain bool) {
 	k.began = true
 	for from := 0; ; {
 		begins := min(len(start), len(k.buf))
-		if string(k.buf[:begins]) != start[:begins] {
+		if string(k.buf[:begins]) != start[:begins] && !k.mayBePreface() {
 			return len(k.buf), false
 		}
 

@@ -60,9 +60,13 @@ func startWith(t *testing.T, all http.HandlerFunc) *server {
 		Log:      log.New(&s.log, "", 0),
 	})
 
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
 	s.http = &http.Server{
-		Handler:  other,
-		ErrorLog: log.New(io.Discard, "", 0),
+		Handler:   other,
+		ErrorLog:  log.New(io.Discard, "", 0),
+		Protocols: &protocols,
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -299,4 +303,39 @@ func TestSlowClientsAreCut(t *testing.T) {
 func isTimeout(err error) bool {
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// TestAConnectionStaysInHTTP1 begins HTTP/2 on a connection that had a request before, in parts.
+func TestAConnectionStaysInHTTP1(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		parts []string
+		want  int // 0: the connection ends
+	}{
+		{"HTTP/2", []string{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"}, 0},
+		{"HTTP/2 in parts", []string{"P", "R", "I", " * HTTP/2.0\r\n\r\nSM\r\n\r\n"}, 0},
+		{"a method that begins alike", []string{"PR", "OPFIND /a HTTP/1.1\r\nHost: a\r\n\r\n"}, http.StatusOK},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := startWith(t, func(http.ResponseWriter, *http.Request) {})
+			c, r := s.dial(t)
+			_, _ = io.WriteString(c, get("/plain/a"))
+			if got := readStatus(r); got != http.StatusOK {
+				t.Fatalf("the first request: got %d, want 200", got)
+			}
+
+			for _, part := range tc.parts {
+				_, _ = io.WriteString(c, part)
+			}
+			if tc.want == 0 {
+				if b, err := r.ReadByte(); !errors.Is(err, io.EOF) {
+					t.Errorf("got byte %#x, %v, want the end of the connection", b, err)
+				}
+				return
+			}
+			if got := readStatus(r); got != tc.want {
+				t.Errorf("got %d, want %d", got, tc.want)
+			}
+		})
+	}
 }

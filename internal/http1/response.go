@@ -1,8 +1,10 @@
 package http1
 
 import (
+	"fmt"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -12,6 +14,8 @@ const (
 	maxWhole = 8 << 10
 	// maxOut bounds the memory for a response that a connection holds for the next one.
 	maxOut = 16 << 10
+	// sniffed is how much of a body http.DetectContentType looks at.
+	sniffed = 512
 )
 
 // response is the response to one request. A short one is sent as a whole when the handler has returned, and a longer
@@ -37,16 +41,11 @@ type response struct {
 // reset makes it the response to another request.
 func (r *response) reset() {
 	clear(r.header)
-	out, body := r.out[:0], r.body[:0]
-	if cap(out) > maxOut {
-		out = nil
-	}
-
 	*r = response{
 		conn:   r.conn,
 		header: r.header,
-		out:    out,
-		body:   body,
+		out:    r.out[:0],
+		body:   r.body[:0],
 		length: -1,
 	}
 }
@@ -55,8 +54,11 @@ func (r *response) reset() {
 func (r *response) Header() http.Header { return r.header }
 
 // WriteHeader implements http.ResponseWriter. As in net/http, what the handler changes in the header from then on is
-// not sent. An interim response is not sent.
+// not sent, and a status that is none ends the connection. An interim response is not sent.
 func (r *response) WriteHeader(status int) {
+	if status < 100 || status > 999 {
+		panic(fmt.Sprintf("http1: invalid status %d", status))
+	}
 	if r.status != 0 || status < http.StatusOK {
 		return
 	}
@@ -66,7 +68,7 @@ func (r *response) WriteHeader(status int) {
 	b := append(r.out, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(status), 10)
 	b = append(b, ' ')
-	b = append(b, http.StatusText(status)...)
+	b = append(b, statusText(status)...)
 	b = append(b, "\r\n"...)
 
 	for name, values := range r.header {
@@ -84,6 +86,16 @@ func (r *response) WriteHeader(status int) {
 	}
 
 	r.out = b
+}
+
+// statusText returns the text of a status, as net/http sends it.
+func statusText(status int) string {
+	text := http.StatusText(status)
+	if text == "" {
+		return fmt.Sprintf("status code %d", status)
+	}
+
+	return text
 }
 
 // readHeader reads what the header of the handler means for the message.
@@ -188,7 +200,8 @@ func (r *response) finish() (more bool) {
 		r.last = true
 	}
 	if !r.begun {
-		if r.length < 0 {
+		r.chunked = r.length < 0 && hasBody(r.status) && len(r.trailer) > 0
+		if r.length < 0 && !r.chunked {
 			r.length = r.written
 		}
 		r.begin(nil)
@@ -201,7 +214,12 @@ func (r *response) finish() (more bool) {
 		r.out = append(r.out, "\r\n"...)
 	}
 
-	return r.flush() == nil && !r.last
+	err := r.flush()
+	if cap(r.out) > maxOut {
+		r.out = nil // a connection may be idle for long
+	}
+
+	return err == nil && !r.last
 }
 
 // begin completes the head. more is what the handler writes after what waits.
@@ -212,8 +230,8 @@ func (r *response) begin(more []byte) {
 
 	if !r.typed && hasBody(r.status) && r.written > 0 {
 		content := r.body
-		if len(content) == 0 {
-			content = more
+		if len(content) < sniffed {
+			content = append(slices.Clip(content), more[:min(len(more), sniffed)]...)
 		}
 		b = appendLine(b, "Content-Type", http.DetectContentType(content))
 	}

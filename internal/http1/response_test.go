@@ -116,6 +116,22 @@ var responses = []struct {
 		flush(w)
 		set(w, http.TrailerPrefix+"A", "2", "B", "3")
 	}},
+	{"a trailer of a short body", func(w http.ResponseWriter, _ *http.Request) {
+		set(w, "Trailer", "A")
+		_, _ = io.WriteString(w, "ab")
+		set(w, "A", "2")
+	}},
+	{"a trailer of a short body without its name before", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "ab")
+		set(w, http.TrailerPrefix+"A", "2")
+	}},
+	{"a status without a text", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(299) }},
+	{"a status that is too low", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(50) }},
+	{"a status that is too high", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(1000) }},
+	{"a type that two parts show", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "<ht")
+		_, _ = io.WriteString(w, "ml>"+strings.Repeat("x", 20_000))
+	}},
 	{"a trailer that is none", func(w http.ResponseWriter, _ *http.Request) {
 		flush(w)
 		set(w, http.TrailerPrefix+"A: x\r\nB", "1")
@@ -136,7 +152,8 @@ func flush(w http.ResponseWriter) {
 
 // received is what a client sees of a response.
 type received struct {
-	Status  int
+	Status  int    // 0: the connection was closed without a response
+	Text    string // of the status
 	Header  http.Header
 	Body    string
 	Failed  bool // the body is incomplete
@@ -154,7 +171,7 @@ func receive(t *testing.T, s *server, path string) received {
 
 	resp, err := http.ReadResponse(r, &http.Request{Method: http.MethodGet})
 	if err != nil {
-		t.Fatalf("%s: %v", path, err)
+		return received{Last: true}
 	}
 	defer resp.Body.Close()
 
@@ -169,6 +186,7 @@ func receive(t *testing.T, s *server, path string) received {
 
 	got := received{
 		Status:  resp.StatusCode,
+		Text:    resp.Status,
 		Header:  resp.Header,
 		Body:    string(body),
 		Failed:  err != nil,
