@@ -68,7 +68,7 @@ func migrations(from fs.FS) ([]migration, error) {
 	return list, nil
 }
 
-// migrate creates the schema of an empty file. With Config.Upgrade it also applies the steps that
+// migrate creates the schema of an empty file, in one transaction. With Config.Upgrade it also applies the steps that
 // are missing in an older file, each whole or not at all. It refuses a file of another program, one
 // that a newer version has written, and one whose past differs from ours.
 func (db *DB) migrate(ctx context.Context) error {
@@ -105,17 +105,21 @@ func (db *DB) migrate(ctx context.Context) error {
 		}
 	}
 
+	if len(done) == 0 {
+		// Each commit waits for the disk.
+		if err := apply(ctx, db.conn, steps...); err != nil {
+			return err
+		}
+		db.log.Info("database created", "schema", len(steps))
+
+		return nil
+	}
+
 	for _, step := range steps[len(done):] {
 		if err := apply(ctx, db.conn, step); err != nil {
-			return fmt.Errorf("migration %s: %w", step.name, err)
+			return err
 		}
-		if older {
-			db.log.Info("database migrated", "step", step.name)
-		}
-	}
-	// A new file has all steps, of which none says anything.
-	if len(done) == 0 {
-		db.log.Info("database created", "schema", len(steps))
+		db.log.Info("database migrated", "step", step.name)
 	}
 
 	return nil
@@ -181,15 +185,25 @@ func applied(ctx context.Context, conn *sql.Conn) ([]string, error) {
 	return sums, rows.Err()
 }
 
-// apply applies one step in a transaction. The first also marks the file as ours and makes
-// the list of steps.
-func apply(ctx context.Context, conn *sql.Conn, step migration) error {
+// apply applies steps in one transaction.
+func apply(ctx context.Context, conn *sql.Conn, steps ...migration) error {
 	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
 
+	for _, step := range steps {
+		if err := step.apply(ctx, tx); err != nil {
+			return fmt.Errorf("migration %s: %w", step.name, err)
+		}
+	}
+
+	return tx.Commit()
+}
+
+// apply applies a step. The first also marks the file as ours and makes the list of steps.
+func (step migration) apply(ctx context.Context, tx *sql.Tx) error {
 	if step.number == 1 {
 		first := fmt.Sprintf(
 			"PRAGMA application_id = %d; CREATE TABLE migrations "+
@@ -208,9 +222,7 @@ func apply(ctx context.Context, conn *sql.Conn, step migration) error {
 	// In the same transaction, so that a crash leaves no step applied and not recorded.
 	// The time is for an operator who looks into the file, or asks for an undo.
 	const note = "INSERT INTO migrations (number, name, sum, at) VALUES ($1, $2, $3, $4)"
-	if _, err := tx.ExecContext(ctx, note, step.number, step.name, step.sum, time.Now().UnixMilli()); err != nil {
-		return err
-	}
+	_, err := tx.ExecContext(ctx, note, step.number, step.name, step.sum, time.Now().UnixMilli())
 
-	return tx.Commit()
+	return err
 }
