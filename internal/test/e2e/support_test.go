@@ -5,6 +5,7 @@ package e2e
 import (
 	"archive/tar"
 	"compress/gzip"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/test/pgtest"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // supportConfig has a secret in each key that can have one. They begin with "canary".
@@ -79,6 +82,7 @@ func TestAReportForSupportHasNodesAndMetricsAndNoSecret(t *testing.T) {
 		t.Fatalf("new token = %v, %v, want one", a, err)
 	}
 
+	insertSecrets(t, pg.TCP(name))
 	report := filepath.Join(t.TempDir(), "report.tar.gz")
 	o.support(t, report)
 	files := unpack(t, report)
@@ -105,9 +109,38 @@ func TestAReportForSupportHasNodesAndMetricsAndNoSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantNone(t, files, []string{
-		"canary", "argon2id", "1ec1c26b50d5d3c58d9583181af8076655fe0075", pgtest.Password,
+		"canary", "Y2FuYXJ5", hex.EncodeToString([]byte("canary")),
+		"argon2id", "1ec1c26b50d5d3c58d9583181af8076655fe0075", pgtest.Password,
 		session, made.Token, strings.TrimSpace(string(secret)), "PRIVATE KEY", "jtn_",
 	})
+}
+
+// insertSecrets adds rows with secrets or personal data, which begin with "canary": an authenticator app, a recovery
+// code, the key of failed attempts and a mail that waits.
+func insertSecrets(t *testing.T, url string) {
+	t.Helper()
+	db, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close(t.Context()) }()
+
+	const later = int64(1) << 60
+	_, err = db.Exec(t.Context(), `
+INSERT INTO failed_attempts (name, gone) VALUES ('canary-of-attempts', 1);
+INSERT INTO factors (
+  id, account, kind, name, created, confirmed, used, handle, secret, counter, flags, transports, model)
+VALUES ('canary-app', 0, 'totp', 'canary-phone', 0, 0, -1, NULL, 'canary-seed', 0, 0, '', ''),
+       ('canary-code', 0, 'recovery', '', 0, 0, -1, 'canary-hash', '', 1, 0, '', '');
+`)
+	if err == nil {
+		_, err = db.Exec(t.Context(), `
+INSERT INTO mails (id, kind, account, recipient, language, facts, created, expires, due, tries)
+VALUES ('canary-mail', 'recovery', 0, 'canary@example.org', 'en', '{"link": "canary-link"}', 0, $1, $1, 0)`, later)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // support writes a report.
