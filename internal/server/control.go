@@ -47,6 +47,7 @@ func (s *Server) openControl() error {
 		return err
 	}
 
+	l = keepingListener{l, s.core.dir}
 	l = countingListener{l, newOperatorConnections(s.c.Log)}
 	control := newListener(controlListen, l, &planned{
 		listen: controlListen,

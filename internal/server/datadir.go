@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/jeton-auth/jeton/internal/secretfile"
 
@@ -35,6 +36,9 @@ type dataDir struct {
 	path  string
 	lock  *flock.Flock
 	noted string // file for RunningServers, or ""
+	// Of a first start; see failedstart.go.
+	created []string
+	kept    atomic.Bool
 }
 
 // lockDataDir holds the directory for a command.
@@ -73,6 +77,10 @@ func holdDataDir(path, holder string) (*dataDir, error) {
 	if !held {
 		return nil, fmt.Errorf("%w: process %s holds %s", ErrInUse, Holder(path), path)
 	}
+	if !current(lock, name) {
+		_ = lock.Unlock()
+		return nil, fmt.Errorf("lock data directory %s: another process has just removed it; start again", path)
+	}
 
 	// Only for the texts of commands. The lock decides, also when a killed server left
 	// this.
@@ -82,6 +90,17 @@ func holdDataDir(path, holder string) (*dataDir, error) {
 	}
 
 	return &dataDir{path: path, lock: lock}, nil
+}
+
+// current reports whether a lock is of the file that has its name, not of one that was removed.
+func current(lock *flock.Flock, name string) bool {
+	held, err := lock.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(name)
+
+	return err == nil && os.SameFile(held, named)
 }
 
 // makeDataDir creates the directory if it does not exist. It refuses one in which other users
@@ -144,6 +163,7 @@ func (f *dataDir) release() {
 	}
 	_ = os.Remove(filepath.Join(f.path, fileSocket))
 	_ = os.Remove(filepath.Join(f.path, filePID))
+	f.removeCreated()
 	// Last: the next holder makes files of the same names. If this fails, the lock ends with the
 	// process.
 	_ = f.lock.Unlock()

@@ -8,6 +8,7 @@
 // # Files
 //
 //	core.go, store.go, datadir.go    what is open: the data directory, the store, all that uses it
+//	failedstart.go                   a first start that fails leaves no data directory
 //	patience.go                      a start while the database is slow
 //	plan.go, issuer.go, users_api.go from a configuration to routes, by listener
 //	pages.go, issuer_api.go          the pages of the authorization server, and their API
@@ -48,8 +49,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
-	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -174,7 +173,7 @@ func New(c Config) (*Server, error) {
 // it could not start or had to stop.
 func (s *Server) Run(ctx context.Context) (err error) {
 	s.start = s.c.Now()
-	dir, err := holdDataDir(s.c.DataDir, strconv.Itoa(os.Getpid()))
+	dir, err := s.holdDataDir()
 	if err != nil {
 		return err
 	}
@@ -243,6 +242,9 @@ func (s *Server) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
+	// From now on, the listeners answer.
+	s.core.dir.keep()
 
 	// Only at the start. After a reload, a socket of an address that is gone keeps its clients waiting until a restart.
 	if err := s.c.Sockets.Unused(); err != nil {
