@@ -54,6 +54,7 @@ type Token struct {
 	Parent        string    `json:"parent,omitempty"` // accessor of the token that it derives from
 	Client        string    `json:"client,omitempty"`
 	User          string    `json:"user,omitempty"`
+	Actors        []string  `json:"actors,omitempty"` // clients that act for the owner, the latest first
 	Audience      []string  `json:"audience"`
 	Scopes        []string  `json:"scopes"`
 	Allows        []string  `json:"allows,omitempty"`   // methods and paths; none: all

@@ -51,8 +51,8 @@ func accountSamples() map[string][]any {
 	return all
 }
 
-// jobSamples are no jobs; and jobs of a session, of a job, of an application and of a token that is not known, and two
-// agents.
+// jobSamples are no jobs; and jobs of a session, of a job, of an application and of a token that is not known, two
+// agents, and two services.
 func jobSamples() []any {
 	counted := sampleToken("t_1", hostile, time.Minute)
 	counted.Kind, counted.Source = "leased", "192.0.2.7"
@@ -69,8 +69,13 @@ func jobSamples() []any {
 	spent := agent
 	spent.Accessor, spent.MaxUses, spent.UsesRemaining = "t_5", 20, new(int64)
 
+	service := agent
+	service.Kind, service.Accessor, service.Actors = "exchanged", "t_7", []string{hostile}
+	chain := service
+	chain.Accessor, chain.Actors = "t_8", []string{"billing", hostile, "gateway"}
+
 	full := newJobs(
-		[]jeton.Token{counted, child, issued, unknown, agent, spent},
+		[]jeton.Token{counted, child, issued, unknown, agent, spent, service, chain},
 		map[string]jeton.Token{"t_1": counted, "t_9": {Kind: "access"}},
 		[]ownService{{Name: "reports", URL: "https://reports.example"}},
 		noon,

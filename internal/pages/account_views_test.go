@@ -119,6 +119,8 @@ func TestAJobShowsWhatItWasStartedWith(t *testing.T) {
 		{"of a token of an application", derived, jeton.Token{Kind: "access"}, "jobs.by.application"},
 		{"of a parent that was not found", derived, jeton.Token{}, "jobs.by.other"},
 		{"an agent", agent, jeton.Token{}, "jobs.by.request"},
+		{"a service", jeton.Token{Kind: "exchanged", Actors: []string{"a"}}, jeton.Token{}, "jobs.by.exchange"},
+		{"a chain", jeton.Token{Kind: "exchanged", Actors: []string{"b", "a"}}, jeton.Token{}, "jobs.by.exchanges"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := newJobRow(tc.job, tc.parent, noon).StartedBy; got.Key != tc.want {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton"
@@ -11,7 +12,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
-// jobsPath is the page of the jobs and agents that act for the user.
+// jobsPath is the page of the jobs, agents and services that act for the user.
 const jobsPath = "/account/jobs"
 
 // jobRoutes returns the routes of the page of jobs and agents.
@@ -25,13 +26,14 @@ func (p *Pages) jobRoutes() []web.Route {
 
 // jobsView is the view of account/jobs.
 type jobsView struct {
-	Waiting *Note // requests that wait for the user
-	Jobs    jobList
-	Agents  jobList
-	Pager   Pager
+	Waiting  *Note // requests that wait for the user
+	Jobs     jobList
+	Agents   jobList
+	Services jobList
+	Pager    Pager
 }
 
-// jobList is the jobs or the agents.
+// jobList is the jobs, the agents or the services.
 type jobList struct {
 	ID           string // of its heading
 	Title        Text
@@ -55,7 +57,7 @@ type jobRow struct {
 func (p *Pages) jobs(w *web.Reply, r *http.Request) error {
 	var list []jeton.Token
 	query := url.Values{
-		"kind":  {string(token.Leased), string(token.Approved)},
+		"kind":  {string(token.Leased), string(token.Approved), string(token.Exchanged)},
 		"limit": {strconv.Itoa(ownPageSize)},
 	}
 	shown := r.URL.Query().Get("cursor")
@@ -122,7 +124,7 @@ func (p *Pages) parents(w *web.Reply, r *http.Request, list []jeton.Token) (map[
 	return parents, nil
 }
 
-// newJobs returns jobs and agents, newest first, as they are shown.
+// newJobs returns jobs, agents and services, newest first, as they are shown.
 func newJobs(
 	list []jeton.Token,
 	parents map[string]jeton.Token,
@@ -146,13 +148,24 @@ func newJobs(
 			EndAllButton: text("jobs.end-agents"),
 			Empty:        Empty{Text: text("jobs.agents.none", Code("jeton token request"))},
 		},
+		Services: jobList{
+			ID:           "services",
+			Title:        text("jobs.services"),
+			Lead:         text("jobs.services.lead"),
+			Kind:         token.Exchanged,
+			EndAllButton: text("jobs.end-services"),
+			Empty:        Empty{Text: text("jobs.services.none")},
+		},
 	}
 
 	for _, t := range list {
 		row := newJobRow(t, parents[t.Parent], now)
-		if t.Kind == string(token.Leased) {
+		switch token.Kind(t.Kind) {
+		case token.Leased:
 			v.Jobs.Rows = append(v.Jobs.Rows, row)
-		} else {
+		case token.Exchanged:
+			v.Services.Rows = append(v.Services.Rows, row)
+		default:
 			v.Agents.Rows = append(v.Agents.Rows, row)
 		}
 	}
@@ -198,6 +211,10 @@ func newJobRow(t, parent jeton.Token, now time.Time) jobRow {
 // startedBy returns what a job or an agent has its token from.
 func startedBy(t, parent jeton.Token) Text {
 	switch {
+	case len(t.Actors) == 1:
+		return text("jobs.by.exchange", Strong(t.Actors[0]))
+	case len(t.Actors) > 1:
+		return text("jobs.by.exchanges", Strong(t.Actors[0]), strings.Join(t.Actors[1:], ", "))
 	case t.Kind != string(token.Leased):
 		return text("jobs.by.request")
 	case t.Parent == "":
@@ -226,7 +243,7 @@ func (p *Pages) endJob(w *web.Reply, r *http.Request) error {
 	return see(w, jobsPath+"?done=job-ended")
 }
 
-// endJobs answers POST /account/jobs: it revokes the tokens of all jobs, or of all agents.
+// endJobs answers POST /account/jobs: it revokes the tokens of all jobs, of all agents, or of all services.
 func (p *Pages) endJobs(w *web.Reply, r *http.Request) error {
 	form, err := accountForm(w, r)
 	if err != nil {
@@ -239,8 +256,10 @@ func (p *Pages) endJobs(w *web.Reply, r *http.Request) error {
 	case token.Leased:
 	case token.Approved:
 		done = "agents-ended"
+	case token.Exchanged:
+		done = "services-ended"
 	default:
-		return jeton.WithDetail(jeton.ErrInvalid, "invalid kind: want leased or approved")
+		return jeton.WithDetail(jeton.ErrInvalid, "invalid kind: want leased, approved or exchanged")
 	}
 
 	query := url.Values{"kind": {string(kind)}}

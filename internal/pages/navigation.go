@@ -92,6 +92,7 @@ var doneNotes = map[string]Text{
 	"job-ended":         text("done.job-ended"),
 	"jobs-ended":        text("done.jobs-ended"),
 	"agents-ended":      text("done.agents-ended"),
+	"services-ended":    text("done.services-ended"),
 	"request-approved":  text("done.request-approved"),
 	"request-denied":    text("done.request-denied"),
 	"password-changed":  text("done.password-changed"),

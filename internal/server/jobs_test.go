@@ -1,7 +1,9 @@
 package server_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -123,4 +125,42 @@ func TestAUserSeesJobsAndAgentsAndEndsThem(t *testing.T) {
 
 	b.ends("", url.Values{"kind": {"personal"}}, http.StatusBadRequest)
 	b.ends("", nil, http.StatusBadRequest)
+}
+
+// TestAUserSeesServicesThatActAndEndsThem exchanges a token: the page shows which client acts, and ends it.
+func TestAUserSeesServicesThatActAndEndsThem(t *testing.T) {
+	hash := fmt.Sprintf("%x", sha256.Sum256([]byte("a secret")))
+	s := jetontest.Start(t, strings.Replace(exchanging, "${HASH}", hash, 1))
+	s.AddUser("diane", right)
+	b := newBrowser(t, s)
+	b.signIn("diane")
+	b.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+	maker := s.AddToken(jetontest.NewToken{User: "diane", Name: "scheduler", Services: []string{"reports"}})
+	got := s.Post(
+		"/oauth2/token", "grant_type", "urn:ietf:params:oauth:grant-type:token-exchange", "client_id", "reports",
+		"client_secret", "a secret", "subject_token", maker.Secret,
+		"subject_token_type", "urn:ietf:params:oauth:token-type:access_token", "audience", "archive",
+	)
+	var made struct {
+		Token string `json:"access_token"`
+	}
+	if err := json.Unmarshal([]byte(got.Body), &made); err != nil || made.Token == "" {
+		t.Fatalf("exchange: got %d %s", got.Status, got.Body)
+	}
+	checks := func(what, service, token string, want int) {
+		t.Helper()
+		if got := s.Ask("GET", service, "/who", "Authorization", "Bearer "+token); got.Status != want {
+			t.Errorf("%s: got %d %s, want %d", what, got.Status, got.Body, want)
+		}
+	}
+
+	checks("the exchanged token", "archive", made.Token, http.StatusOK)
+	if page := b.listed(); !strings.Contains(page, "exchanged by <strong>reports</strong>") {
+		t.Error("the page does not show the client that acts")
+	}
+
+	b.ends("", url.Values{"kind": {"exchanged"}}, http.StatusSeeOther)
+	checks("the exchanged token after its end", "archive", made.Token, http.StatusUnauthorized)
+	checks("the token that was exchanged", "reports", maker.Secret, http.StatusOK)
 }

@@ -297,6 +297,10 @@ func public(r Record) jeton.Token {
 		tok.User = r.Owner.Name
 	}
 
+	for _, a := range r.Actors {
+		tok.Actors = append(tok.Actors, a.Client)
+	}
+
 	if r.MaxUses != policy.Unlimited {
 		tok.MaxUses = r.MaxUses
 	}
