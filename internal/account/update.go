@@ -13,7 +13,7 @@ import (
 
 // Update is a change of an account; nil fields stay as they are.
 type Update struct {
-	Email    *string // "" removes it; also the one that the user has ends one that waits for its link
+	Email    *string // "" removes it
 	First    *string // name
 	Last     *string // name
 	Groups   *[]string
@@ -21,6 +21,9 @@ type Update struct {
 	Password *jeton.Secret // ends all sessions and tokens
 	// Pending is an address that counts once its link was used. Email must be nil.
 	Pending *Pending
+	// EndPending ends an address that waits for its link. Another Email ends it without this, too; the current one does
+	// not: a form sends all its fields.
+	EndPending bool
 	// Reached is an address to which a mail has arrived. If it is the user's, that is verified.
 	Reached string
 	// KeepTokens is as in Change.
@@ -141,7 +144,7 @@ func passwordChanged(keepTokens bool) string {
 func (u Update) change() (c Change, err error) {
 	c = Change{
 		Disabled:   u.Disabled,
-		EndPending: u.Email != nil,
+		EndPending: u.EndPending,
 		Pending:    u.Pending,
 		KeepAdmin:  u.KeepAdmin,
 		Check:      u.Check,

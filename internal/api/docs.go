@@ -75,7 +75,7 @@ var docs = map[string]Doc{
 			"current_password and ends all sessions, and all tokens unless keep_tokens is true. " +
 			"A new email needs current_password, or of a user without a password a login not older than 10 minutes. " +
 			"Where mail is sent, it counts once the link of a mail to it was used: the answer is 202 with " +
-			"pending_email. The current email cancels that. " + besideCode,
+			"pending_email. An empty pending_email cancels that. " + besideCode,
 		In:     SelfChange{},
 		Out:    UserDetails{},
 		Status: 200,

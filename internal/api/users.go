@@ -237,7 +237,8 @@ func (a *API) target(r *http.Request, c caller) (account.Account, error) {
 type SelfChange struct {
 	First    *string `json:"first_name,omitempty" jsonschema:"First name"`
 	Last     *string `json:"last_name,omitempty" jsonschema:"Last name"`
-	Email    *string `json:"email,omitempty" jsonschema:"Email address; the current one cancels pending_email"`
+	Email    *string `json:"email,omitempty" jsonschema:"Email address; another one cancels pending_email"`
+	Pending  *string `json:"pending_email,omitempty" jsonschema:"Empty to cancel the address that waits for its link"`
 	Password *string `json:"password,omitempty" jsonschema:"New password"`
 	Current  *string `json:"current_password,omitempty" jsonschema:"For a new password or email; see the summary"`
 	Code     string  `json:"code,omitempty" jsonschema:"Of the authenticator app, if the user has one"`
@@ -293,8 +294,8 @@ func (a *API) update(w *web.Reply, r *http.Request, c caller, acct account.Accou
 	if err != nil {
 		return err
 	}
-	if (self || !c.admin) && (in.Groups != nil || in.Disabled != nil) {
-		return jeton.WithDetail(jeton.ErrForbidden, "you cannot set your own groups or disabled")
+	if err := in.check(self, c.admin); err != nil {
+		return err
 	}
 
 	update := account.Update{
@@ -303,14 +304,12 @@ func (a *API) update(w *web.Reply, r *http.Request, c caller, acct account.Accou
 		Last:        in.Last,
 		Groups:      in.Groups,
 		Disabled:    in.Disabled,
+		EndPending:  in.Pending != nil,
 		Check:       ifMatch(r),
 		AnyPassword: a.AnyPassword,
 		KeepTokens:  in.KeepTokens,
 		// Operators can add an admin at any time.
 		KeepAdmin: !c.operator,
-	}
-	if in.KeepTokens && (!self || in.Password == nil) {
-		return jeton.WithDetail(jeton.ErrInvalid, "keep_tokens is only for a new password of your own")
 	}
 
 	// An admin who sets another user's password does not know the current one.
@@ -344,6 +343,23 @@ func (a *API) update(w *web.Reply, r *http.Request, c caller, acct account.Accou
 	}
 
 	return a.writeDetails(w, r, status, changed)
+}
+
+// check returns jeton.ErrForbidden or jeton.ErrInvalid for a change that the caller can never make.
+func (in UserChange) check(self, admin bool) error {
+	switch {
+	case (self || !admin) && (in.Groups != nil || in.Disabled != nil):
+		return jeton.WithDetail(jeton.ErrForbidden, "you cannot set your own groups or disabled")
+	case in.KeepTokens && (!self || in.Password == nil):
+		return jeton.WithDetail(jeton.ErrInvalid, "keep_tokens is only for a new password of your own")
+	case in.Pending != nil && *in.Pending != "":
+		return jeton.WithDetail(
+			jeton.ErrInvalid,
+			`pending_email must be "", which cancels it; set email for a new address`,
+		)
+	}
+
+	return nil
 }
 
 // toVerify reports whether the address of a change counts only after the link of a mail to it was used: a user could

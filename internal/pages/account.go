@@ -218,7 +218,8 @@ func (p *Pages) changeProfile(w *web.Reply, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		if changed.Pending != "" {
+		// One that waits from before stays, and no mail was sent to it now.
+		if changed.Pending != "" && changed.Pending == change["email"] {
 			return see(w, "/account?done=address-sent")
 		}
 		return see(w, "/account?done=profile-changed")
@@ -235,11 +236,7 @@ func (p *Pages) cancelAddress(w *web.Reply, r *http.Request) error {
 		return err
 	}
 
-	var user jeton.User
-	if err := p.API.Call(w, r, http.MethodGet, ownAPI, nil, &user); err != nil {
-		return err
-	}
-	err := p.API.Call(w, r, http.MethodPut, ownAPI, map[string]string{"email": user.Email}, nil)
+	err := p.API.Call(w, r, http.MethodPut, ownAPI, map[string]string{"pending_email": ""}, nil)
 	if err != nil {
 		return err
 	}

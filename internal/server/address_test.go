@@ -166,8 +166,8 @@ func TestALinkThatConfirmsAnAddressDies(t *testing.T) {
 				b.s.MustControl(http.MethodPut, "/api/v1/users/diane", map[string]string{"email": email}, nil)
 			}
 		}},
-		{"by keeping the address", func(b *browser, _ *smtptest.Server, _ *heldClock) {
-			b.post("/account", "email", "diane@example.org", "current", right)
+		{"by a cancellation", func(b *browser, _ *smtptest.Server, _ *heldClock) {
+			b.s.MustControl(http.MethodPut, "/api/v1/users/diane", map[string]string{"pending_email": ""}, nil)
 		}},
 		{"after a day", func(_ *browser, _ *smtptest.Server, c *heldClock) { c.move(25 * time.Hour) }},
 		{"as another user has the address", func(b *browser, _ *smtptest.Server, _ *heldClock) {
@@ -216,6 +216,22 @@ func TestANewAddressIsShownAndCancelled(t *testing.T) {
 	a := b.post("/account", "email", "diane@example.org", "first_name", strings.Repeat("n", 2000))
 	if got := pending(); a.Status != http.StatusBadRequest || got != "new@example.org" {
 		t.Errorf("a refused change: got %d and pending_email %q, want 400 and that it stays", a.Status, got)
+	}
+
+	// The form has the current address among its fields, and an administrator may send it, too.
+	a = b.post("/account", "email", "diane@example.org", "first_name", "Diane")
+	if to := a.Header.Get("Location"); to != "/account?done=profile-changed" {
+		t.Errorf("another name: got %d to %q, want that it is changed: %s", a.Status, to, a.Body)
+	}
+	s.MustControl(http.MethodPut, "/api/v1/users/diane", map[string]string{"email": "diane@example.org"}, nil)
+	if got := pending(); got != "new@example.org" {
+		t.Errorf("after another name and the current address: pending_email is %q, want that it stays", got)
+	}
+
+	// A new address is never given by pending_email: it would not be verified.
+	given := map[string]string{"pending_email": "other@example.org"}
+	if err := s.Control(http.MethodPut, "/api/v1/users/diane", given, nil); jeton.Outcome(err) != jeton.ErrInvalid {
+		t.Errorf("pending_email other@example.org = %v, want %v", err, jeton.ErrInvalid)
 	}
 
 	a = b.post("/account/cancel-address")

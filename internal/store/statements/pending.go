@@ -14,7 +14,8 @@ import (
 // whether one ended without another one. a is the account before the change, which is already made: it may end the
 // tickets of the user.
 func changePending(ctx context.Context, tx Conn, a account.Account, c account.Change, ev jeton.Event) (bool, error) {
-	if !c.EndPending && c.Pending == nil {
+	another := c.Profile != nil && c.Profile(a.Profile).Email != a.Email
+	if !c.EndPending && !another && c.Pending == nil {
 		return false, nil
 	}
 
