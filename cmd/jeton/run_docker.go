@@ -18,8 +18,10 @@ import (
 )
 
 const (
-	envDocker  = "DOCKER_CONFIG"
-	dockerFile = "config.json"
+	envDocker = "DOCKER_CONFIG"
+	// envDockerAuth has credentials, which docker takes before those of the file.
+	envDockerAuth = "DOCKER_AUTH_CONFIG"
+	dockerFile    = "config.json"
 )
 
 // dockerConf is what a configuration of docker has about credentials (docker/cli, cli/config/configfile). The other
@@ -112,12 +114,13 @@ func dockerWith(text []byte, host, credential string) ([]byte, error) {
 	}
 
 	conf := dockerConf{auths: map[string]json.RawMessage{}, helpers: map[string]string{}}
-	for name, out := range map[string]any{
-		"auths":       &conf.auths,
-		"credHelpers": &conf.helpers,
-		"credsStore":  &conf.store,
-	} {
-		if raw, ok := all[name]; ok && json.Unmarshal(raw, out) != nil {
+	// docker reads the names of the keys without regard to case. The values of several spellings are joined.
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		out := conf.field(name)
+		if out == nil {
+			continue
+		}
+		if json.Unmarshal(all[name], out) != nil {
 			return nil, fmt.Errorf("%s has a value of another type than docker expects", name)
 		}
 		delete(all, name)
@@ -128,6 +131,20 @@ func dockerWith(text []byte, host, credential string) ([]byte, error) {
 	all["credHelpers"] = encoded(conf.helpers)
 
 	return json.Marshal(all)
+}
+
+// field returns where the value of a key is read to, or nil if it passes unread.
+func (c *dockerConf) field(name string) any {
+	switch {
+	case strings.EqualFold(name, "auths"):
+		return &c.auths
+	case strings.EqualFold(name, "credHelpers"):
+		return &c.helpers
+	case strings.EqualFold(name, "credsStore"):
+		return &c.store
+	}
+
+	return nil
 }
 
 // encoded returns a map as JSON.
@@ -156,8 +173,16 @@ func (c *dockerConf) set(host, credential string) {
 	maps.DeleteFunc(c.auths, func(name string, _ json.RawMessage) bool { return of(name) })
 	maps.DeleteFunc(c.helpers, func(name, _ string) bool { return of(name) })
 
-	c.auths[host] = encoded(map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(credential))})
+	auth := encoded(map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(credential))})
+	c.auths[host] = auth
+	// docker takes the registry of an image as it is written: with the default port, it is another name.
+	if !hasPort(host) {
+		c.auths[host+":443"] = auth
+	}
 }
+
+// hasPort reports whether a host of a URL has a port. An IPv6 address is in brackets.
+func hasPort(host string) bool { return strings.LastIndex(host, ":") > strings.LastIndex(host, "]") }
 
 // registryOf returns the host of a registry that docker names by a host or a URL, in one normal form.
 func registryOf(name string) string {

@@ -37,6 +37,9 @@ type kubeCluster struct {
 	Cluster struct {
 		Server string `json:"server"                          yaml:"server"`
 		CAFile string `json:"certificate-authority,omitempty" yaml:"-"`
+		// They send the token where the wallet has not verified the service.
+		Insecure bool   `json:"-" yaml:"insecure-skip-tls-verify"`
+		Proxy    string `json:"-" yaml:"proxy-url"`
 	} `json:"cluster" yaml:"cluster"`
 }
 
@@ -80,7 +83,11 @@ func (p *passing) setKubectl(l *wallet.Lease) error {
 	if l.CACert() != "" {
 		caFile = filepath.Join(p.dir, "ca.pem")
 	}
-	text, err := json.Marshal(kubeWith(files, l.Origin(), caFile, l.Secret().Reveal()))
+	conf, err := kubeWith(files, l.Origin(), caFile, l.Secret().Reveal())
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(conf)
 	if err != nil {
 		return err
 	}
@@ -132,36 +139,41 @@ func readKube(path string) (kubeConfig, error) {
 	return conf, nil
 }
 
-// kubeWith returns the file for a service: its contexts in the files of the user, or else one of its own.
-func kubeWith(files []kubeConfig, service wallet.Origin, caFile, token string) kubeConfig {
+// kubeWith returns the file for a service: its contexts in the files of the user, or else one of its own. It refuses a
+// cluster of the service that is not verified.
+func kubeWith(files []kubeConfig, service wallet.Origin, caFile, token string) (kubeConfig, error) {
 	var user kubeUser
 	user.Name = kubeName
 	user.User.Token = token
 	out := kubeConfig{APIVersion: "v1", Kind: "Config", Users: []kubeUser{user}}
 
 	current := ""
-	servers := map[string]string{} // by the name of the cluster
+	clusters := map[string]kubeCluster{} // by name
 	known := map[string]bool{}
 	for _, f := range files {
 		if current == "" {
 			current = f.Current
 		}
 		for _, c := range f.Clusters {
-			if servers[c.Name] == "" {
-				servers[c.Name] = c.Cluster.Server
+			if _, ok := clusters[c.Name]; !ok {
+				clusters[c.Name] = c
 			}
 		}
 	}
 
 	for _, f := range files {
 		for _, c := range f.Contexts {
-			origin, err := wallet.ParseOrigin(servers[c.Context.Cluster])
+			cluster := clusters[c.Context.Cluster]
+			origin, err := wallet.ParseOrigin(cluster.Cluster.Server)
 			if known[c.Name] || err != nil || origin != service {
 				known[c.Name] = true
 				continue
 			}
 
 			known[c.Name] = true
+			if err := cluster.verified(); err != nil {
+				return kubeConfig{}, err
+			}
 			c.Context.User = kubeName
 			out.Contexts = append(out.Contexts, c)
 			if out.Current == "" || c.Name == current {
@@ -174,7 +186,26 @@ func kubeWith(files []kubeConfig, service wallet.Origin, caFile, token string) k
 		out.addOwn(service, caFile)
 	}
 
-	return out
+	return out, nil
+}
+
+// verified returns jeton.ErrInvalid for a cluster to which kubectl would send the token without a verified server, or
+// by a proxy that the wallet does not use.
+func (c kubeCluster) verified() error {
+	key := ""
+	switch {
+	case c.Cluster.Insecure:
+		key = "insecure-skip-tls-verify"
+	case c.Cluster.Proxy != "":
+		key = "proxy-url"
+	default:
+		return nil
+	}
+
+	return jeton.WithDetail(jeton.ErrInvalid, fmt.Sprintf(
+		"cluster %q in the configuration of kubectl has %s, and would get the token; remove that key, or set %s to "+
+			"a file without this cluster", c.Name, key, envKube,
+	))
 }
 
 // addOwn adds a cluster and a context of a service, and makes it the current one.

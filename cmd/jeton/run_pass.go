@@ -171,6 +171,10 @@ func (p *passing) without(environ []string) []string {
 		"JETON_WALLET_PASSPHRASE_FILE",
 	}
 
+	if p.docker {
+		ours = append(ours, envDockerAuth)
+	}
+
 	return slices.DeleteFunc(environ, func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
 		return slices.Contains(ours, name) || slices.Contains(p.hidden, name)

@@ -62,6 +62,12 @@ func TestTheTokenOfAJobIsTheOnlyCredentialOfItsRegistry(t *testing.T) {
 			`{"auths":{"https://index.docker.io/v1/":{},` + own + `},` +
 				`"credHelpers":{"https://index.docker.io/v1/":"desktop"}}`,
 		},
+		{
+			"keys in another case, which docker reads, too",
+			`{"Auths":{"r.example:5000":{"auth":"eDp5"},"o.example":{}},"auths":{},"CREDHELPERS":{"r.example:5000":"pass"},` +
+				`"CredsStore":"desktop"}`,
+			`{"auths":{"o.example":{},` + own + `},"credHelpers":{"o.example":"desktop"}}`,
+		},
 		{"null", `{"auths":null,"credHelpers":null}`, `{"auths":{` + own + `},"credHelpers":{}}`},
 		{"no JSON", `auths: eDp5`, "it is not a JSON object; correct it, or name another folder in DOCKER_CONFIG"},
 		{"another type", `{"auths":["eDp5"]}`, "auths has a value of another type than docker expects"},
@@ -76,6 +82,58 @@ func TestTheTokenOfAJobIsTheOnlyCredentialOfItsRegistry(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", text, tc.want)
 			}
 		})
+	}
+}
+
+func TestTheTokenOfAJobIsForBothSpellingsOfTheDefaultPort(t *testing.T) {
+	for host, want := range map[string]string{
+		"r.example": `{"auths":{"r.example":{"auth":"amV0b246dA=="},"r.example:443":{"auth":"amV0b246dA=="}},"credHelpers":{}}`,
+		"[::1]":     `{"auths":{"[::1]":{"auth":"amV0b246dA=="},"[::1]:443":{"auth":"amV0b246dA=="}},"credHelpers":{}}`,
+	} {
+		user := `{"auths":{"` + host + `:443":{"auth":"eDp5"}}}`
+		got, err := dockerWith([]byte(user), host, "jeton:t")
+		if err != nil || string(got) != want {
+			t.Errorf("%s: got %s, %v, want %s", host, got, err, want)
+		}
+	}
+}
+
+func TestACommandWithAFileForDockerHasNoOtherCredentialsInItsEnvironment(t *testing.T) {
+	for _, tc := range []struct {
+		docker bool
+		want   int
+	}{
+		{true, 1},
+		{false, 2},
+	} {
+		p := passing{docker: tc.docker}
+		if got := p.without([]string{"PATH=/bin", "DOCKER_AUTH_CONFIG={}"}); len(got) != tc.want {
+			t.Errorf("docker %t: got %q, want %d variables", tc.docker, got, tc.want)
+		}
+	}
+}
+
+func TestTheTokenOfAJobIsNotForAClusterThatIsNotVerified(t *testing.T) {
+	for key, want := range map[string]string{
+		"insecure-skip-tls-verify: true":     `cluster "prod" in the configuration of kubectl has insecure-skip-tls-verify`,
+		"proxy-url: 'http://p.example:3128'": `cluster "prod" in the configuration of kubectl has proxy-url`,
+	} {
+		const text = `{clusters: [{name: prod, cluster: {server: "https://k.example", KEY}}],
+contexts: [{name: p, context: {cluster: prod}}]}`
+		var f kubeConfig
+		if err := yaml.Unmarshal([]byte(strings.Replace(text, "KEY", key, 1)), &f); err != nil {
+			t.Fatal(err)
+		}
+
+		_, err := kubeWith([]kubeConfig{f}, "https://k.example", "", "t")
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", key, err, want)
+		}
+
+		_, err = kubeWith([]kubeConfig{f}, "https://other.example", "", "t")
+		if err != nil {
+			t.Errorf("%s, another service: got %v, want none", key, err)
+		}
 	}
 }
 
@@ -120,7 +178,11 @@ contexts: [{name: f, context: {cluster: far, user: admin}}, {name: p, context: {
 				files = append(files, f)
 			}
 
-			got, err := json.Marshal(kubeWith(files, "https://k.example", "ca.pem", "t"))
+			conf, err := kubeWith(files, "https://k.example", "ca.pem", "t")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := json.Marshal(conf)
 			if err != nil || string(got) != tc.want {
 				t.Errorf("got  %s, %v\nwant %s", got, err, tc.want)
 			}
