@@ -64,8 +64,8 @@ func TestTheTokenOfAJobIsTheOnlyCredentialOfItsRegistry(t *testing.T) {
 		},
 		{
 			"keys in another case, which docker reads, too",
-			`{"Auths":{"r.example:5000":{"auth":"eDp5"},"o.example":{}},"auths":{},"CREDHELPERS":{"r.example:5000":"pass"},` +
-				`"CredsStore":"desktop"}`,
+			`{"Auths":{"r.example:5000":{"auth":"eDp5"},"o.example":{}},"auths":{},` +
+				`"CREDHELPERS":{"r.example:5000":"pass"},"CredsStore":"desktop"}`,
 			`{"auths":{"o.example":{},` + own + `},"credHelpers":{"o.example":"desktop"}}`,
 		},
 		{"null", `{"auths":null,"credHelpers":null}`, `{"auths":{` + own + `},"credHelpers":{}}`},
@@ -86,9 +86,10 @@ func TestTheTokenOfAJobIsTheOnlyCredentialOfItsRegistry(t *testing.T) {
 }
 
 func TestTheTokenOfAJobIsForBothSpellingsOfTheDefaultPort(t *testing.T) {
+	const own = `{"auth":"amV0b246dA=="}`
 	for host, want := range map[string]string{
-		"r.example": `{"auths":{"r.example":{"auth":"amV0b246dA=="},"r.example:443":{"auth":"amV0b246dA=="}},"credHelpers":{}}`,
-		"[::1]":     `{"auths":{"[::1]":{"auth":"amV0b246dA=="},"[::1]:443":{"auth":"amV0b246dA=="}},"credHelpers":{}}`,
+		"r.example": `{"auths":{"r.example":` + own + `,"r.example:443":` + own + `},"credHelpers":{}}`,
+		"[::1]":     `{"auths":{"[::1]":` + own + `,"[::1]:443":` + own + `},"credHelpers":{}}`,
 	} {
 		user := `{"auths":{"` + host + `:443":{"auth":"eDp5"}}}`
 		got, err := dockerWith([]byte(user), host, "jeton:t")
@@ -114,9 +115,10 @@ func TestACommandWithAFileForDockerHasNoOtherCredentialsInItsEnvironment(t *test
 }
 
 func TestTheTokenOfAJobIsNotForAClusterThatIsNotVerified(t *testing.T) {
+	const refused = `cluster "prod" in the configuration of kubectl has `
 	for key, want := range map[string]string{
-		"insecure-skip-tls-verify: true":     `cluster "prod" in the configuration of kubectl has insecure-skip-tls-verify`,
-		"proxy-url: 'http://p.example:3128'": `cluster "prod" in the configuration of kubectl has proxy-url`,
+		"insecure-skip-tls-verify: true":     refused + "insecure-skip-tls-verify",
+		"proxy-url: 'http://p.example:3128'": refused + "proxy-url",
 	} {
 		const text = `{clusters: [{name: prod, cluster: {server: "https://k.example", KEY}}],
 contexts: [{name: p, context: {cluster: prod}}]}`

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jeton-auth/jeton"
 	"github.com/jeton-auth/jeton/jetontest"
 )
 
@@ -98,4 +99,10 @@ func TestWhatEndsAnExchangedTokenEndsItAtEachNode(t *testing.T) {
 		}
 	}
 	accepts("without the rule", token, http.StatusUnauthorized)
+
+	var list []jeton.Token
+	a.MustControl("GET", "/api/v1/tokens?kind=exchanged", nil, &list)
+	if len(list) != 0 {
+		t.Errorf("without the rule, the list has %d exchanged tokens, want none", len(list))
+	}
 }

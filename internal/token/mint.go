@@ -380,13 +380,13 @@ func (t *Tokens) Count(ctx context.Context, user string) (int64, error) {
 	return n, nil
 }
 
-// listed returns the tokens of records that have not expired.
+// listed returns the tokens of records that have not expired, and whose rules the configuration has.
 func (t *Tokens) listed(ctx context.Context, records []Record) ([]jeton.Token, error) {
 	now := t.now()
 	list := []jeton.Token{}
 	for _, r := range records {
 		// Expired tokens stay in the store for sweepGrace.
-		if !now.Before(r.Window.Closes) {
+		if !now.Before(r.Window.Closes) || t.hasRules(r) != nil {
 			continue
 		}
 

@@ -14,7 +14,8 @@ import (
 )
 
 // SetRules sets the IDs of the rules of the configuration by which tokens are issued: those of exchanges and of
-// workload issuers. From then on, tokens by other rules are refused: a rule that is removed or changed ends its tokens.
+// workload issuers. Tokens by other rules are refused as long as the configuration does not have those rules as they
+// were.
 func (t *Tokens) SetRules(ids []string) {
 	rules := map[string]bool{}
 	for _, id := range ids {
@@ -36,6 +37,21 @@ func (r *Record) rule() string {
 // standing returns jeton.ErrBadCredential unless everything lasts that the token needs beside its owner and its parent:
 // the rules by which it was issued, and the clients that act for its owner.
 func (t *Tokens) standing(ctx context.Context, r Record) error {
+	if err := t.hasRules(r); err != nil {
+		return err
+	}
+
+	for _, a := range r.Actors {
+		if err := t.acts(ctx, r.Accessor, a); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// hasRules returns jeton.ErrBadCredential unless the configuration has the rules by which a token was issued.
+func (t *Tokens) hasRules(r Record) error {
 	if err := t.hasRule(r.Accessor, r.rule()); err != nil {
 		return err
 	}
@@ -45,9 +61,6 @@ func (t *Tokens) standing(ctx context.Context, r Record) error {
 			return refused("token %s names no rule: it was exchanged by an older version", r.Accessor)
 		}
 		if err := errors.Join(t.hasRule(r.Accessor, a.Rule), t.hasRule(r.Accessor, a.Origin)); err != nil {
-			return err
-		}
-		if err := t.acts(ctx, r.Accessor, a); err != nil {
 			return err
 		}
 	}
