@@ -106,13 +106,13 @@ end-tokens' revokes those of a user.`,
 }
 
 // endSessions ends the selected sessions and prints their number. None is jeton.ErrNotFound,
-// exit code 5, because the selection was probably misspelled.
+// exit code 5, because the selection was probably misspelled; of all sessions there may be none.
 func endSessions(ctx context.Context, c *cobra.Command, ctl *control, which url.Values) error {
 	var ended api.Ended
 	if err := ctl.call(ctx, http.MethodDelete, "/api/v1/sessions?"+which.Encode(), nil, &ended); err != nil {
 		return err
 	}
-	if ended.Ended == 0 {
+	if ended.Ended == 0 && !which.Has("all") {
 		return jeton.WithDetail(jeton.ErrNotFound, "there is no such session")
 	}
 
