@@ -277,6 +277,7 @@ func (k *core) openLogins(ctx context.Context, c Config, conf *config.Config) er
 		Requests: requests,
 		Feed:     k.db,
 		Audit:    k.audit,
+		Log:      c.Log,
 		Now:      c.Now,
 		Restored: restored,
 	})

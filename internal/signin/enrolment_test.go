@@ -96,6 +96,7 @@ func newEnrolling(t *testing.T) *enrolling {
 		Mails:   signin.Mails{Wake: func() {}},
 		Feed:    db,
 		Audit:   audit.New(audit.Config{Store: db, Log: log, Now: now}),
+		Log:     log,
 		Now:     now,
 	})
 

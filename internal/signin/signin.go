@@ -52,6 +52,7 @@
 package signin
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/account"
@@ -84,6 +85,7 @@ type Logins struct {
 	passwords *passwordCache
 	feed      change.Feed
 	audit     *audit.Log
+	log       *slog.Logger
 	now       func() time.Time
 	restored  time.Time
 }
@@ -104,6 +106,7 @@ type Config struct {
 	Requests RequestLimits
 	Feed     change.Feed // of the store behind Accounts
 	Audit    *audit.Log
+	Log      *slog.Logger
 	Now      func() time.Time
 	// Restored is when the store was last restored from a backup, or zero. The store does not
 	// know of assertions that were used shortly before.
@@ -128,6 +131,7 @@ func New(c Config) *Logins {
 		passwords: newPasswordCache(),
 		feed:      c.Feed,
 		audit:     c.Audit,
+		log:       c.Log,
 		now:       c.Now,
 		restored:  c.Restored,
 	}

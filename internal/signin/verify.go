@@ -137,10 +137,13 @@ func (l *Logins) check(ctx context.Context, req PasswordRequest, trail *auditTra
 	}
 
 	if err := trail.check("password", "", judge(acct, ok)); err != nil {
+		// A disk that is full must not make a wrong password an error that programs retry. The attempt counts in the
+		// budget of this node.
 		lost := l.failures.Add(ctx, attempted(acct, req))
 		if lost != nil {
-			return nil, trail.check("store", "", lost)
+			l.log.Warn("count a failed attempt for all nodes", "error", lost)
 		}
+
 		return nil, cmp.Or(attempt.Refusal(), err)
 	}
 

@@ -80,6 +80,9 @@ func TestAsRootAFullDisk(t *testing.T) {
 	if _, a, err := c.Login(crashName, crashPW); err != nil || a.Status != http.StatusServiceUnavailable {
 		t.Errorf("login = %v %v, want 503", a, err)
 	}
+	if _, a, err := c.Login(crashName, "wrong "+crashPW); err != nil || a.Status != http.StatusUnauthorized {
+		t.Errorf("login with a wrong password = %v %v, want 401", a, err)
+	}
 	if a := c.MustDo(t, http.MethodGet, "/free", l.logins[0].cookies); a.Status != http.StatusOK {
 		t.Errorf("request without a write = %v, want 200", a)
 	}
