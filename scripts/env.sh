@@ -28,6 +28,7 @@ temporary() {
 		temp=$(mktemp -d)
 	fi
 	trap 'rm -rf "$temp"' EXIT
+	chmod 1777 "$temp" # as /tmp: run by root, PostgreSQL and the sandboxes of browsers are other users
 	export TMPDIR="$temp"
 }
 
