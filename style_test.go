@@ -252,13 +252,20 @@ func TestPackageCommentsNameExistingFiles(t *testing.T) {
 var listsFiles = []string{
 	"internal/account",
 	"internal/api",
+	"internal/audit",
 	"internal/config",
+	"internal/forward",
+	"internal/gate",
+	"internal/gateway",
 	"internal/pages",
+	"internal/policy",
 	"internal/server",
 	"internal/signin",
 	"internal/store/move",
 	"internal/store/postgres",
 	"internal/store/sqlite",
+	"internal/store/statements",
+	"internal/web",
 	"wallet",
 }
 

@@ -18,6 +18,27 @@
 // with every Jeton service, and with any server whose login form is answered with cookies,
 // unless the form has a hidden field.
 //
+// # Files
+//
+//	wallet.go                           opening a wallet, and its configuration
+//	identity.go                         an identity, and the client that sends its requests
+//	roundtrip.go                        a request: its credential, renewing it, and when it is sent again
+//	response.go                         what a response says: uses left, why to log in
+//	select.go                           which identity a call uses, and .jeton files
+//	login.go, form.go                   a login: what the caller gives; a form with a password
+//	session.go, cookies.go              the session of a user: its cookies, another login, logging out
+//	signin.go, browser.go               a sign-in at the issuer; in a browser of this machine
+//	device.go, delegated.go             a sign-in on another device; the tokens of either, and renewing them
+//	assertion.go, issued.go             software: assertions signed by its key, and the tokens for them
+//	workload.go                         software with the token of its platform
+//	token.go, tokenrequest.go           tokens made elsewhere; asking a user for one
+//	exchange.go                         exchanging the token of a caller for one of the next service
+//	lease.go                            a token for one job, which ends with it
+//	issuer.go, resource.go, pairing.go  metadata of issuers and of services, and confirming them
+//	origin.go                           the origin that credentials belong to
+//	document.go, file.go, key.go        what is on the disk: the format, the file, its key
+//	file_unix.go, file_other.go         permissions and locks by system
+//
 // # A short tour
 //
 //	w, err := wallet.Open(wallet.Config{})
@@ -48,7 +69,7 @@
 // sends the issuer an assertion signed by the key, with the issuer as its only audience (RFC
 // 7523, section 2.2; RFC 10070), and gets a token, which it sends only to the service. Each
 // request to the issuer has its own assertion, valid for a minute. Tokens are renewed as
-// [Identity.RoundTrip] describes, one renewal for all goroutines and processes; a spent token
+// [Identity.RoundTrip] (roundtrip.go) describes, one renewal for all goroutines and processes; a spent token
 // is not renewed. A new key in the same file is used at the next renewal, and
 // [Wallet.RotateKey] registers one.
 //
@@ -84,29 +105,6 @@
 // A service exchanges the token of its caller for one of another service (RFC 8693), by a rule of the issuer. An
 // [Exchanger] uses no wallet.
 //
-// # Files
-//
-//	wallet.go                           opening a wallet, and its configuration
-//	identity.go                         an identity, and the client that sends its requests
-//	roundtrip.go                        a request: its credential, renewing it, and when it is sent again
-//	response.go                         what a response says: uses left, why to log in
-//	select.go                           which identity a call uses, and .jeton files
-//	login.go, form.go                   a login: what the caller gives; a form with a password
-//	session.go, cookies.go              the session of a user: its cookies, another login, logging out
-//	signin.go, browser.go               a sign-in at the issuer; in a browser of this machine
-//	device.go, delegated.go             a sign-in on another device; the tokens of either, and renewing them
-//	assertion.go, issued.go             software: assertions signed by its key, and the tokens for them
-//	workload.go                         software with the token of its platform
-//	token.go, tokenrequest.go           tokens made elsewhere; asking a user for one
-//	exchange.go                         exchanging the token of a caller for one of the next service
-//	lease.go                            a token for one job, which ends with it
-//	issuer.go, resource.go, pairing.go  metadata of issuers and of services, and confirming them
-//	origin.go                           the origin that credentials belong to
-//	document.go, file.go, key.go        what is on the disk: the format, the file, its key
-//	file_unix.go, file_other.go         permissions and locks by system
-//
-// On Windows both directories are %AppData%\jeton.
-//
 // # What the key protects against
 //
 // A passphrase ([Config.Passphrase], or a file named by
@@ -122,6 +120,8 @@
 // The key file protects only a copy of the data directory: a backup, a synchronised
 // directory, a support bundle. A user who can read both directories can read the wallet.
 // It is the default because servers and SSH sessions have no keyring.
+//
+// On Windows both directories are %AppData%\jeton.
 //
 // None of the three protects against a program that runs as the same user while
 // the wallet is in use, or against the administrator of the machine.

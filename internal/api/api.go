@@ -27,7 +27,7 @@
 //	recover.go                                 a link that sets a password
 //	identities.go                              accounts of users at other providers
 //	factors.go                                 passkeys and codes of users
-//	proof.go                                   what changes of one's own account need: a recent proof
+//	proof.go                                   a recent proof, for tokens and changes of one's own account
 //	signin.go                                  login and logout
 //	sessions.go                                listing and ending sessions
 //	invitations.go                             invitations
@@ -35,8 +35,8 @@
 //	tokens.go                                  creating, rotating and revoking tokens
 //	tokenrequests.go                           tokens that software asks a user for
 //	tokentest.go                               what a token may do, tried without using it
-//	tokenfactors.go                            tokens of users who need a second factor
-//	check.go                                   what a caller may do, for 'jeton check'
+//	tokenfactors.go                            the proof that services require of who gets their token
+//	check.go                                   a request judged without sending it, for 'jeton check'
 //	clients.go                                 clients and their keys
 //	claims.go                                  what a relying party would learn of a user
 //	applications.go                            relying parties that a user has allowed

@@ -14,6 +14,14 @@
 // The package makes no decisions, and events contain no secrets: packages gate and
 // signin see to that.
 //
+// # Files
+//
+//	audit.go    the log: recording, writing and reading events
+//	actions.go  the actions of events
+//	sums.go     refusals that are alike, as one event
+//	gaps.go     how many events are missing, and why
+//	size.go     the size of the log, and deleting beyond its maximum
+//
 // # Example
 //
 //	log := audit.New(audit.Config{Store: store, Log: logger, Now: time.Now, Keep: 90 * 24 * time.Hour})

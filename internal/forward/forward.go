@@ -4,9 +4,20 @@
 // a proxy does not send exactly as its configuration has it is refused: a header that is missing, sent twice, or of
 // another proxy. Every answer has all headers of the identity, so that none of a client is left.
 //
-// A new proxy is a row of contracts (contract.go), an answer (answer.go), and a template in folder proxies.
+// A new proxy is a row of contracts with its reader (contract.go), an answer (answer.go), a template in folder proxies,
+// and its name in Kinds (proxy.go). Package server needs no change.
 //
 // Packages gateway and gate judge; package server names the services, and has the listener.
+//
+// # Files
+//
+//	forward.go           the handler: from a request of a proxy to the answer
+//	contract.go, ask.go  how each proxy asks; from its headers to the request to judge
+//	answer.go            the answer in the form of each proxy
+//	check.go, grpc.go    Envoy over gRPC: the call, and its messages
+//	proxy.go             the configuration of a proxy for a service, from a template
+//	apache.go, envoy.go  what the templates of Apache and Envoy need
+//	alias.go             headers in which other products name the caller
 package forward
 
 import (

@@ -10,13 +10,27 @@
 // Each kind of credential has one file here: bearer.go, cookie.go and basic.go; package
 // oauth has that of a client, which is in its form. A new kind, such as a client
 // certificate, is a new file with a Reader and its Credential, and a field in Request if it
-// is not in the headers. Beside it, the kind needs a bit in policy.Kinds, a line in
-// gateway/credentials.go, and a word in the accept keys of package config.
+// is not in the headers. Beside it, the kind needs a bit and a name in policy.Kinds
+// (policy/access.go), a line in gateway/credentials.go, and a word in the accept keys of package
+// config (config/service.go, config/check_service.go). A client certificate would also be
+// requested in server/listen.go.
 //
 // A new rule of a route is a key in package config, a line in gateway/routes.go, a field of
-// policy.Access and a step in gate.go.
+// policy.Access and a check in a step of gate.go. A new step also has a name and a description in
+// explain.go.
 //
 // One use is one request: a counted route does not upgrade connections (request.go).
+//
+// # Files
+//
+//	gate.go, request.go             from a request to a decision; the request to judge
+//	credential.go                   what a kind of credential implements
+//	bearer.go, cookie.go, basic.go  the kinds: token, session, name and password
+//	factors.go                      how the user has to be proved
+//	repeat.go                       the use of a request that a proxy asks about twice
+//	recheck.go                      a request in progress, judged again
+//	try.go                          what a request would get, without a use
+//	explain.go, explainring.go      a decision as an audit event; the last decisions that admitted
 package gate
 
 import (

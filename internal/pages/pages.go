@@ -9,7 +9,8 @@
 // # A new page
 //
 //   - A view model: a struct with what the page shows, made by a method that needs no browser to be tested.
-//   - A handler that builds it and calls show, and a row in the routes of its part.
+//   - A handler that builds it and calls show, and a row in the routes of its part, such as
+//     signInRoutes in signin.go.
 //   - A template in templates/sign-in, account or admin; the folder chooses the frame. It defines title and main, and
 //     perhaps lead. Every word comes from the catalogues: {{t "key" args}}.
 //   - The keys in messages, in every language. Tests name keys that are missing or not used, and bare words.
@@ -17,7 +18,7 @@
 //
 // # Files
 //
-//	pages.go               routes, what the package needs
+//	pages.go               what the package needs; joins the routes of the parts
 //	frame.go, navigation.go  from a view model to a page
 //	prerender.go           the page that strangers load, rendered once
 //	views.go               parts of view models: notes, fields, meters, pagers

@@ -6,6 +6,15 @@
 //
 // The package keeps no state, asks no store and sees no HTTP request. Packages gate and
 // signin collect the facts.
+//
+// # Files
+//
+//	policy.go                 when a credential is valid, and when its owner may log in again
+//	access.go                 who may use a route, and by which kinds of credential
+//	require.go                how a user has to be proved
+//	grants.go, limits.go      scopes of users; what a token is limited to
+//	exchange.go, workload.go  rules for token exchange, and for tokens of other issuers
+//	source.go                 the source of a request whose proxy names no address
 package policy
 
 import (

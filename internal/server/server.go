@@ -24,7 +24,7 @@
 //	tracing.go, servers_metric.go    spans of requests, and the state of upstreams
 //	mux.go                           from a path to its route and access rule
 //	forward.go                       the listener that decides for other proxies
-//	admin.go, metrics.go             health, readiness and metrics
+//	admin.go, metrics.go             health; metrics: every route by outcome, logins included
 //	mail.go                          from a configuration to how mail is sent
 //	redirect.go                      the listener that sends browsers to https
 //	requestlog.go, requestfile.go    the lines of requests

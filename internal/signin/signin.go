@@ -47,7 +47,7 @@
 //	assertion.go       the rules for assertions (RFC 7523, RFC 10070)
 //	workload.go        a token of another issuer, in place of an assertion
 //	issue.go           a token for a client that has proved itself
-//	audittrail.go      the checks of one attempt, as an audit event
+//	audittrail.go      the checks of one attempt, as an audit event; a success gets it before the last step
 //	reasons.go         why a credential was refused, for operators only
 package signin
 

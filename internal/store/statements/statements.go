@@ -8,6 +8,27 @@
 // migrating and counting uses is for internal/store/sqlite and internal/store/postgres. The
 // rules are in the packages that declare the store interfaces.
 //
+// # Files
+//
+//	statements.go, columns.go, meta.go   what an engine provides; columns; the table meta
+//	accounts.go, user*.go, pending.go    users: reading, declaring, listing, writing; a new address
+//	import.go, invitations.go            importing and inviting users
+//	factors.go, party.go, identities.go  second factors and passkeys; accounts at other providers
+//	clients.go, client*.go, declare.go   clients; comparing declared users and clients with stored ones
+//	session*.go, logins.go, logouts.go   sessions: starting, ending, past logins, logouts at clients
+//	tickets.go, assertions.go            what is used once: tickets, assertions
+//	devices.go, notme.go, mails.go       devices of users; the link of a notice; mails
+//	tokens.go, token*.go, grants.go      tokens and grants of relying parties
+//	connections.go                       which clients a user has signed in at
+//	failures.go, keys.go, epoch.go       failed attempts; signing keys; a restored database
+//	audit.go, auditsize.go               the audit log, and its size
+//
+// # A new column
+//
+// Scans and inserts list the columns again, in the order of columns.go: those of users are in
+// accounts.go, and userwrite.go updates them. A new column is also a step of both schemas, and
+// a row in store/move/tables.go.
+//
 // # Example
 //
 // A method of a store is one step. What it changed is published after the commit.
