@@ -24,12 +24,13 @@ temporary() {
 	fi
 	if runs "$temp"; then
 		export GOTMPDIR="${GOTMPDIR:-${TMPDIR:-/tmp}}"
+		export TMPDIR="$temp"
+		chmod 1777 "$temp" # as /tmp: run by root, PostgreSQL and the sandboxes of browsers are other users
 	else
+		[ -z "$temp" ] || rm -rf "$temp"
 		temp=$(mktemp -d)
 	fi
 	trap 'rm -rf "$temp"' EXIT
-	chmod 1777 "$temp" # as /tmp: run by root, PostgreSQL and the sandboxes of browsers are other users
-	export TMPDIR="$temp"
 }
 
 # runs says whether there is a folder and programs in it may be started.
