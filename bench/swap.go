@@ -42,11 +42,6 @@ func (b *bench) swap(ctx context.Context) error {
 	if err := os.WriteFile(bareAnswer(answers, "swap"), text, 0o600); err != nil {
 		return err
 	}
-	bare, err := b.bareSignUp(ctx, answers, at)
-	if err != nil {
-		return err
-	}
-	defer bare.stop()
 
 	ours, err := b.posts("/oauth2/token", partyHead(acting), swapped, func(i int) (string, error) {
 		return swapForm(tokens[i]), nil
@@ -54,19 +49,43 @@ func (b *bench) swap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	theirs := ours
-	theirs.Path = "/swap"
 
-	all, err := b.rounds(ctx, b.get(bare, at, theirs), b.get(jeton.issuer, at, ours))
+	return b.compareExchange(ctx, jeton, answers, at, exchanges{
+		block: "Exchanging an access token for one of the next service, each on disk, ",
+		what:  "jeton, exchange of an access token",
+		path:  "/swap",
+		posts: ours,
+	})
+}
+
+// exchanges are the requests by which tokens are exchanged, in one way.
+type exchanges struct {
+	block string // its name in the report
+	what  string
+	path  string // at the bare server
+	posts load
+}
+
+// compareExchange measures exchanges beside a bare server that checks one raw signature and makes one.
+func (b *bench) compareExchange(ctx context.Context, jeton *authority, answers string, at place, e exchanges) error {
+	bare, err := b.bareSignUp(ctx, answers, at)
+	if err != nil {
+		return err
+	}
+	defer bare.stop()
+
+	theirs := e.posts
+	theirs.Path = e.path
+	all, err := b.rounds(ctx, b.get(bare, at, theirs), b.get(jeton.issuer, at, e.posts))
 	if err != nil {
 		return err
 	}
 
-	b.report.block("Exchanging an access token for one of the next service, each on disk, " + at.name)
+	b.report.block(e.block + at.name)
 	b.report.add(row{what: "bare, HTTP, one raw check and one raw signature", unit: "req/s", sample: middle(all[0])})
 	r := ratios(all[1], all[0])
 	b.report.add(row{
-		what:   "jeton, exchange of an access token",
+		what:   e.what,
 		unit:   "tokens/s",
 		sample: middle(all[1]),
 		ratio:  r,

@@ -136,37 +136,17 @@ func (b *bench) exchange(ctx context.Context) error {
 		return err
 	}
 
-	bare, err := b.bareSignUp(ctx, answers, at)
-	if err != nil {
-		return err
-	}
-	defer bare.stop()
-
 	ours, err := b.posts("/oauth2/token", "Content-Type: "+formType, 1, always(form))
 	if err != nil {
 		return err
 	}
-	theirs := ours
-	theirs.Path = "/exchange"
 
-	all, err := b.rounds(ctx, b.get(bare, at, theirs), b.get(jeton.issuer, at, ours))
-	if err != nil {
-		return err
-	}
-
-	b.report.block("Exchanging a token of another issuer (RS256) for one of a client (EdDSA), " + at.name)
-	b.report.add(row{what: "bare, HTTP, one raw check and one raw signature", unit: "req/s", sample: middle(all[0])})
-	r := ratios(all[1], all[0])
-	b.report.add(row{
-		what:   "jeton, exchange",
-		unit:   "tokens/s",
-		sample: middle(all[1]),
-		ratio:  r,
-		aim:    ">= 0.70 of bare",
-		met:    met(r >= .70),
+	return b.compareExchange(ctx, jeton, answers, at, exchanges{
+		block: "Exchanging a token of another issuer (RS256) for one of a client (EdDSA), ",
+		what:  "jeton, exchange",
+		path:  "/exchange",
+		posts: ours,
 	})
-
-	return nil
 }
 
 // measureFirstChecks measures the first check of a token without HTTP: from then on its text is
