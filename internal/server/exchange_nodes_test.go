@@ -47,29 +47,6 @@ func TestWhatEndsAnExchangedTokenEndsItAtEachNode(t *testing.T) {
 	a, b := jetontest.Start(t, conf), jetontest.Start(t, conf)
 	a.AddUser("diane", right)
 
-	exchange := func() (signed, exchanged string) {
-		t.Helper()
-		basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("diane:"+right))
-		var first struct{ Token string }
-		got := a.Ask("GET", "reports", "/token", "Authorization", basic)
-		if err := json.Unmarshal([]byte(got.Body), &first); err != nil {
-			t.Fatalf("token: got %d %s", got.Status, got.Body)
-		}
-
-		got = a.Post(
-			"/oauth2/token", "grant_type", "urn:ietf:params:oauth:grant-type:token-exchange", "client_id", "reports",
-			"client_secret", "a secret", "subject_token", first.Token,
-			"subject_token_type", "urn:ietf:params:oauth:token-type:access_token", "audience", "archive",
-		)
-		var second struct {
-			Token string `json:"access_token"`
-		}
-		if err := json.Unmarshal([]byte(got.Body), &second); err != nil || second.Token == "" {
-			t.Fatalf("exchange: got %d %s", got.Status, got.Body)
-		}
-
-		return first.Token, second.Token
-	}
 	accepts := func(what, token string, want int) {
 		t.Helper()
 		for i, node := range []*jetontest.Server{a, b} {
@@ -80,7 +57,7 @@ func TestWhatEndsAnExchangedTokenEndsItAtEachNode(t *testing.T) {
 		}
 	}
 
-	signed, token := exchange()
+	signed, token := exchangedAt(t, a)
 	accepts("a new token", token, http.StatusOK)
 	head, err := base64.RawURLEncoding.DecodeString(strings.Split(signed, ".")[0])
 	var header struct{ Kid string }
@@ -90,7 +67,7 @@ func TestWhatEndsAnExchangedTokenEndsItAtEachNode(t *testing.T) {
 	a.MustControl("DELETE", "/api/v1/keys/"+header.Kid, nil, nil)
 	accepts("after the revocation of the key", token, http.StatusUnauthorized)
 
-	_, token = exchange()
+	_, token = exchangedAt(t, a)
 	accepts("a token of the next key", token, http.StatusOK)
 	without := strings.Replace(conf, ", exchanges: [{from: reports, to: archive}]", "", 1)
 	for _, node := range []*jetontest.Server{a, b} {
